@@ -1,0 +1,3 @@
+"""evalkit: evaluation and benchmarking of language models."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,86 @@
+"""What a user asks for, validated: built once by the command line or a YAML file, then carried through unchanged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSpec(_Frozen):
+    """Which model, and how it is loaded and prompted."""
+
+    name: str
+    """Hub id, local folder, .gguf file, "predictions:FILE", or a name from `evalkit models list`."""
+    backend: str | None = None
+    """A name of the registry's backends; None: chosen from ``name``."""
+    args: dict[str, Any] = Field(default_factory=dict)
+    """Backend arguments (lm-eval's --model_args), for example {"max_length": 2048}."""
+    dtype: str = "auto"
+    device: str = "auto"
+    revision: str | None = None
+    max_length: int | None = Field(default=None, gt=0)
+    add_bos: bool | None = None
+    """Prepend the BOS token; None: as the tokenizer does by itself."""
+    chat_template: bool | str = False
+    system: str | None = None
+    fewshot_as_multiturn: bool = True
+    label: str | None = None
+    """Name in tables and reports; None: derived from ``name``."""
+
+
+class TaskSpec(_Frozen):
+    """One entry of --tasks: a task, group or pattern, with its own overrides."""
+
+    name: str
+    num_fewshot: int | None = Field(default=None, ge=0)
+    sample: bool = False
+    limit: float | None = Field(default=None, gt=0)
+
+
+class EngineSpec(_Frozen):
+    """How requests are answered; nothing here may change an answer beyond rounding."""
+
+    batch_size: int | Literal["auto"] = "auto"
+    share_prefixes: bool = True
+    overlength: Literal["truncate", "skip", "error"] = "truncate"
+    executor: Literal["local", "ray"] = "local"
+    replicas: int = Field(default=1, ge=1)
+    gpus_per_replica: float = Field(default=0, ge=0)
+    ray_address: str | None = None
+    cache: Path | None = None
+    max_memory_gb: float | None = Field(default=None, gt=0)
+
+    @field_validator("batch_size")
+    @classmethod
+    def _positive(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("must be a positive number or auto")
+        return value
+
+
+class RunSpec(_Frozen):
+    """One run: one model on a list of tasks."""
+
+    model: ModelSpec
+    tasks: tuple[TaskSpec, ...] = Field(min_length=1)
+    num_fewshot: int | None = Field(default=None, ge=0)
+    limit: float | None = Field(default=None, gt=0)
+    """Documents a task: a count, or below 1 a share (rounded up)."""
+    limit_random: bool = False
+    """Take a seeded random subset instead of the first documents."""
+    sample: bool = False
+    seed: int = 1234
+    gen_kwargs: dict[str, Any] = Field(default_factory=dict)
+    data_dir: Path | None = None
+    include_path: tuple[Path, ...] = ()
+    engine: EngineSpec = EngineSpec()
+    output: Path | None = None
+    log_samples: bool = False
+    """Write samples as JSONL beside the Parquet files."""
+    max_error_rate: float = Field(default=0.0, ge=0, le=1)

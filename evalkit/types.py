@@ -1,0 +1,299 @@
+"""The whole contract: every value that crosses a boundary in evalkit.
+
+All of it is frozen and imports nothing local. The way through the house is
+
+    RunSpec -> Task.documents -> Task.requests -> engine -> Backend -> Response -> Task.score -> Metric
+
+See docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+Status = Literal["ok", "unscored", "error"]
+Kind = Literal["multiple_choice", "score", "generate", "rolling"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; role is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One item of a benchmark.
+
+    ``id`` is the item's index in its split (stable under ``--limit``); ``hash`` is the SHA-256 of the
+    canonical JSON of ``data`` and is what two runs are joined by.
+    """
+
+    id: int
+    data: Mapping[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Ask for the log-likelihood of ``continuation`` after ``context`` (an empty context is legal)."""
+
+    context: str
+    continuation: str
+    messages: tuple[Message, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen: greedy at temperature 0 (the default), seeded otherwise."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 1234
+    extra: tuple[tuple[str, Any], ...] = ()
+    """Backend-specific generation settings (``--gen_kwargs``), sorted by name; part of the identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Ask for text after ``context`` until a stop string, end-of-sequence or ``max_tokens`` new tokens.
+
+    ``repeat`` numbers independent samples of the same prompt (self-consistency, pass@k).
+    """
+
+    context: str
+    until: tuple[str, ...] = ()
+    max_tokens: int = 256
+    sampling: Sampling = field(default_factory=Sampling)
+    messages: tuple[Message, ...] | None = None
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rolling:
+    """Ask for the log-likelihood of a whole text in disjoint windows (perplexity)."""
+
+    text: str
+
+
+Request = Score | Generate | Rolling
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back for one request. A failure is a value: ``status`` "error" with its ``error`` reason.
+
+    ``loglikelihood`` is in nats, summed over the continuation's tokens; ``is_greedy`` says whether every one
+    of them was the arg-max. ``truncated`` counts prompt tokens dropped from the left to fit the window.
+    """
+
+    status: Status = "ok"
+    loglikelihood: float | None = None
+    is_greedy: bool | None = None
+    text: str | None = None
+    error: str | None = None
+    finish: str | None = None
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SampleResult:
+    """One document, scored. ``metrics`` maps "name,filter" to the per-sample value (None: not scored).
+
+    A corpus metric (BLEU, perplexity) keeps its per-sample sufficient statistics in ``statistics``.
+    """
+
+    document: Document
+    requests: tuple[Request, ...]
+    responses: tuple[Response, ...]
+    target: Any
+    status: Status = "ok"
+    error: str | None = None
+    filtered: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    statistics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """An aggregated number with everything needed to read it.
+
+    ``interval`` is the 95 % confidence interval; ``signature`` says how the value was computed, as
+    sacrebleu's signatures do (for example "acc|agg:mean|ci:wilson|n:200").
+    """
+
+    name: str
+    filter: str
+    value: float | None
+    stderr: float | None
+    interval: tuple[float, float] | None
+    n: int
+    higher_is_better: bool
+    signature: str
+    primary: bool = False
+    baseline: float | None = None
+    """The score of random guessing, where it is known."""
+    majority: float | None = None
+    """The score of always giving the most frequent answer, computed from the documents where it applies."""
+
+    @property
+    def key(self) -> str:
+        """The lm-evaluation-harness spelling, "acc,none"."""
+        return f"{self.name},{self.filter}"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRef:
+    """A data set as the Hub names it. ``revision`` pins it; None only for local data."""
+
+    id: str
+    config: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """What a reader of results needs to know of a task, resolved (after overrides)."""
+
+    name: str
+    version: str
+    kind: Kind
+    dataset: DatasetRef | None
+    split: str
+    num_fewshot: int
+    primary: str
+    """The primary metric's key, "acc,none"."""
+    higher_is_better: Mapping[str, bool]
+    description: str = ""
+    alias: str | None = None
+    citation: str = ""
+    tags: tuple[str, ...] = ()
+    sample: bool = False
+    """True: scored on the bundled sample, never comparable with the full set."""
+    baseline: float | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The whole resolved definition as plain JSON values (results.json's "configs")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A named set of tasks with an average: ``children`` are task or group names."""
+
+    name: str
+    children: tuple[str, ...]
+    version: str = "1"
+    alias: str | None = None
+    aggregate: tuple[str, ...] = ()
+    """Metric keys that are averaged over the leaves; empty: the group only collects."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """Averages of one group: ``micro`` weighs every document the same, ``macro`` every child task."""
+
+    group: Group
+    micro: tuple[Metric, ...]
+    macro: tuple[Metric, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """One task of one run: its metrics and how many documents ended how."""
+
+    info: TaskInfo
+    metrics: tuple[Metric, ...]
+    n: int
+    """Documents evaluated (after ``--limit``)."""
+    n_total: int
+    """Documents in the split."""
+    n_ok: int = 0
+    n_unscored: int = 0
+    n_error: int = 0
+    n_truncated: int = 0
+    """Documents of which at least one prompt was longer than the context window."""
+    data_source: str = ""
+    """Where the documents came from: "hub", "mirror", "sample", "generated", with the content's hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Everything a run produced, as the store writes and reads it."""
+
+    spec: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    model: Mapping[str, Any]
+    tasks: tuple[TaskResult, ...]
+    groups: tuple[GroupResult, ...] = ()
+    counters: Mapping[str, Any] = field(default_factory=dict)
+    partial: bool = False
+    """True: the run was interrupted and the numbers cover only what was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptStyle:
+    """How prompts are put together for a model. ``chat`` renders turns by the model's own template:
+    ``chat(messages, add_generation_prompt) -> str``; None means plain text.
+    """
+
+    chat: Callable[[Sequence[Message], bool], str] | None = None
+    system: str | None = None
+    multiturn: bool = True
+    """With ``chat``: few-shot examples as separate turns (True) or inside one user turn."""
+
+
+class DataSource(Protocol):
+    """Where documents come from: the Hub, a mirror folder, a bundled sample, a generator."""
+
+    name: str
+
+    def load(self, dataset: DatasetRef, split: str) -> Sequence[Mapping[str, Any]]:
+        """Rows of one split, fields as on the Hub. Raises UserError that names both ways out."""
+        ...
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A benchmark, configured (shots, seed, sample or not) and ready to make requests."""
+
+    info: TaskInfo
+
+    def documents(self, data: DataSource) -> Sequence[Document]:
+        """All documents of the evaluation split, in the data set's order."""
+        ...
+
+    def requests(self, documents: Sequence[Document], style: PromptStyle) -> Iterator[tuple[Request, ...]]:
+        """Requests of each document in turn; few-shot draws advance one seeded generator in this order."""
+        ...
+
+    def score(
+        self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]
+    ) -> SampleResult:
+        """Score one document. An error among the responses gives status "error", never a wrong answer."""
+        ...
+
+    def summarize(self, samples: Sequence[SampleResult]) -> tuple[Metric, ...]:
+        """Aggregate the samples whose status is "ok"."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a run records of its model. ``fingerprint`` covers everything that can change an answer."""
+
+    name: str
+    backend: str
+    fingerprint: str
+    max_length: int
+    tokenizer: str = ""
+    n_parameters: int | None = None
+    dtype: str = ""
+    device: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
