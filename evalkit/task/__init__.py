@@ -1,0 +1,1 @@
+"""Task definitions (tasks/*/task.yaml) made into documents, requests and scores."""

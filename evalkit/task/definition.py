@@ -1,0 +1,301 @@
+"""What a task.yaml may say: the model, its checks, and the tasks that one file defines."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from evalkit.errors import UserError
+from evalkit.task.source import Keys, Source, read
+from evalkit.types import Group, Kind
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=120)]
+"""A task's name is also a file's name and may be written in a list, so its characters are few."""
+Version = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Splits(_Strict):
+    """Which splits are evaluated, and which give few-shot examples."""
+
+    eval: str
+    fewshot: str | None = None
+
+
+class Dataset(_Strict):
+    """A data set of the Hub; ``revision`` pins it to a commit."""
+
+    id: str
+    config: str | None = None
+    revision: str | None = "main"
+    splits: Splits
+
+
+class Fewshot(_Strict):
+    """How few-shot examples are drawn. ``random``: anew for every document, from one seeded generator, as lm-eval
+    does; ``fixed``: one seeded draw for all; ``first_n``: the first ones.
+
+    ``exclude_self``: draw one more and leave out the evaluated document; by default where both splits are the same.
+    ``locked``: the number cannot be changed (the examples stand in the prompt itself).
+    """
+
+    num: int = Field(default=0, ge=0)
+    sampler: Literal["random", "first_n", "fixed"] = "random"
+    seed: int | None = None
+    exclude_self: bool | None = None
+    locked: bool = False
+
+
+class Generation(_Strict):
+    """Until when, how long and how text is generated; greedy unless a temperature is given."""
+
+    until: tuple[str, ...] | None = None
+    max_tokens: int = Field(default=256, gt=0)
+    temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+
+class MetricEntry(_Strict):
+    """A metric by its registered name (or ``task.py:OBJECT``), on the text that a filter gives.
+
+    ``name`` is what the results call it, where that is not the metric's own name.
+    """
+
+    metric: str
+    name: str | None = None
+    filter: str = "none"
+    args: dict[str, Any] = Field(default_factory=dict)
+    higher_is_better: bool | None = None
+
+    @property
+    def key(self) -> str:
+        """The key in results, "acc,none"."""
+        return f"{self.name or self.metric.rpartition(':')[2].rpartition('.')[2]},{self.filter}"
+
+
+class Baseline(_Strict):
+    """What guessing scores. ``random``: a number, "1/choices", or an expression over a document, averaged.
+
+    ``majority``: compute the share of the most frequent gold index (not where the gold is always first by layout).
+    """
+
+    random: float | str | None = None
+    majority: bool = True
+
+
+class GroupOptions(_Strict):
+    """Of the groups that ``configs`` makes: which metrics are averaged, and their version."""
+
+    version: Version = "1"
+    aggregate: tuple[str, ...] = ()
+
+
+class Sample(_Strict):
+    """The bundled sample: JSON lines with "_split"; ``where`` picks the rows of one config ("{{config}}")."""
+
+    file: Path
+    where: dict[str, str] = Field(default_factory=dict)
+
+
+class Definition(_Strict):
+    """One task.yaml. See docs and CONTRIBUTING for what each key means."""
+
+    name: Name
+    version: Version
+    description: str = ""
+    citation: str = ""
+    tags: tuple[Name, ...] = ()
+    alias: str | None = None
+    dataset: Dataset
+    kind: Kind
+    prompt: str = ""
+    choices: str | tuple[str, ...] | None = None
+    target: int | str | tuple[str, ...]
+    instruction: str = ""
+    system: str | None = None
+    target_delimiter: str = " "
+    fewshot_delimiter: str = "\n\n"
+    fewshot: Fewshot = Fewshot()
+    generation: Generation = Generation()
+    filters: dict[str, str | list[str | dict[str, Any]]] = Field(default_factory=dict)
+    metrics: tuple[MetricEntry, ...] = Field(min_length=1)
+    primary: str | None = None
+    baseline: Baseline = Baseline()
+    configs: dict[str, tuple[str, ...]] | tuple[str, ...] | None = None
+    group: GroupOptions = GroupOptions()
+    sample: Sample | None = None
+    process: str | None = Field(default=None, pattern=r"\.py:[A-Za-z_]\w*$")
+    config: str | None = Field(default=None, exclude=True)
+    """The entry of ``configs`` that this task was made for; set when the file is expanded, never in it."""
+
+    @property
+    def primary_key(self) -> str:
+        """The primary metric's key; the first metric's unless the file says otherwise."""
+        return self.primary or self.metrics[0].key
+
+
+class GroupDefinition(_Strict):
+    """One group.yaml: a name for several tasks, with averages over them."""
+
+    name: Name
+    version: Version = "1"
+    description: str = ""
+    alias: str | None = None
+    children: tuple[Name, ...] = Field(min_length=1)
+    aggregate: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Defined:
+    """All that one file defines: its tasks (several with ``configs``) and groups (children first)."""
+
+    source: Source
+    tasks: tuple[Definition, ...] = ()
+    groups: tuple[Group, ...] = ()
+    description: str = ""
+
+
+_NESTED: dict[str, type[BaseModel]] = {
+    "dataset": Dataset,
+    "splits": Splits,
+    "fewshot": Fewshot,
+    "generation": Generation,
+    "metrics": MetricEntry,
+    "baseline": Baseline,
+    "group": GroupOptions,
+    "sample": Sample,
+}
+
+
+def load_task(file: Path) -> Defined:
+    """The tasks and groups of a task.yaml. UserError names file, line and key of the first mistake."""
+    source = read(file)
+    data = dict(source.data)
+    if isinstance(data.get("sample"), str):
+        data["sample"] = {"file": data["sample"]}
+    if "config" in data:
+        raise UserError(f"{source.locate('config')}: is no key of a definition; write dataset.config or configs")
+    definition = _validated(Definition, data, source)
+    for keys, problem in _contradictions(definition):
+        raise UserError(f"{source.locate(*keys)}: {problem}")
+    return Defined(source, *_expand(definition), definition.description)
+
+
+def load_group(file: Path) -> Defined:
+    """The group of a group.yaml."""
+    source = read(file)
+    one = _validated(GroupDefinition, source.data, source)
+    return Defined(source, (), (Group(one.name, one.children, one.version, one.alias, one.aggregate),), one.description)
+
+
+def _validated(model: type[Any], data: Any, source: Source) -> Any:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+        # A key that is not known often explains one that is missing.
+        first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        keys = _plain(first["loc"], source)
+        raise UserError(f"{source.locate(*keys)}: {_explain(first, keys, model)}{more}") from error
+
+
+def _plain(loc: tuple[str | int, ...], source: Source) -> Keys:
+    """An error's place without the names that pydantic adds for the branches of a union."""
+    keys: list[str | int] = []
+    data: Any = source.data
+    for part in loc:
+        inside = (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int))
+        if inside:
+            data = data[part]
+            keys.append(part)
+        elif part == loc[-1] and isinstance(part, str) and isinstance(data, dict):
+            keys.append(part)
+    return tuple(keys)
+
+
+def _explain(problem: Any, keys: Keys, model: type[BaseModel]) -> str:
+    if problem["type"] == "missing":
+        return "this key is missing"
+    if problem["type"] == "extra_forbidden":
+        parents = [key for key in keys[:-1] if isinstance(key, str)]
+        known = (_NESTED.get(parents[-1], model) if parents else model).model_fields
+        near = difflib.get_close_matches(str(keys[-1]), [name for name in known if name != "config" or parents], n=1)
+        return "unknown key" + (f"; did you mean {near[0]}?" if near else "")
+    return str(problem["msg"])
+
+
+def _contradictions(one: Definition) -> Iterator[tuple[Keys, str]]:
+    """What no single key can tell: (keys, problem) pairs."""
+    if one.kind == "multiple_choice" and one.choices is None:
+        yield ("kind",), "multiple_choice needs the key choices"
+    if one.kind != "multiple_choice" and one.choices is not None:
+        yield ("choices",), f"a task of kind {one.kind} has no choices"
+    if one.kind != "rolling" and not one.prompt:
+        yield ("prompt",), f"a task of kind {one.kind} needs a prompt"
+    if isinstance(one.target, int) and one.kind != "multiple_choice":
+        yield ("target",), "a number is an index into choices, which this kind does not have; quote it to mean text"
+    if isinstance(one.choices, tuple) and len(one.choices) < 2:
+        yield ("choices",), "give at least two choices"
+    seen: set[str] = set()
+    for index, entry in enumerate(one.metrics):
+        if entry.filter != "none" and entry.filter not in one.filters:
+            yield ("metrics", index, "filter"), f"there is no filter {entry.filter!r} in filters"
+        if entry.filter != "none" and one.kind != "generate":
+            yield ("metrics", index, "filter"), f"a task of kind {one.kind} has no text to filter"
+        if entry.key in seen:
+            yield ("metrics", index), f"{entry.key} is there twice; tell them apart with name: or filter:"
+        seen.add(entry.key)
+    if one.primary is not None and one.primary not in seen:
+        yield ("primary",), f"{one.primary!r} is none of this task's metrics: {', '.join(sorted(seen))}"
+    if one.fewshot.num and one.dataset.splits.fewshot is None:
+        yield ("fewshot", "num"), "examples are asked for, but dataset.splits.fewshot names no split"
+    if one.configs is not None and not one.configs:
+        yield ("configs",), "the list is empty"
+
+
+def _expand(one: Definition) -> tuple[tuple[Definition, ...], tuple[Group, ...]]:
+    """A file with ``configs`` is one task for each config, a group for each heading, and one over all."""
+    if one.configs is None:
+        return (one,), ()
+    headings = one.configs if isinstance(one.configs, dict) else {"": one.configs}
+    aggregate = one.group.aggregate or (one.primary_key,)
+    tasks: list[Definition] = []
+    groups: list[Group] = []
+    for heading, configs in headings.items():
+        members = tuple(_for_config(one, config) for config in configs)
+        tasks.extend(members)
+        if heading:
+            names = tuple(member.name for member in members)
+            alias = heading.replace("_", " ")
+            groups.append(Group(f"{one.name}_{heading}", names, one.group.version, alias, aggregate))
+    children = tuple(group.name for group in groups) or tuple(task.name for task in tasks)
+    groups.append(Group(one.name, children, one.group.version, one.alias, aggregate))
+    return tuple(tasks), tuple(groups)
+
+
+def _for_config(one: Definition, config: str) -> Definition:
+    sample = one.sample
+    if sample is not None:
+        where = {key: config if value == "{{config}}" else value for key, value in sample.where.items()}
+        sample = sample.model_copy(update={"where": where})
+    return one.model_copy(
+        update={
+            "name": f"{one.name}_{config}",
+            "alias": config,
+            "config": config,
+            "configs": None,
+            "sample": sample,
+            "dataset": one.dataset.model_copy(update={"config": config}),
+        }
+    )

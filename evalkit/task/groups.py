@@ -1,0 +1,112 @@
+"""Averages over a group's tasks: every document the same weight (micro), or every task (macro)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from evalkit import stats
+from evalkit.types import Group, GroupResult, Metric, TaskResult
+
+_Z = 1.959963984540054
+"""The 97.5 % point of the normal distribution; a group's mean is a sum over many documents."""
+
+
+def summarize_groups(groups: Sequence[Group], task_results: Sequence[TaskResult]) -> tuple[GroupResult, ...]:
+    """Both averages of every metric that a group aggregates, over its leaves.
+
+    A leaf without the metric (or without a value) is left out, and the signature says which. Standard errors: pooled
+    within tasks for micro, sqrt(sum(se^2))/k for macro, None where a leaf has none. The interval is normal (95 %).
+    """
+    by_name = {group.name: group for group in groups}
+    results = {result.info.name: result for result in task_results}
+    summaries = []
+    for group in groups:
+        names = [name for name in leaves(group, by_name) if name in results]
+        pairs = [_averages(group, key, {name: results[name] for name in names}) for key in group.aggregate]
+        micro = tuple(pair[0] for pair in pairs if pair is not None)
+        macro = tuple(pair[1] for pair in pairs if pair is not None)
+        summaries.append(GroupResult(group, micro, macro))
+    return tuple(summaries)
+
+
+def leaves(group: Group, groups: Mapping[str, Group]) -> tuple[str, ...]:
+    """The names of all tasks in a group and its nested groups, each once, in order."""
+    found: dict[str, None] = {}
+
+    def walk(name: str, above: tuple[str, ...]) -> None:
+        if name in above:
+            return
+        if name in groups:
+            for child in groups[name].children:
+                walk(child, (*above, name))
+        else:
+            found[name] = None
+
+    walk(group.name, ())
+    return tuple(found)
+
+
+def _averages(group: Group, key: str, results: Mapping[str, TaskResult]) -> tuple[Metric, Metric] | None:
+    metrics = {name: metric for name, result in results.items() for metric in result.metrics if metric.key == key}
+    kept = {name: metric for name, metric in metrics.items() if metric.value is not None and metric.n > 0}
+    missing = [name for name in results if name not in kept]
+    if not kept:
+        return None
+    members = list(kept.values())
+    sizes = [member.n for member in members]
+    stderrs = [member.stderr for member in members if member.stderr is not None]
+    complete = len(stderrs) == len(members)
+    micro_error = stats.pooled_stderr(stderrs, sizes) if complete else None
+    macro_error = stats.macro_stderr(stderrs) if complete else None
+
+    def weighted(values: Sequence[float]) -> float:
+        return sum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
+
+    def plain(values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
+    return (
+        _metric(group, members, missing, "micro", weighted, micro_error, "pooled"),
+        _metric(group, members, missing, "macro", plain, macro_error, "independent"),
+    )
+
+
+def _metric(
+    group: Group,
+    members: Sequence[Metric],
+    missing: Sequence[str],
+    kind: str,
+    average: Callable[[Sequence[float]], float],
+    stderr: float | None,
+    rule: str,
+) -> Metric:
+    first = members[0]
+    value = average([member.value for member in members if member.value is not None])
+    n = sum(member.n for member in members)
+    parts = [first.name, f"group:{group.name}", f"avg:{kind}", f"tasks:{len(members)}"]
+    if missing:
+        parts.append("without:" + "+".join(missing))
+    parts += [
+        f"se:{rule if stderr is not None else 'none'}",
+        "ci:normal" if stderr is not None else "ci:none",
+        f"n:{n}",
+    ]
+    return Metric(
+        name=first.name,
+        filter=first.filter,
+        value=value,
+        stderr=stderr,
+        interval=None if stderr is None else (value - _Z * stderr, value + _Z * stderr),
+        n=n,
+        higher_is_better=first.higher_is_better,
+        signature="|".join(parts),
+        primary=first.primary,
+        baseline=_all_or_none(average, [member.baseline for member in members]),
+        majority=_all_or_none(average, [member.majority for member in members]),
+    )
+
+
+def _all_or_none(average: Callable[[Sequence[float]], float], values: Iterable[float | None]) -> float | None:
+    known = list(values)
+    numbers = [value for value in known if value is not None]
+    return average(numbers) if numbers and len(numbers) == len(known) else None

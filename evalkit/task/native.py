@@ -1,0 +1,309 @@
+"""A task made from a task.yaml: documents, requests, scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from evalkit.errors import UserError
+from evalkit.metrics import base
+from evalkit.metrics import filters as text_filters
+from evalkit.task import prompt
+from evalkit.task import sample as samples_of
+from evalkit.task.baselines import known_random, majority_baseline, random_baseline
+from evalkit.task.config import resolved
+from evalkit.task.definition import Definition, MetricEntry
+from evalkit.task.fewshot import Draw, sampler
+from evalkit.task.generation import settings
+from evalkit.task.reading import Item, Reader, Row, load_code, row_hash, split_name
+from evalkit.task.source import Source
+from evalkit.types import (
+    DatasetRef,
+    DataSource,
+    Document,
+    Generate,
+    Metric,
+    PromptStyle,
+    Request,
+    Response,
+    Rolling,
+    SampleResult,
+    Score,
+    TaskInfo,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a definition is run: what the user chose. ``num_fewshot`` None: as the definition says."""
+
+    num_fewshot: int | None = None
+    seed: int = 1234
+    gen_kwargs: Mapping[str, Any] | None = None
+    sample: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Scorer:
+    entry: MetricEntry
+    metric: base.MetricDef
+
+
+class NativeTask:
+    """A definition with its options, as :class:`evalkit.types.Task`. UserError for a definition that cannot work."""
+
+    def __init__(self, definition: Definition, source: Source, options: Options = Options()) -> None:
+        self.definition = definition
+        self.options = options
+        self._reader = Reader(definition, source)
+        self._scorers = tuple(
+            _scorer(entry, index, definition, source) for index, entry in enumerate(definition.metrics)
+        )
+        self._filters = {name: _built(name, steps, source) for name, steps in definition.filters.items()}
+        self._settings = settings(
+            definition.generation, options.gen_kwargs or {}, definition.fewshot_delimiter, options.seed
+        )
+        asked = definition.fewshot.num if options.num_fewshot is None else options.num_fewshot
+        self._shots = definition.fewshot.num if definition.fewshot.locked else asked
+        if self._shots and definition.dataset.splits.fewshot is None:
+            raise UserError(f"{definition.name}: has no split to take few-shot examples from; use 0 shots")
+        self._dataset = DatasetRef(definition.dataset.id, definition.dataset.config, definition.dataset.revision)
+        self._pool: Sequence[Row] = ()
+        self.info = self._describe()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know before the run: an override without effect, examples out of the evaluated split."""
+        one, asked = self.definition, self.options.num_fewshot
+        notes = []
+        if one.fewshot.locked and asked not in (None, self._shots):
+            notes.append(f"{one.name}: its prompt is fixed at {self._shots} few-shot examples; {asked} is ignored")
+        splits = one.dataset.splits
+        if self._shots and splits.fewshot == splits.eval and one.fewshot.exclude_self is False:
+            notes.append(
+                f"{one.name}: few-shot examples come from the evaluated split {splits.eval} and may hold the item "
+                "itself (lm-eval draws the same)"
+            )
+        return tuple(notes)
+
+    def answer(self, document: Document) -> str:
+        """The right answer as text; of several, joined with " | "."""
+        item = self._item(document)
+        answers = item.target if isinstance(item.target, list) else [item.target]
+        return " | ".join(item.choices[one] if item.choices and isinstance(one, int) else str(one) for one in answers)
+
+    def _describe(self) -> TaskInfo:
+        one = self.definition
+        higher = {scorer.entry.key: scorer.metric.higher_is_better for scorer in self._scorers}
+        return TaskInfo(
+            name=one.name,
+            version=one.version,
+            kind=one.kind,
+            dataset=self._dataset,
+            split=one.dataset.splits.eval,
+            num_fewshot=self._shots,
+            primary=one.primary_key,
+            higher_is_better=higher,
+            description=one.description,
+            alias=one.alias,
+            citation=one.citation,
+            tags=one.tags,
+            sample=self.options.sample,
+            baseline=known_random(one),
+            config=resolved(one, self._shots, self._settings, {s.entry.key: s.metric for s in self._scorers}),
+        )
+
+    def documents(self, data: DataSource) -> Sequence[Document]:
+        """All documents of the evaluation split; the few-shot split is read only if examples are asked for."""
+        splits = self.definition.dataset.splits
+        loaded = self._rows(data, splits.eval)
+        if self._shots and splits.fewshot is not None:
+            same = splits.fewshot == splits.eval
+            self._pool = loaded if same else self._rows(data, splits.fewshot)
+            self._sampler()  # too few examples is told now, not after the model has loaded
+        return tuple(Document(index, row, row_hash(row)) for index, row in enumerate(loaded))
+
+    def requests(self, documents: Sequence[Document], style: PromptStyle) -> Iterator[tuple[Request, ...]]:
+        """Requests of each document in turn; few-shot draws advance one seeded generator in this order."""
+        draw = self._sampler()
+        examples: dict[int, prompt.Example] = {}
+        for document in documents:
+            shown = [self._example(row, examples) for row in draw(document.data)]
+            yield self._ask(self._item(document), shown, style, self._where(document))
+
+    def score(self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]) -> SampleResult:
+        """Score one document. An error among the responses gives status "error", never a wrong answer."""
+        item = self._item(document)
+        result = SampleResult(document, requests, tuple(responses), item.target)
+        if error := _failure(len(item.choices) or 1, responses, self.info.kind):
+            return replace(result, status="error", error=error)
+        unscored = next((response for response in responses if response.status == "unscored"), None)
+        problem = item.problem or (unscored and (unscored.error or "the answer was not scored"))
+        if problem:
+            return replace(result, status="unscored", error=problem)
+        texts = self._filtered(responses)
+        metrics: dict[str, float | None] = {}
+        statistics: dict[str, tuple[float, ...]] = {}
+        for scorer in self._scorers:
+            value = scorer.metric.sample(_scoring_input(item, responses, texts.get(scorer.entry.filter), scorer.entry))
+            if isinstance(value, tuple):
+                statistics[scorer.entry.key] = value
+            else:
+                metrics[scorer.entry.key] = value
+        return replace(
+            result, filtered=texts, metrics=metrics, statistics=statistics, extra=_choice_details(item, responses)
+        )
+
+    def summarize(self, samples: Sequence[SampleResult]) -> tuple[Metric, ...]:
+        """Aggregate the samples whose status is "ok", in the order of the definition's metrics."""
+        scored = [sample for sample in samples if sample.status == "ok"]
+        random = random_baseline(self.definition, scored)
+        majority = majority_baseline(self.definition, scored)
+        return tuple(self._aggregate(scorer, scored, random, majority) for scorer in self._scorers)
+
+    def _aggregate(
+        self, scorer: _Scorer, scored: Sequence[SampleResult], random: float | None, majority: float | None
+    ) -> Metric:
+        key = scorer.entry.key
+        values = [sample.statistics[key] if key in sample.statistics else sample.metrics.get(key) for sample in scored]
+        primary = key == self.info.primary
+        # A guess is right or wrong: its score compares with shares of right answers, and with what the file says
+        # of the primary metric.
+        return base.aggregate(
+            scorer.metric,
+            values,
+            filter=scorer.entry.filter,
+            args=scorer.entry.args,
+            name=key.rpartition(",")[0],
+            seed=self.options.seed,
+            baseline=random if scorer.metric.binary or primary else None,
+            majority=majority if scorer.metric.binary else None,
+            primary=primary,
+        )
+
+    def _rows(self, data: DataSource, split: str) -> Sequence[Row]:
+        if self.options.sample:
+            if self.definition.sample is None:
+                raise UserError(f"{self.info.name}: has no bundled sample; run it on the full set")
+            rows: Sequence[Row] = samples_of.rows(self.definition.sample, split)
+        else:
+            rows = data.load(self._dataset, split)
+        if not rows:
+            where = f"the sample of {self.info.name}" if self.options.sample else split_name(self._dataset, split)
+            raise UserError(f"{where}: the split {split} is empty; check where the data come from")
+        return rows
+
+    def _sampler(self) -> Draw:
+        chosen = self.definition.fewshot
+        splits = self.definition.dataset.splits
+        exclude = splits.fewshot == splits.eval if chosen.exclude_self is None else chosen.exclude_self
+        seed = self.options.seed if chosen.seed is None else chosen.seed
+        where = f"{self.info.name} ({split_name(self._dataset, splits.fewshot or splits.eval)})"
+        return sampler(chosen.sampler, self._pool, self._shots, seed, exclude, where)
+
+    def _where(self, document: Document) -> str:
+        return f"{split_name(self._dataset, self.info.split)}, row {document.id + 1}"
+
+    def _item(self, document: Document) -> Item:
+        where = self._where(document)
+        return self._reader.item(self._reader.view(document.data, where), where)
+
+    def _example(self, row: Row, known: dict[int, prompt.Example]) -> prompt.Example:
+        """A few-shot row, rendered once; ``known`` goes by identity, for rows are mappings."""
+        if id(row) not in known:
+            where = f"{split_name(self._dataset, self.definition.dataset.splits.fewshot or '')}, a few-shot example"
+            item = self._reader.item(self._reader.view(row, where), where)
+            if item.problem:
+                raise UserError(f"{where}: cannot be shown: {item.problem}")
+            known[id(row)] = item.example()
+        return known[id(row)]
+
+    def _ask(self, item: Item, shown: list[prompt.Example], style: PromptStyle, where: str) -> tuple[Request, ...]:
+        one = self.definition
+        if one.kind == "rolling":
+            return (Rolling(str(item.target)),)
+        system = one.system or "" if style.system is None else style.system
+        instruction = self._reader.instruction(item.row, where)
+        head = prompt.delimited(system, instruction, one.fewshot_delimiter)
+        conversation = prompt.turns(head, shown, item.question, one.target_delimiter, one.fewshot_delimiter)
+        context, messages = prompt.render(conversation, style)
+        if one.kind == "generate":
+            chosen = self._settings
+            return (Generate(context, chosen.until, chosen.max_tokens, chosen.sampling, messages),)
+        if one.kind == "score":
+            return (Score(context, str(item.target), messages),)
+        # The template already ends the prompt where the answer begins.
+        delimiter = "" if style.chat is not None else one.target_delimiter
+        return tuple(Score(context, delimiter + choice, messages) for choice in item.choices)
+
+    def _filtered(self, responses: Sequence[Response]) -> dict[str, str]:
+        if self.info.kind != "generate":
+            return {}
+        text = responses[0].text or ""
+        return {"none": text} | {name: apply(text) for name, apply in self._filters.items()}
+
+
+def _scorer(entry: MetricEntry, index: int, definition: Definition, source: Source) -> _Scorer:
+    where = source.locate("metrics", index, "metric")
+    if ".py:" in entry.metric:
+        metric = load_code(entry.metric, where)
+        if not isinstance(metric, base.MetricDef):
+            raise UserError(f"{where}: {entry.metric} is no MetricDef but a {type(metric).__name__}")
+    else:
+        try:
+            metric = base.lookup(entry.metric, definition.kind)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+    if entry.higher_is_better is not None:
+        metric = replace(metric, higher_is_better=entry.higher_is_better)
+    return _Scorer(entry, metric)
+
+
+def _built(name: str, steps: Any, source: Source) -> Callable[[str], str]:
+    try:
+        return text_filters.build(steps)
+    except UserError as error:
+        raise UserError(f"{source.locate('filters', name)}: {error}") from error
+
+
+def _failure(expected: int, responses: Sequence[Response], kind: str) -> str | None:
+    """Why these responses cannot be scored, or None."""
+    if len(responses) != expected:
+        return f"{len(responses)} answers came for {expected} requests"
+    for response in responses:
+        if response.status == "error":
+            return response.error or "the backend gave no reason"
+        if response.status != "ok":
+            continue
+        if kind == "generate":
+            if response.text is None:
+                return "the answer holds no text"
+        elif response.loglikelihood is None or math.isnan(response.loglikelihood):
+            return "the answer holds no log-likelihood"
+    return None
+
+
+def _scoring_input(
+    item: Item, responses: Sequence[Response], text: str | None, entry: MetricEntry
+) -> base.ScoringInput:
+    generated = text is not None
+    return base.ScoringInput(
+        target=item.target,
+        choices=item.choices,
+        loglikelihoods=() if generated else tuple(response.loglikelihood or 0.0 for response in responses),
+        is_greedy=() if generated else tuple(bool(response.is_greedy) for response in responses),
+        text=text,
+        reference_text="" if generated or item.choices else str(item.target),
+        document=item.row,
+        args=entry.args,
+    )
+
+
+def _choice_details(item: Item, responses: Sequence[Response]) -> dict[str, Any]:
+    """What a reader of samples wants to see beside the numbers: the choices and the likeliest one."""
+    if not item.choices:
+        return {}
+    scores = [response.loglikelihood or 0.0 for response in responses]
+    return {"choices": list(item.choices), "prediction": scores.index(max(scores))}
