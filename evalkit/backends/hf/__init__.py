@@ -1,0 +1,24 @@
+"""The transformers backend: any causal model that AutoModelForCausalLM loads, on CPU, CUDA or MPS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evalkit.backends.hf.backend import HfBackend
+    from evalkit.spec import EngineSpec, ModelSpec
+
+
+def load(model: ModelSpec, engine: EngineSpec) -> HfBackend:
+    """Load ``model`` and return its backend. Raises UserError for a model that cannot be loaded."""
+    from evalkit.errors import MissingExtra
+
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("the backend hf", error.name or "torch", "hf") from error
+    from evalkit.backends.hf.backend import HfBackend
+    from evalkit.backends.hf.loading import load_parts
+
+    return HfBackend(load_parts(model), model, engine)

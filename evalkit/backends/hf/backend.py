@@ -1,0 +1,244 @@
+"""The backend object: scores and generates through the prefix tree where the model allows, else the plain path."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from evalkit.backends.base import Done, GenerateRow, ScoreAnswer, ScoreRow
+from evalkit.backends.hf import attention, memory
+from evalkit.backends.hf.decoding import Decoder
+from evalkit.backends.hf.loading import Parts, quiet
+from evalkit.backends.hf.plain import PlainRunner
+from evalkit.backends.hf.tokens import Tokens
+from evalkit.backends.hf.tree import HEAD_ROWS, TreeRunner
+from evalkit.engine.plan import PrefixPlan
+from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.types import Message, ModelInfo
+
+log = logging.getLogger("evalkit.hf")
+
+MIN_SHARE_CPU, MIN_SHARE_CUDA = 4, 64
+"""Tokens that a branch of the tree must save: what its extra attention calls cost, in tokens (docs/performance.md)."""
+
+PROBE_TOLERANCE = {torch.float32: 2e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
+"""Largest difference of log-probabilities at which tree and plain path count as the same, by dtype."""
+
+
+class HfBackend:
+    """A transformers model as a TokenBackend."""
+
+    def __init__(self, parts: Parts, model: ModelSpec, engine: EngineSpec) -> None:
+        self._model = parts.model
+        self._device = parts.device
+        self._engine = engine
+        self._tokens = Tokens(parts.tokenizer, model.add_bos, model.chat_template)
+        self.eot_id = self._tokens.eot_id
+        self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))
+        self._sizes = memory.footprint(self._model.config, self._model.dtype, HEAD_ROWS)
+        self._plain_attention = self._model.config._attn_implementation
+        why_plain = self._why_plain() if engine.share_prefixes else "switched off"
+        self.tree = why_plain is None
+        if why_plain and engine.share_prefixes:
+            log.warning("%s: prefixes are not shared (%s): the plain path runs", model.name, why_plain)
+        self.info = ModelInfo(
+            name=model.label or model.name,
+            backend="hf",
+            fingerprint=parts.fingerprint,
+            max_length=model.max_length or self._window(parts.tokenizer),
+            tokenizer=type(parts.tokenizer).__name__,
+            n_parameters=sum(p.numel() for p in self._model.parameters()),
+            dtype=str(self._model.dtype).removeprefix("torch."),
+            device=str(self._device),
+            details={**parts.details, "path": "tree" if self.tree else f"plain ({why_plain})"},
+        )
+
+    def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
+        """See `TokenBackend.encode`."""
+        return self._tokens.encode(texts, special)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """See `TokenBackend.decode`."""
+        return self._tokens.decode(tokens)
+
+    def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        """See `TokenBackend.chat`."""
+        return self._tokens.chat(messages, add_generation_prompt)
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        del self._model
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
+        """Answer every row; see `TokenBackend.score`."""
+        if not rows:
+            return
+        if not self.tree:
+            self._plain(rows).score(rows, done)
+            return
+        plan = PrefixPlan(
+            [row.tokens[:-1] for row in rows],
+            [(row.start - 1, row.tokens[row.start :]) for row in rows],
+            min_share=self._min_share(),
+        )
+        self._set_attention(attention.NAME)
+        self._walk(plan, rows, self._budget(rows, plan.depth), done)
+
+    def _walk(self, plan: PrefixPlan, rows: Sequence[ScoreRow], budget: int, done: Done) -> None:
+        """Run the plan pass by pass; a pass that does not fit is cut again at half the size."""
+        runner = TreeRunner(self._model, self._device)
+        totals = np.zeros(len(rows))
+        greedy = np.ones(len(rows), dtype=bool)
+        left = np.array([len(row.tokens) - row.start for row in rows])
+        cursor = plan.start()
+        while not plan.done(cursor):
+            work, behind = plan.cut(cursor, budget)
+            try:
+                hidden, _ = runner.hidden(work)
+                reading = runner.read(hidden, work)
+            except Exception as error:
+                if not memory.is_out_of_memory(error) or budget <= 16:
+                    raise
+                budget //= 2
+                if self._device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            cursor = behind
+            np.add.at(totals, work.read_row, reading.logprob)
+            np.logical_and.at(greedy, work.read_row, reading.greedy)
+            np.subtract.at(left, work.read_row, 1)
+            for row in np.unique(work.read_row):
+                if left[row] == 0:
+                    done(int(row), _answer(float(totals[row]), bool(greedy[row])))
+
+    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+        """Answer every row; see `TokenBackend.generate`."""
+        if not rows:
+            return
+        exotic = [i for i, row in enumerate(rows) if not self.tree or row.sampling.extra or self._penalised()]
+        own = sorted(set(range(len(rows))) - set(exotic))
+        if exotic:
+            self._set_attention(self._plain_attention)
+            part = [rows[i] for i in exotic]
+            self._plain(part).generate(part, lambda i, result: done(exotic[i], result))
+        if own:
+            self._set_attention(attention.NAME)
+            part = [rows[i] for i in own]
+            self._decoder(part).run(part, lambda i, result: done(own[i], result))
+
+    def _decoder(self, rows: Sequence[GenerateRow]) -> Decoder:
+        longest = max(len(row.tokens) for row in rows)
+        slots = memory.decode_slots(
+            self._sizes, self._device, longest + max(row.max_tokens for row in rows), self._engine.max_memory_gb
+        )
+        if isinstance(self._engine.batch_size, int):
+            slots = min(slots, self._engine.batch_size)
+        return Decoder(
+            self._model,
+            TreeRunner(self._model, self._device),
+            self._device,
+            self._tokens.decode,
+            self._stop_ids(),
+            self._tokens.eot_text,
+            slots,
+            self._budget(rows, longest),
+            self._min_share(),
+        )
+
+    def _stop_ids(self) -> frozenset[int]:
+        stop = self._model.generation_config.eos_token_id
+        stops = stop if isinstance(stop, list) else [stop]
+        return frozenset(token for token in (*stops, self.eot_id) if token is not None)
+
+    def _penalised(self) -> bool:
+        """Whether the model's own generation settings change logits, which only its generate() applies."""
+        config = self._model.generation_config
+        return any(
+            getattr(config, name, None) not in (None, neutral)
+            for name, neutral in (("repetition_penalty", 1.0), ("no_repeat_ngram_size", 0), ("bad_words_ids", None))
+        )
+
+    def _plain(self, rows: Sequence[ScoreRow] | Sequence[GenerateRow]) -> PlainRunner:
+        batch = self._engine.batch_size
+        if batch == "auto":
+            longest = max(len(row.tokens) for row in rows)
+            per_row = longest * (self._sizes.activation + 2 * self._sizes.key_value + 8 * self._model.config.vocab_size)
+            batch = max(1, min(64, int(memory.available(self._device) * 0.5 // per_row)))
+        return PlainRunner(self._model, self._tokens.tokenizer, self._device, batch, self._tokens.eot_text)
+
+    def _budget(self, rows: Sequence[ScoreRow] | Sequence[GenerateRow], depth: int) -> int:
+        budget = memory.token_budget(self._sizes, self._device, depth, self._engine.max_memory_gb)
+        if isinstance(self._engine.batch_size, int):
+            budget = min(budget, self._engine.batch_size * max(len(row.tokens) for row in rows))
+        return budget
+
+    def _min_share(self) -> int:
+        return MIN_SHARE_CUDA if self._device.type == "cuda" else MIN_SHARE_CPU
+
+    def _set_attention(self, name: str) -> None:
+        if self._model.config._attn_implementation != name:
+            with quiet():
+                self._model.set_attn_implementation(name)
+
+    def _window(self, tokenizer: object) -> int:
+        """The context window in tokens, from where lm-eval takes it; 2048 where nothing says."""
+        config = self._model.config.get_text_config()
+        for name in ("n_positions", "max_position_embeddings", "n_ctx"):
+            if value := getattr(config, name, None):
+                return int(value)
+        length = getattr(tokenizer, "model_max_length", None)
+        return int(length) if length and length < 1e12 else 2048
+
+    def _why_plain(self) -> str | None:
+        """Why the prefix tree cannot serve this model; None where a probe shows that it does."""
+        config = self._model.config
+        if getattr(config, "is_encoder_decoder", False):
+            return "encoder-decoder"
+        if not getattr(self._model, "_supports_attention_backend", False):
+            return f"{type(self._model).__name__} has attention of its own"
+        kinds = set(getattr(config.get_text_config(), "layer_types", None) or ["full_attention"])
+        if kinds != {"full_attention"}:
+            return f"layers with {', '.join(sorted(kinds - {'full_attention'}))}"
+        attention.register()
+        try:
+            return self._probe()
+        except Exception as error:
+            if memory.is_out_of_memory(error):
+                raise
+            return " ".join(str(error).split())[:120] or type(error).__name__
+        finally:
+            self._set_attention(self._plain_attention)
+
+    def _probe(self) -> str | None:
+        """Score three short branching rows by both paths; the reason for doubt where they differ."""
+        vocabulary = self._model.config.get_text_config().vocab_size
+        draw = np.random.default_rng(0).integers(0, vocabulary, 24).astype(np.int32)
+        rows = [ScoreRow(np.concatenate([draw[:12], draw[a:b]]), 4) for a, b in ((12, 16), (16, 20), (14, 24))]
+        plain, tree = ([float("nan")] * len(rows) for _ in range(2))
+
+        def keep(answers: list[float]) -> Done:
+            def done(index: int, result: object) -> None:
+                answers[index] = result.loglikelihood if isinstance(result, ScoreAnswer) else float("nan")
+
+            return done
+
+        PlainRunner(self._model, self._tokens.tokenizer, self._device, 1, "").score(rows, keep(plain))
+        self._set_attention(attention.NAME)
+        plan = PrefixPlan([r.tokens[:-1] for r in rows], [(r.start - 1, r.tokens[r.start :]) for r in rows])
+        self._walk(plan, rows, 10, keep(tree))
+        tolerance = PROBE_TOLERANCE.get(self._model.dtype, 0.5) * (len(draw) - 4)
+        apart = max(abs(a - b) for a, b in zip(plain, tree, strict=True))
+        return None if apart <= tolerance else f"its results differ by {apart:.3g}"
+
+
+def _answer(total: float, greedy: bool) -> ScoreAnswer | Exception:
+    if not np.isfinite(total):
+        return ArithmeticError("the model's logits are not finite")
+    return ScoreAnswer(total, greedy)

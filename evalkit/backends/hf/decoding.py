@@ -1,0 +1,278 @@
+"""Generation by continuous batching: a finished sequence leaves, a waiting one enters.
+
+Prompts run through the prefix tree like everything else, so a shared few-shot prefix is computed once; where a prompt
+ends its keys and values are copied into a slot of a preallocated pool. Each step then runs one token of every live
+sequence as one packed row. Live slots stay contiguous (a finished one is filled by the last), so attention reads the
+pool without gathering.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from evalkit.backends.base import Done, GenerateAnswer, GenerateRow
+from evalkit.backends.hf.attention import KeyValueStack, activate
+from evalkit.backends.hf.memory import is_out_of_memory
+from evalkit.backends.hf.tree import TreeRunner
+from evalkit.engine.plan import Ending, PrefixPlan
+
+PAGE = 64
+"""The pool's length grows in steps of this many tokens."""
+
+
+@dataclass
+class _Live:
+    """One sequence under way. ``length`` counts the tokens whose keys and values are in its slot."""
+
+    index: int
+    row: GenerateRow
+    length: int
+    tokens: list[int] = field(default_factory=list)
+    generator: torch.Generator | None = None
+    window: int = 0
+
+
+class _Pool:
+    """Keys and values of the live sequences: a layer -> two tensors [slots, kv_heads, capacity, head_dim]."""
+
+    def __init__(self) -> None:
+        self._layers: dict[int, list[torch.Tensor]] = {}
+        self.slots = 0
+        self.capacity = 0
+
+    def reserve(self, slots: int, capacity: int, like: dict[int, tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Make room for ``slots`` sequences of ``capacity`` tokens, keeping what is there."""
+        capacity = -(-capacity // PAGE) * PAGE
+        if slots <= self.slots and capacity <= self.capacity:
+            return
+        slots, capacity = max(slots, self.slots), max(capacity, self.capacity)
+        for layer, pair in like.items():
+            old = self._layers.get(layer)
+            new = [t.new_zeros((slots, t.shape[1], capacity, t.shape[3])) for t in pair]
+            if old is not None:
+                for before, after in zip(old, new, strict=True):
+                    after[: self.slots, :, : self.capacity] = before
+            self._layers[layer] = new
+        self.slots, self.capacity = slots, capacity
+
+    def shapes(self) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+        return {layer: (pair[0], pair[1]) for layer, pair in self._layers.items()}
+
+    def layer(self, index: int) -> list[torch.Tensor]:
+        return self._layers[index]
+
+    def fill(
+        self, slot: int, ending: Ending, computed: dict[int, tuple[torch.Tensor, torch.Tensor]], stack: KeyValueStack
+    ) -> None:
+        """Copy the path of a row that ended in a pass into ``slot``."""
+        for layer, pair in computed.items():
+            for position, begin, length in ending.pieces:
+                source = stack.read(layer, position + length) if begin < 0 else pair
+                begin = position if begin < 0 else begin
+                for target, tensor in zip(self._layers[layer], source, strict=True):
+                    target[slot, :, position : position + length] = tensor[0, :, begin : begin + length]
+
+    def move(self, source: int, target: int, length: int) -> None:
+        for pair in self._layers.values():
+            for tensor in pair:
+                tensor[target, :, :length] = tensor[source, :, :length]
+
+
+class _Step:
+    """One token of each live sequence: slot i holds ``lengths[i]`` tokens before it."""
+
+    def __init__(self, pool: _Pool, lengths: Sequence[int], device: torch.device) -> None:
+        self._pool = pool
+        self._count = len(lengths)
+        self._longest = max(lengths) + 1
+        self._slots = torch.arange(self._count, device=device)
+        self._lengths = torch.tensor(lengths, device=device)
+        places = torch.arange(self._longest, device=device)
+        self._visible = (places[None, :] <= self._lengths[:, None])[:, None, None, :]
+        self._bias: torch.Tensor | None = None
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+    ) -> torch.Tensor:
+        keys, values = self._pool.layer(layer)
+        keys[self._slots, :, self._lengths] = key[0].transpose(0, 1)
+        values[self._slots, :, self._lengths] = value[0].transpose(0, 1)
+        if self._bias is None:
+            hidden = torch.zeros(self._visible.shape, dtype=query.dtype, device=query.device)
+            self._bias = hidden.masked_fill_(~self._visible, float("-inf"))
+        output = torch.nn.functional.scaled_dot_product_attention(
+            query.transpose(1, 2).transpose(0, 1).transpose(1, 2),
+            keys[: self._count, :, : self._longest],
+            values[: self._count, :, : self._longest],
+            attn_mask=self._bias,
+            scale=scale,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        return output.transpose(1, 2).transpose(0, 1)
+
+
+class Decoder:
+    """Answers generation rows. ``slots`` bounds the live sequences, ``budget`` the tokens of a prefill pass."""
+
+    def __init__(
+        self,
+        model: Any,
+        runner: TreeRunner,
+        device: torch.device,
+        decode: Callable[[Sequence[int]], str],
+        stop_ids: frozenset[int],
+        eos_text: str,
+        slots: int,
+        budget: int,
+        min_share: int,
+    ) -> None:
+        self._body = model.base_model
+        self._runner = runner
+        self._device = device
+        self._decode = decode
+        self._stop_ids = stop_ids
+        self._eos_text = eos_text
+        self._slots = slots
+        self._budget = budget
+        self._min_share = min_share
+        self._pool = _Pool()
+        self._live: list[_Live] = []
+
+    def run(self, rows: Sequence[GenerateRow], done: Done) -> None:
+        """Answer every row through ``done``. Equal prompts (samples of one question) are computed once."""
+        by_prompt: dict[bytes, list[int]] = defaultdict(list)
+        for index, row in enumerate(rows):
+            by_prompt[row.tokens.tobytes()].append(index)
+        groups = list(by_prompt.values())
+        plan = PrefixPlan([rows[group[0]].tokens for group in groups], min_share=self._min_share)
+        cursor = plan.start()
+        with torch.inference_mode():
+            while not plan.done(cursor) or self._live:
+                free = self._slots - len(self._live)
+                if not plan.done(cursor) and (not self._live or free >= max(1, self._slots // 4)):
+                    cursor = self._prefill(plan, cursor, free, groups, rows, done)
+                else:
+                    self._step(done)
+
+    def _prefill(
+        self,
+        plan: PrefixPlan,
+        cursor: Any,
+        free: int,
+        groups: Sequence[Sequence[int]],
+        rows: Sequence[GenerateRow],
+        done: Done,
+    ) -> Any:
+        while True:
+            work, behind = plan.cut(cursor, self._budget, max(1, free))
+            try:
+                hidden, state = self._runner.hidden(work)
+            except Exception as error:
+                if not is_out_of_memory(error) or self._budget <= 16:
+                    raise
+                self._budget //= 2
+                continue
+            break
+        if not work.endings:
+            return behind
+        last = [ending.pieces[-1][1] + ending.pieces[-1][2] - 1 for ending in work.endings]
+        logits = self._runner.logits(hidden[torch.tensor(last, device=self._device)])
+        for place, ending in enumerate(work.endings):
+            for index in groups[ending.row]:
+                live = self._admit(index, rows[index])
+                if self._choose(live, logits[place], done):
+                    slot = len(self._live)
+                    self._pool.reserve(slot + 1, live.length + 1, state.ended)
+                    self._pool.fill(slot, ending, state.ended, self._runner.stack)
+                    self._live.append(live)
+        return behind
+
+    def _admit(self, index: int, row: GenerateRow) -> _Live:
+        generator = None
+        if row.sampling.temperature > 0:
+            seed = hashlib.sha256(f"{row.sampling.seed}:{row.key}".encode()).digest()
+            generator = torch.Generator().manual_seed(int.from_bytes(seed[:8], "big") >> 1)
+        stops = [*row.until, self._eos_text]
+        # A stop string of b bytes lies within its last b tokens (a token has at least one byte), plus one for context.
+        window = max((len(stop.encode()) for stop in stops), default=0) + 2
+        return _Live(index, row, len(row.tokens), generator=generator, window=window)
+
+    def _step(self, done: Done) -> None:
+        lengths = [live.length for live in self._live]
+        self._pool.reserve(len(lengths), max(lengths) + 1, self._pool.shapes())
+        tokens = torch.tensor([[live.tokens[-1] for live in self._live]], device=self._device)
+        positions = torch.tensor([lengths], device=self._device)
+        with activate(_Step(self._pool, lengths, self._device)):
+            hidden = self._body(input_ids=tokens, position_ids=positions, use_cache=False).last_hidden_state[0]
+        logits = self._runner.logits(hidden)
+        greedy = logits.argmax(dim=-1).tolist()
+        finite = torch.isfinite(logits.sum(dim=-1)).tolist()
+        for slot in range(len(self._live) - 1, -1, -1):
+            live = self._live[slot]
+            live.length += 1
+            if not self._choose(live, logits[slot], done, greedy[slot], finite[slot]):
+                last = len(self._live) - 1
+                if slot != last:
+                    self._pool.move(last, slot, self._live[last].length)
+                    self._live[slot] = self._live[last]
+                self._live.pop()
+
+    def _choose(
+        self, live: _Live, logits: torch.Tensor, done: Done, greedy: int | None = None, finite: bool | None = None
+    ) -> bool:
+        """Pick the next token; False where the sequence is finished and answered."""
+        if not (bool(torch.isfinite(logits.sum())) if finite is None else finite):
+            done(live.index, ArithmeticError("the model's logits are not finite"))
+            return False
+        sampling = live.row.sampling
+        if sampling.temperature > 0:
+            token = sample(logits, sampling.temperature, sampling.top_k, sampling.top_p, live.generator)
+        else:
+            token = int(logits.argmax()) if greedy is None else greedy
+        if token in self._stop_ids:
+            return self._finish(live, "stop", done)
+        live.tokens.append(token)
+        tail = self._decode(live.tokens[-live.window :])
+        if any(stop and stop in tail for stop in live.row.until):
+            return self._finish(live, "stop", done)
+        if len(live.tokens) >= live.row.max_tokens:
+            return self._finish(live, "length", done)
+        return True
+
+    def _finish(self, live: _Live, why: str, done: Done) -> bool:
+        text = cut_at_stops(self._decode(live.tokens), (*live.row.until, self._eos_text))
+        done(live.index, GenerateAnswer(text, len(live.tokens), why))
+        return False
+
+
+def cut_at_stops(text: str, stops: Sequence[str]) -> str:
+    """The text before the first stop string (the rule of lm-eval's postprocess_generated_text)."""
+    for stop in stops:
+        if stop:
+            text = text.split(stop)[0]
+    return text
+
+
+def sample(
+    logits: torch.Tensor, temperature: float, top_k: int, top_p: float, generator: torch.Generator | None
+) -> int:
+    """One token of softmax(logits [vocabulary] / temperature) among the ``top_k`` likeliest (0: all) and the
+    smallest set whose probability reaches ``top_p`` (Holtzman et al., arXiv 1904.09751).
+    """
+    scores = (logits.float().cpu() / temperature).double()
+    values, tokens = scores.sort(descending=True)
+    if 0 < top_k < len(values):
+        values, tokens = values[:top_k], tokens[:top_k]
+    probabilities = values.softmax(dim=-1)
+    if top_p < 1.0:
+        before = probabilities.cumsum(dim=-1) - probabilities
+        keep = int(np.searchsorted(before.numpy(), top_p, side="left"))
+        probabilities = probabilities[: max(1, keep)]
+    return int(tokens[torch.multinomial(probabilities, 1, generator=generator)])

