@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from evalkit.backends.base import Answer, Backend, Done, GenerateAnswer, ScoreAnswer, TextBackend, TokenBackend
@@ -101,8 +102,11 @@ def _scored(job: Job, parts: Sequence[tuple[int, ScoreAnswer]], failure: Excepti
         return _failure(failure, job)
     # Summed in the order of the rows, not of their arrival: floating-point sums depend on it.
     answers = [part for _, part in sorted(parts, key=lambda part: part[0])]
+    total = sum(part.loglikelihood for part in answers)
+    if not isfinite(total):
+        return _failure(ArithmeticError(f"the log-likelihood is {total}: the model's logits are not finite"), job)
     return Response(
-        loglikelihood=sum(part.loglikelihood for part in answers),
+        loglikelihood=total,
         is_greedy=all(part.is_greedy for part in answers),
         prompt_tokens=job.prompt_tokens,
         output_tokens=sum(len(row.tokens) - row.start for row in job.scores),

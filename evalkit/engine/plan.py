@@ -143,6 +143,16 @@ class PrefixPlan:
         return self._offset[-1]
 
     @property
+    def lengths(self) -> Sequence[int]:
+        """Tokens of each row, in the walk's order."""
+        return self._length
+
+    @property
+    def shared(self) -> Sequence[int]:
+        """Tokens that each row shares with the row before it in the walk."""
+        return self._shared
+
+    @property
     def depth(self) -> int:
         """The longest row: an upper bound of what must be held."""
         return max(self._length, default=0)

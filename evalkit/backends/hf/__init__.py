@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from evalkit.backends.hf.backend import HfBackend
+    from evalkit.backends.hf.tokens import Tokens
     from evalkit.spec import EngineSpec, ModelSpec
 
 
@@ -22,3 +23,11 @@ def load(model: ModelSpec, engine: EngineSpec) -> HfBackend:
     from evalkit.backends.hf.loading import load_parts
 
     return HfBackend(load_parts(model), model, engine)
+
+
+def load_tokens(model: ModelSpec) -> Tokens:
+    """The tokenizer without the weights. Raises UserError where it cannot be loaded."""
+    from evalkit.backends.hf.loading import load_tokenizer
+    from evalkit.backends.hf.tokens import Tokens
+
+    return Tokens(load_tokenizer(model), model.add_bos, model.chat_template)

@@ -17,6 +17,8 @@ from evalkit.backends.hf.plain import PlainRunner
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.hf.tree import HEAD_ROWS, TreeRunner
 from evalkit.engine.plan import PrefixPlan
+from evalkit.perf.clocks import Stopwatch
+from evalkit.perf.counters import Meter
 from evalkit.spec import EngineSpec, ModelSpec
 from evalkit.types import Message, ModelInfo
 
@@ -41,8 +43,11 @@ class HfBackend:
         self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))
         self._sizes = memory.footprint(self._model.config, self._model.dtype, HEAD_ROWS)
         self._plain_attention = self._model.config._attn_implementation
+        self.meter = Meter()
         why_plain = self._why_plain() if engine.share_prefixes else "switched off"
         self.tree = why_plain is None
+        self.meter = Meter()  # a fresh one: what the probe took is not the run's
+        self.weight_bytes = sum(t.nbytes for t in (*self._model.parameters(), *self._model.buffers()))
         if why_plain and engine.share_prefixes:
             log.warning("%s: prefixes are not shared (%s): the plain path runs", model.name, why_plain)
         self.info = ModelInfo(
@@ -89,6 +94,7 @@ class HfBackend:
             min_share=self._min_share(),
         )
         self._set_attention(attention.NAME)
+        self.meter.read(plan.tokens_given)
         self._walk(plan, rows, self._budget(rows, plan.depth), done)
 
     def _walk(self, plan: PrefixPlan, rows: Sequence[ScoreRow], budget: int, done: Done) -> None:
@@ -98,6 +104,7 @@ class HfBackend:
         greedy = np.ones(len(rows), dtype=bool)
         left = np.array([len(row.tokens) - row.start for row in rows])
         cursor = plan.start()
+        watch = Stopwatch(self._device)
         while not plan.done(cursor):
             work, behind = plan.cut(cursor, budget)
             try:
@@ -111,6 +118,7 @@ class HfBackend:
                     torch.cuda.empty_cache()
                 continue
             cursor = behind
+            self.meter.prefill(len(work.tokens), watch.lap())
             np.add.at(totals, work.read_row, reading.logprob)
             np.logical_and.at(greedy, work.read_row, reading.greedy)
             np.subtract.at(left, work.read_row, 1)
@@ -150,6 +158,7 @@ class HfBackend:
             slots,
             self._budget(rows, longest),
             self._min_share(),
+            self.meter,
         )
 
     def _stop_ids(self) -> frozenset[int]:
@@ -171,7 +180,7 @@ class HfBackend:
             longest = max(len(row.tokens) for row in rows)
             per_row = longest * (self._sizes.activation + 2 * self._sizes.key_value + 8 * self._model.config.vocab_size)
             batch = max(1, min(64, int(memory.available(self._device) * 0.5 // per_row)))
-        return PlainRunner(self._model, self._tokens.tokenizer, self._device, batch, self._tokens.eot_text)
+        return PlainRunner(self._model, self._tokens.tokenizer, self._device, batch, self._tokens.eot_text, self.meter)
 
     def _budget(self, rows: Sequence[ScoreRow] | Sequence[GenerateRow], depth: int) -> int:
         budget = memory.token_budget(self._sizes, self._device, depth, self._engine.max_memory_gb)

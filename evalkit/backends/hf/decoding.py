@@ -22,6 +22,8 @@ from evalkit.backends.hf.attention import KeyValueStack, activate
 from evalkit.backends.hf.memory import is_out_of_memory
 from evalkit.backends.hf.tree import TreeRunner
 from evalkit.engine.plan import Ending, PrefixPlan
+from evalkit.perf.clocks import Stopwatch, now
+from evalkit.perf.counters import Meter
 
 PAGE = 64
 """The pool's length grows in steps of this many tokens."""
@@ -48,11 +50,14 @@ class _Pool:
         self.capacity = 0
 
     def reserve(self, slots: int, capacity: int, like: dict[int, tuple[torch.Tensor, torch.Tensor]]) -> None:
-        """Make room for ``slots`` sequences of ``capacity`` tokens, keeping what is there."""
-        capacity = -(-capacity // PAGE) * PAGE
+        """Make room for ``slots`` sequences of ``capacity`` tokens, keeping what is there.
+
+        Slots at least double, so that filling a pool of n costs log n copies of it.
+        """
         if slots <= self.slots and capacity <= self.capacity:
             return
-        slots, capacity = max(slots, self.slots), max(capacity, self.capacity)
+        slots = self.slots if slots <= self.slots else max(slots, 2 * self.slots)
+        capacity = max(-(-capacity // PAGE) * PAGE, self.capacity)
         for layer, pair in like.items():
             old = self._layers.get(layer)
             new = [t.new_zeros((slots, t.shape[1], capacity, t.shape[3])) for t in pair]
@@ -132,6 +137,7 @@ class Decoder:
         slots: int,
         budget: int,
         min_share: int,
+        meter: Meter | None = None,
     ) -> None:
         self._body = model.base_model
         self._runner = runner
@@ -142,6 +148,9 @@ class Decoder:
         self._slots = slots
         self._budget = budget
         self._min_share = min_share
+        self._meter = meter or Meter()
+        self._watch = Stopwatch(device)
+        self._turn: float | None = None
         self._pool = _Pool()
         self._live: list[_Live] = []
 
@@ -153,6 +162,8 @@ class Decoder:
         groups = list(by_prompt.values())
         plan = PrefixPlan([rows[group[0]].tokens for group in groups], min_share=self._min_share)
         cursor = plan.start()
+        self._meter.read(plan.tokens_given + sum((len(g) - 1) * len(rows[g[0]].tokens) for g in groups))
+        self._watch.lap()
         with torch.inference_mode():
             while not plan.done(cursor) or self._live:
                 free = self._slots - len(self._live)
@@ -170,6 +181,7 @@ class Decoder:
         rows: Sequence[GenerateRow],
         done: Done,
     ) -> Any:
+        self._turn = self._turn or now()
         while True:
             work, behind = plan.cut(cursor, self._budget, max(1, free))
             try:
@@ -181,17 +193,23 @@ class Decoder:
                 continue
             break
         if not work.endings:
+            self._meter.prefill(len(work.tokens), self._watch.lap())
             return behind
         last = [ending.pieces[-1][1] + ending.pieces[-1][2] - 1 for ending in work.endings]
         logits = self._runner.logits(hidden[torch.tensor(last, device=self._device)])
+        coming = sum(len(groups[ending.row]) for ending in work.endings)
+        longest = max(len(rows[groups[ending.row][0]].tokens) for ending in work.endings)
+        self._pool.reserve(len(self._live) + coming, longest + PAGE // 2, state.ended)
         for place, ending in enumerate(work.endings):
             for index in groups[ending.row]:
                 live = self._admit(index, rows[index])
                 if self._choose(live, logits[place], done):
                     slot = len(self._live)
-                    self._pool.reserve(slot + 1, live.length + 1, state.ended)
                     self._pool.fill(slot, ending, state.ended, self._runner.stack)
                     self._live.append(live)
+        self._meter.prefill(len(work.tokens), self._watch.lap())
+        self._meter.first(now() - self._turn, coming)
+        self._turn = None
         return behind
 
     def _admit(self, index: int, row: GenerateRow) -> _Live:
@@ -223,6 +241,7 @@ class Decoder:
                     self._pool.move(last, slot, self._live[last].length)
                     self._live[slot] = self._live[last]
                 self._live.pop()
+        self._meter.step(len(lengths), self._watch.lap())
 
     def _choose(
         self, live: _Live, logits: torch.Tensor, done: Done, greedy: int | None = None, finite: bool | None = None

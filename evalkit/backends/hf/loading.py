@@ -99,6 +99,16 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def load_tokenizer(spec: ModelSpec) -> Any:
+    """The tokenizer alone, for a driver whose replicas have the weights. Raises UserError."""
+    folder = models.local_folder(spec)
+    with quiet():
+        try:
+            return _tokenizer(str(folder) if folder else spec.name, spec)
+        except Exception as error:
+            raise _explain(spec, folder, error) from error
+
+
 def _tokenizer(source: str, spec: ModelSpec) -> Any:
     from transformers import AutoTokenizer
 

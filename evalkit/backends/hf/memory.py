@@ -33,7 +33,7 @@ def footprint(config: Any, dtype: torch.dtype, head_rows: int) -> Footprint:
     """The footprint of a decoder from its transformers configuration (the text part of a composite one)."""
     config = config.get_text_config()
     width = dtype.itemsize
-    heads = config.num_attention_heads
+    heads = getattr(config, "num_attention_heads", None) or 1  # state-space models have none
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from evalkit.backends.hf.pieces import PieceEncoder
 from evalkit.errors import UserError
 from evalkit.types import Message
 
@@ -23,6 +24,7 @@ class Tokens:
         self.prefix_id: int = bos if bos is not None else eos
         self.eot_text: str = tokenizer.decode([self.eot_id], skip_special_tokens=False)
         self._prefix_text: str = tokenizer.decode([self.prefix_id], skip_special_tokens=False)
+        self._pieces = PieceEncoder(tokenizer, self._encode_whole)
 
     def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
         """Token ids of each text; see `TokenBackend.encode`."""
@@ -36,8 +38,9 @@ class Tokens:
         return [next(having) if b else next(fresh) for b in begun]
 
     def _encode(self, texts: Sequence[str], special: bool | None) -> list[list[int]]:
-        if not texts:
-            return []
+        return self._pieces(texts, special) if texts else []
+
+    def _encode_whole(self, texts: Sequence[str], special: bool | None) -> list[list[int]]:
         settings = {} if special is None else {"add_special_tokens": special}
         encoded = self.tokenizer(list(texts), return_attention_mask=False, verbose=False, **settings)
         return list(encoded["input_ids"])

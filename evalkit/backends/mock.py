@@ -1,0 +1,418 @@
+"""A scriptable model without weights: for tests, demonstrations and measuring everything that is not the model.
+
+It has a tokenizer of its own, answers deterministically (a hash of the prompt unless a script says otherwise), and
+fails on command. Arguments (``--model_args``):
+
+    script=FILE           YAML or JSON list of rules (or {"rules": [...]}), first match wins; or the list itself
+    tokenizer=byte|word   one token a byte (default), or one for up to three bytes of a word
+    max_length=N          context window in tokens (default 16384)
+    seed=N                another seed is another model
+    delay_s=X             seconds slept for each token computed
+    batch_delay_s=X       seconds slept for each batch
+    refuse_batch_above=N  raise MemoryError for a batch of more than N rows, as a full device would
+    fail_first=K          the first K rows fail
+    chat=false            as a model without a chat template
+
+A rule: ``match`` (regular expression searched in the prompt; none: every prompt), ``continuation`` (the same for the
+scored text), and what to do: ``text`` (the reply, or a list from which sampling draws), ``prefer`` (the choice that is
+most likely), ``loglikelihood`` (a number), ``error`` (a message), ``nan: true``, ``delay_s`` (a token).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow, Tokens
+from evalkit.errors import UserError
+from evalkit.identity import digest, is_greedy, pack
+from evalkit.perf.clocks import Stopwatch
+from evalkit.perf.counters import Meter
+from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.types import Message, ModelInfo
+
+EOT, BOS, SPECIALS = 0, 1, 2
+_WORDS = (
+    "alpha",
+    "bravo",
+    "carbon",
+    "delta",
+    "ember",
+    "forest",
+    "granite",
+    "harbor",
+    "indigo",
+    "jasper",
+    "kelp",
+    "lumen",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a script; see the module's docstring."""
+
+    match: str = ""
+    continuation: str = ""
+    text: str | tuple[str, ...] | None = None
+    prefer: str | None = None
+    loglikelihood: float | None = None
+    error: str | None = None
+    nan: bool = False
+    delay_s: float = 0.0
+
+    def applies(self, prompt: str, continuation: str | None) -> bool:
+        """Whether the rule is for this prompt (and this scored text; None when generating)."""
+        if self.match and not re.search(self.match, prompt):
+            return False
+        if self.continuation:
+            return continuation is not None and bool(re.search(self.continuation, continuation))
+        return True
+
+    def replies(self) -> tuple[str, ...]:
+        """The texts this rule wants to see, if it names any."""
+        if self.text is not None:
+            return (self.text,) if isinstance(self.text, str) else self.text
+        return (self.prefer,) if self.prefer is not None else ()
+
+    def answers(self) -> dict[str, Any] | None:
+        """What of the rule can change an answer: an error or a delay is none."""
+        if self.error is not None or self.nan:
+            return None
+        return {
+            "match": self.match,
+            "continuation": self.continuation,
+            "replies": list(self.replies()),
+            "loglikelihood": self.loglikelihood,
+        }
+
+
+NO_RULE = Rule()
+
+
+class Tokenizer:
+    """Exactly reversible, with no vocabulary file. ``byte``: id 2 + byte, so any cut of a text is a token boundary.
+    ``word``: words with their leading space, cut into pieces of up to three bytes whose id holds the bytes; as with
+    real tokenizers, a text that ends inside a word tokenizes differently when the word goes on.
+    """
+
+    _PIECES = re.compile(rb" ?[\w\x80-\xff]+|\s|[^\w\s]", re.ASCII)
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, no special ones."""
+        data = text.encode("utf-8", "surrogatepass")
+        if self.kind == "byte":
+            return [byte + SPECIALS for byte in data]
+        pieces = (piece[i : i + 3] for piece in self._PIECES.findall(data) for i in range(0, len(piece), 3))
+        # A leading 1 keeps the length of a piece that begins with a zero byte.
+        return [SPECIALS + int.from_bytes(b"\x01" + piece, "big") for piece in pieces]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text, special tokens left out; broken UTF-8 (a cut character) shows as U+FFFD."""
+        ids = (token - SPECIALS for token in tokens if token >= SPECIALS)
+        if self.kind == "byte":
+            data = bytes(ids)
+        else:
+            data = b"".join(i.to_bytes((i.bit_length() + 7) // 8, "big")[1:] for i in ids)
+        try:
+            return data.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            return data.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The backend's arguments, validated."""
+
+    rules: tuple[Rule, ...] = ()
+    tokenizer: str = "byte"
+    max_length: int = 16_384
+    seed: int = 0
+    delay_s: float = 0.0
+    batch_delay_s: float = 0.0
+    refuse_batch_above: int | None = None
+    fail_first: int = 0
+    chat: bool = True
+
+
+class MockBackend:
+    """An `evalkit.backends.base.TokenBackend`. A reply is what greedy generation gives; a continuation that a reply
+    begins with is greedy and likely, any other gets a hash-based log-likelihood that is additive over its tokens.
+    """
+
+    eot_id = EOT
+    prefix_id = BOS
+
+    def __init__(self, settings: Settings, info: ModelInfo, add_bos: bool) -> None:
+        self.info = info
+        self.settings = settings
+        self.meter = Meter()
+        self.rows_computed = 0
+        """Rows answered or failed since the start, for tests that count work."""
+        self.batches: list[int] = []
+        """Sizes of the batches that were accepted."""
+        self._tokenizer = Tokenizer(settings.tokenizer)
+        self._add_bos = add_bos
+        self._to_fail = settings.fail_first
+
+    def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
+        """As the protocol says; the only special token is BOS, absent unless asked for or add_bos."""
+        begin = [BOS] if (self._add_bos if special is None else special) else []
+        return [begin + self._tokenizer.encode(text) for text in texts]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of token ids."""
+        return self._tokenizer.decode(tokens)
+
+    def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        """``<|role|>``, the content and a line's end for each turn."""
+        if not self.settings.chat:
+            raise UserError("the mock model was made without a chat template: leave --chat-template out, or chat=true")
+        turns = "".join(f"<|{message.role}|>\n{message.content}\n" for message in messages)
+        return turns + ("<|assistant|>\n" if add_generation_prompt else "")
+
+    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
+        """As the protocol says."""
+        for row in rows:
+            if not 1 <= row.start < len(row.tokens) <= self.info.max_length + 1:
+                raise ValueError(f"row of {len(row.tokens)} tokens from {row.start}: outside the backend's contract")
+        self._begin_batch(len(rows))
+        self._each(rows, done, self._score_one)
+
+    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+        """As the protocol says."""
+        self._begin_batch(len(rows))
+        self._each(rows, done, self._generate_one)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _begin_batch(self, size: int) -> None:
+        limit = self.settings.refuse_batch_above
+        if limit is not None and size > limit:
+            raise MemoryError(f"mock: a batch of {size} rows is above {limit}")
+        self.batches.append(size)
+        if self.settings.batch_delay_s:
+            time.sleep(self.settings.batch_delay_s)
+
+    def _each(self, rows: Sequence[Any], done: Done, answer: Callable[[Any], Any]) -> None:
+        for index, row in enumerate(rows):
+            self.rows_computed += 1
+            if self._to_fail > 0:
+                self._to_fail -= 1
+                done(index, RuntimeError(f"mock: row failed on command ({self._to_fail} more to fail)"))
+                continue
+            try:
+                result = answer(row)
+            except _Scripted as error:
+                done(index, RuntimeError(str(error)))
+            else:
+                done(index, result)
+
+    def _rule(self, prompt: str, continuation: str | None) -> Rule:
+        rule = next((rule for rule in self.settings.rules if rule.applies(prompt, continuation)), NO_RULE)
+        if rule.error is not None:
+            raise _Scripted(rule.error)
+        return rule
+
+    def _sleep(self, rule: Rule, tokens: int) -> None:
+        if delay := rule.delay_s or self.settings.delay_s:
+            time.sleep(delay * tokens)
+
+    def _prefill(self, rule: Rule, tokens: int) -> None:
+        watch = Stopwatch()
+        self.meter.read(tokens)
+        self._sleep(rule, tokens)
+        self.meter.prefill(tokens, watch.lap())
+
+    def _score_one(self, row: ScoreRow) -> ScoreAnswer:
+        rule, continuation = NO_RULE, ""
+        if self.settings.rules:
+            ids = row.tokens.tolist()
+            continuation = self.decode(ids[row.start :])
+            rule = self._rule(self.decode(ids[: row.start]), continuation)
+        self._prefill(rule, len(row.tokens) - 1)
+        if rule.nan:
+            return ScoreAnswer(float("nan"), False)
+        greedy = any(reply.strip().startswith(continuation.strip()) for reply in rule.replies())
+        if rule.loglikelihood is not None:
+            return ScoreAnswer(rule.loglikelihood, greedy)
+        if rule.replies():
+            # Within [-0.5, 0) if wanted, else at most -10: no hash can turn the script's order round.
+            share = _share(self._state(row.tokens).digest())
+            return ScoreAnswer(-0.5 * share, True) if greedy else ScoreAnswer(-10.0 - share, False)
+        return self._hashed(row)
+
+    def _hashed(self, row: ScoreRow) -> ScoreAnswer:
+        """Sum over tokens of a value in [-8, 0) that depends on everything up to that token."""
+        state = self._state(row.tokens[: row.start])
+        total, greedy = 0.0, True
+        for token in row.tokens[row.start :].tolist():
+            state.update(pack((token,)))
+            value = -8.0 * _share(state.copy().digest())
+            total += value
+            greedy = greedy and value > -1.0
+        return ScoreAnswer(total, greedy)
+
+    def _generate_one(self, row: GenerateRow) -> GenerateAnswer:
+        rule = self._rule(self.decode(row.tokens.tolist()), None) if self.settings.rules else NO_RULE
+        if rule.nan:
+            raise _Scripted("mock: logits are NaN")
+        draw = self._state(row.tokens)
+        if not is_greedy(row.sampling):
+            draw.update(f"{row.key}/{row.sampling.seed}/{row.sampling.temperature}".encode())
+        noise = draw.digest()
+        replies = rule.replies()
+        if replies:
+            reply = replies[0] if is_greedy(row.sampling) else replies[noise[0] % len(replies)]
+        else:
+            reply = " " + " ".join(_WORDS[byte % len(_WORDS)] for byte in noise[: 3 + noise[-1] % 6])
+        answer = self._cut(reply, row)
+        watch = Stopwatch()
+        self._prefill(rule, len(row.tokens))
+        self.meter.first(watch.lap())
+        for _ in range(answer.output_tokens - 1):
+            self._sleep(rule, 1)
+            self.meter.step(1, watch.lap())
+        return answer
+
+    def _cut(self, reply: str, row: GenerateRow) -> GenerateAnswer:
+        tokens = self._tokenizer.encode(reply)
+        shown = reply if len(tokens) <= row.max_tokens else self.decode(tokens[: row.max_tokens])
+        stops = [at for stop in row.until if stop and (at := shown.find(stop)) >= 0]
+        if stops:
+            text = shown[: min(stops)]
+            return GenerateAnswer(text, len(self._tokenizer.encode(text)) + 1, "stop")
+        if len(tokens) > row.max_tokens:
+            return GenerateAnswer(shown, row.max_tokens, "length")
+        return GenerateAnswer(shown, len(tokens) + 1, "stop")  # and the end-of-text token
+
+    def _state(self, tokens: Tokens) -> Any:
+        return hashlib.blake2b(b"%d/" % self.settings.seed + pack(tokens), digest_size=16)
+
+
+class _Scripted(Exception):
+    """A failure that the script asks for."""
+
+
+def _share(noise: bytes) -> float:
+    """A number in (0, 1] from 8 bytes of hash."""
+    return (int.from_bytes(noise[:8], "little") + 1) / 2**64
+
+
+# -- loading ------------------------------------------------------------------------------------------------
+
+
+def load(model: ModelSpec, engine: EngineSpec) -> MockBackend:
+    """The mock model that ``model.args`` describe. Raises UserError for an unknown argument or a broken script."""
+    args = dict(model.args)
+    rules = _rules(args.pop("script", None))
+    known = {field.name for field in fields(Settings)} - {"rules"}
+    for name in args:
+        if name not in known:
+            raise UserError(f"mock: unknown argument {name!r}: known are script, {', '.join(sorted(known))}")
+    values = {name: _value(name, value) for name, value in args.items() if value is not None}
+    if model.max_length is not None:
+        values["max_length"] = model.max_length
+    settings = Settings(rules=rules, **values)
+    if settings.tokenizer not in ("byte", "word"):
+        raise UserError(f"mock: tokenizer={settings.tokenizer} is unknown: use byte or word")
+    identity = {
+        "backend": "mock",
+        "seed": settings.seed,
+        "tokenizer": settings.tokenizer,
+        "max_length": settings.max_length,
+        "add_bos": bool(model.add_bos),
+        "rules": [answer for rule in rules if (answer := rule.answers()) is not None],
+    }
+    info = ModelInfo(
+        name=model.label or model.name,
+        backend="mock",
+        fingerprint=digest(identity),
+        max_length=settings.max_length,
+        tokenizer=f"mock-{settings.tokenizer}",
+        dtype="none",
+        device="cpu",
+        details={"rules": len(rules), "seed": settings.seed},
+    )
+    return MockBackend(settings, info, bool(model.add_bos))
+
+
+def _value(name: str, value: Any) -> Any:
+    kinds: dict[str, Callable[[Any], Any]] = {"tokenizer": str, "chat": _flag, "delay_s": float, "batch_delay_s": float}
+    try:
+        number = kinds.get(name, int)(value)
+    except (TypeError, ValueError):
+        wanted = {float: "number", str: "text", _flag: "true or false"}.get(kinds.get(name, int), "whole number")
+        raise UserError(f"mock: {name}={value!r} is no {wanted}") from None
+    if isinstance(number, int | float) and not isinstance(number, bool) and name != "seed":
+        least = 1 if name in ("max_length", "refuse_batch_above") else 0
+        if not number >= least:
+            raise UserError(f"mock: {name}={value!r} must be at least {least}")
+    return number
+
+
+def _flag(value: Any) -> bool:
+    if str(value).lower() not in ("true", "false"):
+        raise ValueError
+    return str(value).lower() == "true"
+
+
+def _rules(script: Any) -> tuple[Rule, ...]:
+    where = "mock: script"
+    if isinstance(script, str | Path):
+        where = f"mock: script {script}"
+        script = _read(Path(script), where)
+    if isinstance(script, Mapping):
+        script = script.get("rules")
+    if script is None:
+        return ()
+    if not isinstance(script, Sequence) or isinstance(script, str):
+        raise UserError(f"{where}: is not a list of rules: write a list of {{match: ..., text: ...}}")
+    return tuple(_parse(rule, f"{where}: rule {number}") for number, rule in enumerate(script, 1))
+
+
+def _read(path: Path, where: str) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{where}: cannot be read ({error}): give a YAML or JSON file") from None
+    import yaml
+
+    try:
+        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{where}: not valid ({' '.join(str(error).split())}): give a list of rules") from None
+
+
+def _parse(rule: Any, where: str) -> Rule:
+    if not isinstance(rule, Mapping):
+        raise UserError(f"{where}: is not a mapping: write {{match: ..., text: ...}}")
+    known = {field.name for field in fields(Rule)}
+    if unknown := sorted(set(map(str, rule)) - known):
+        raise UserError(f"{where}: unknown key {unknown[0]!r}: known are {', '.join(sorted(known))}")
+    values = dict(rule)
+    if isinstance(values.get("text"), list):
+        values["text"] = tuple(str(text) for text in values["text"])
+        if not values["text"]:
+            raise UserError(f"{where}: text is an empty list: give at least one reply")
+    for key in ("match", "continuation"):
+        try:
+            re.compile(values.get(key) or "")
+        except (re.error, TypeError) as error:
+            raise UserError(f"{where}: {key} is not a regular expression ({error})") from None
+    for key in ("loglikelihood", "delay_s"):
+        if key in values and not isinstance(values[key], int | float):
+            raise UserError(f"{where}: {key} is not a number: {values[key]!r}")
+    return Rule(**values)

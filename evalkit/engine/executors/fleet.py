@@ -1,0 +1,192 @@
+"""The driver's side of the workers: who is loading, idle or busy, and getting a list of rows computed by them.
+
+Workers may die, be slow, come late or never: the work goes on with those that are there, and a worker that died is
+started again, until it has died MAX_DEATHS times without having answered anything in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from evalkit.backends.base import Done, GenerateRow, ScoreRow
+from evalkit.engine.executors.cluster import Cluster, Lost
+from evalkit.engine.executors.scheduler import Scheduler
+from evalkit.engine.executors.service import Failed, Kind, Opened, Progress, Refused
+from evalkit.engine.units import Unit
+from evalkit.errors import UserError
+from evalkit.spec import EngineSpec, ModelSpec
+
+log = logging.getLogger("evalkit.executors")
+
+MAX_DEATHS = 3
+TICK_S = 1.0
+"""Seconds between looks at nothing, so that Ctrl-C and a stop are noticed."""
+
+Standing = Literal["loading", "idle", "busy", "gone"]
+
+
+class Fleet:
+    """``cluster``'s workers, loading ``model`` from the start. Raises UserError where the model does not load."""
+
+    def __init__(self, cluster: Cluster, model: ModelSpec, engine: EngineSpec) -> None:
+        self._cluster = cluster
+        self._spec = (model, engine)
+        self._standing: dict[int, Standing] = {}
+        self._deaths = [0] * cluster.size
+        self._jobs: dict[int, tuple[Scheduler, int, Unit]] = {}
+        """What each busy worker computes: for whom, under which ticket, and the unit."""
+        self._ticket = 0
+        self.losses = 0
+        """Workers lost so far."""
+        self.opened: Opened | None = None
+        try:
+            for worker in range(cluster.size):
+                self._load(worker)
+            while self.opened is None:
+                self._attend(None, _nobody)
+        except BaseException:
+            cluster.close()
+            raise
+
+    @property
+    def size(self) -> int:
+        """Workers asked for."""
+        return self._cluster.size
+
+    def compute(
+        self, kind: Kind, rows: Sequence[ScoreRow] | Sequence[GenerateRow], units: Sequence[Unit], done: Done
+    ) -> None:
+        """Have every row of ``units`` answered through ``done``; returns when all are. Raises UserError if no worker
+        is left.
+        """
+        scheduler = Scheduler(units)
+        while not scheduler.done:
+            for worker in self._in("idle"):
+                if (unit := scheduler.take(worker)) is not None:
+                    self._start(worker, kind, rows, unit, scheduler)
+            self._attend(scheduler, done)
+
+    def call(self, method: str, *args: Any) -> Any:
+        """A tokenizer's method on a replica that has loaded. Raises UserError as the method does."""
+        while workers := [*self._in("idle"), *self._in("busy")]:
+            reply = self._cluster.call(workers[0], "text", method, *args)
+            if isinstance(reply, Lost):
+                self._on_lost(workers[0], reply, _nobody)
+            elif isinstance(reply, Refused):
+                raise UserError(reply.reason) if reply.user else RuntimeError(reply.reason)
+            else:
+                return reply
+        raise self._all_gone("none is loaded")
+
+    def close(self) -> None:
+        """End all workers."""
+        self._cluster.close()
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _in(self, standing: Standing) -> list[int]:
+        return [worker for worker, now in self._standing.items() if now == standing]
+
+    def _load(self, worker: int) -> None:
+        self._cluster.start(worker)
+        self._cluster.ask(worker, "open", *self._spec, self._cluster.environment(worker))
+        self._standing[worker] = "loading"
+
+    def _start(self, worker: int, kind: Kind, rows: Sequence[Any], unit: Unit, scheduler: Scheduler) -> None:
+        self._ticket += 1
+        self._jobs[worker] = (scheduler, self._ticket, unit)
+        self._standing[worker] = "busy"
+        self._cluster.ask(worker, "start", self._ticket, kind, [rows[row] for row in unit.rows])
+
+    def _attend(self, scheduler: Scheduler | None, done: Done) -> None:
+        """Take what the workers have to say, and tell them how to go on."""
+        if len(self._in("gone")) == self.size:
+            raise self._all_gone("each was started again and died again")
+        for worker, reply in self._cluster.replies(TICK_S):
+            if isinstance(reply, Lost):
+                self._on_lost(worker, reply, done)
+            elif isinstance(reply, Refused):
+                raise UserError(reply.reason) if reply.user else RuntimeError(f"a replica failed: {reply.reason}")
+            elif isinstance(reply, Opened):
+                self._on_opened(worker, reply)
+            elif isinstance(reply, Progress):
+                self._on_progress(worker, reply, scheduler, done)
+
+    def _on_opened(self, worker: int, opened: Opened) -> None:
+        if self.opened is None:
+            self.opened = opened
+        elif opened.info.fingerprint != self.opened.info.fingerprint:
+            raise UserError(
+                f"replica {worker} loaded another model than the first one (fingerprint "
+                f"{opened.info.fingerprint[:12]}, not {self.opened.info.fingerprint[:12]}): "
+                "give all machines the same files and --revision"
+            )
+        self._standing[worker] = "idle"
+
+    def _on_progress(self, worker: int, progress: Progress, scheduler: Scheduler | None, done: Done) -> None:
+        owner, ticket, unit = self._jobs.get(worker, (None, -1, None))
+        current = owner is not None and owner is scheduler and ticket == progress.ticket
+        if current and owner is not None and unit is not None:
+            for place, result in progress.answers:
+                self._deaths[worker] = 0
+                row = unit.rows[place]
+                if owner.answer(row):
+                    done(row, RuntimeError(result.reason) if isinstance(result, Failed) else result)
+        if progress.state == "running":
+            self._cluster.ask(worker, "poll", not current or (owner is not None and owner.obsolete(worker)))
+            return
+        self._standing[worker] = "idle"
+        self._jobs.pop(worker, None)
+        if current and owner is not None:
+            _settle(owner, worker, progress, done)
+
+    def _on_lost(self, worker: int, lost: Lost, done: Done) -> None:
+        self.losses += 1
+        self._deaths[worker] += 1
+        owner, _, unit = self._jobs.pop(worker, (None, -1, None))
+        again = self._deaths[worker] < MAX_DEATHS
+        log.warning(
+            "replica %d was lost (%s)%s; %s",
+            worker,
+            lost.reason,
+            f" with {len(unit.rows)} rows, which go to another" if unit else "",
+            "starting it again" if again else "it died too often and stays out",
+        )
+        self._last_words = lost.reason
+        if again:
+            self._load(worker)
+        else:
+            self._standing[worker] = "gone"
+        if owner is not None:
+            _fail(owner.lose(worker), f"its replica was lost each time ({lost.reason})", done)
+
+    _last_words = ""
+
+    def _all_gone(self, why: str) -> UserError:
+        return UserError(
+            f"all {self.size} replicas were lost ({self._last_words or why}): what was answered is in the journal; "
+            "look for what ends them (memory?), then run the same command again"
+        )
+
+
+def _settle(scheduler: Scheduler, worker: int, progress: Progress, done: Done) -> None:
+    """A job ended: by itself, by running out of memory, or by failing as a whole."""
+    give_up: Callable[[object], tuple[int, ...]]
+    if progress.state == "memory":
+        give_up, reason = scheduler.halve, progress.reason
+    elif progress.state == "failed":
+        give_up, reason = scheduler.lose, progress.reason
+    else:
+        give_up, reason = scheduler.finish, "the backend gave no answer"
+    _fail(give_up(worker), reason, done)
+
+
+def _fail(rows: Sequence[int], reason: str, done: Done) -> None:
+    for row in rows:
+        done(row, RuntimeError(reason))
+
+
+def _nobody(index: int, result: object) -> None:
+    """Nobody waits for answers."""

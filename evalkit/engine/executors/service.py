@@ -1,0 +1,159 @@
+"""What runs in a worker, whatever brought it there: one replica of a backend, asked by short calls.
+
+The backend computes in a thread; `Service.poll` fetches what it has answered. No call lasts longer than POLL_S, apart
+from loading, so a worker can always be told to stop. Failures cross as values: an exception of the worker's may be of
+a class that the driver does not have.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from evalkit.backends.base import Answer, GenerateRow, ScoreRow, TokenBackend
+from evalkit.errors import UserError
+from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.types import ModelInfo
+
+POLL_S = 1.0
+"""Seconds that a poll waits for something to report."""
+
+Kind = Literal["score", "generate"]
+State = Literal["running", "finished", "memory", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A row's failure, as its message."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The replica is ready; ``tokens`` are (eot_id, prefix_id)."""
+
+    info: ModelInfo
+    tokens: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call failed. ``user``: the message is one that a user can act on."""
+
+    reason: str
+    user: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Answers since the last poll as (place in the job's rows, answer), and how the job stands."""
+
+    ticket: int
+    answers: tuple[tuple[int, Answer | Failed], ...]
+    state: State
+    reason: str = ""
+
+
+class _Cancelled(BaseException):
+    """Raised in the backend's thread when nobody wants the rest; no Exception, so that nobody takes it for one."""
+
+
+class Service:
+    """One replica. Only its methods are called from outside, one at a time."""
+
+    def __init__(self) -> None:
+        self._backend: Any = None
+        self._changed = threading.Condition()
+        self._answers: list[tuple[int, Answer | Failed]] = []
+        self._ticket = -1
+        self._state: State = "finished"
+        self._reason = ""
+        self._cancel = False
+
+    def open(self, model: ModelSpec, engine: EngineSpec, environment: Mapping[str, str]) -> Opened | Refused:
+        """Load the model. ``environment``: variables that must stand before torch is imported."""
+        os.environ.update(environment)
+        from evalkit import models
+
+        alone = engine.model_copy(update={"executor": "local", "replicas": 1, "gpus_per_replica": 0})
+        try:
+            backend = models.open_backend(model, alone)
+        except Exception as error:
+            return _refused(error)
+        if not isinstance(backend, TokenBackend):
+            return Refused(
+                f"{model.name}: its backend answers over the network or from a file and has no replicas: "
+                "leave --replicas and --executor out",
+                user=True,
+            )
+        self._backend = backend
+        return Opened(backend.info, (backend.eot_id, backend.prefix_id))
+
+    def pid(self) -> int:
+        """The process."""
+        return os.getpid()
+
+    def text(self, method: Literal["encode", "decode", "chat"], *args: Any) -> Any:
+        """One of the tokenizer's methods; `Refused` where it raises."""
+        try:
+            return getattr(self._backend, method)(*args)
+        except Exception as error:
+            return _refused(error)
+
+    def start(self, ticket: int, kind: Kind, rows: Sequence[ScoreRow] | Sequence[GenerateRow]) -> Progress:
+        """Begin to compute; a job at a time."""
+        self._ticket, self._state, self._reason, self._cancel = ticket, "running", "", False
+        threading.Thread(target=self._work, args=(kind, rows), name="evalkit replica", daemon=True).start()
+        return self.poll()
+
+    def poll(self, cancel: bool = False) -> Progress:
+        """What came since the last poll, as soon as there is something, at the latest after POLL_S.
+
+        ``cancel``: the rest is not wanted any more; the job ends with the next row that it answers.
+        """
+        with self._changed:
+            self._cancel = self._cancel or cancel
+            self._changed.wait_for(lambda: self._answers or self._state != "running", timeout=POLL_S)
+            answers, self._answers = tuple(self._answers), []
+            return Progress(self._ticket, answers, self._state, self._reason)
+
+    def _work(self, kind: Kind, rows: Sequence[Any]) -> None:
+        try:
+            (self._backend.score if kind == "score" else self._backend.generate)(rows, self._done)
+        except _Cancelled:
+            self._end("finished", "")
+        except Exception as error:
+            self._end("memory" if _out_of_memory(error) else "failed", _text(error))
+        else:
+            self._end("finished", "")
+
+    def _done(self, place: int, result: Answer | Exception) -> None:
+        with self._changed:
+            if self._cancel:
+                raise _Cancelled
+            self._answers.append((place, Failed(_text(result)) if isinstance(result, Exception) else result))
+            self._changed.notify_all()
+
+    def _end(self, state: State, reason: str) -> None:
+        with self._changed:
+            self._state, self._reason = state, reason
+            self._changed.notify_all()
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _refused(error: Exception) -> Refused:
+    if isinstance(error, UserError):
+        return Refused(str(error), user=True)
+    return Refused(f"{type(error).__name__}: {error}", user=False)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, on any device; torch's own class is known by its message, so that torch need not be."""
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()

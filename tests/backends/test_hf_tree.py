@@ -1,0 +1,226 @@
+"""The prefix tree gives what the model gives row by row: random requests through small random-weights models."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+import pytest
+import tiny_models as tiny
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evalkit.backends.hf.plain import PlainRunner
+from evalkit.backends.hf.tree import TreeRunner
+from evalkit.types import Sampling
+
+BATCHES = (1, 2, "auto")
+few_letters = st.integers(0, 2)
+prompts = st.lists(few_letters, min_size=1, max_size=24)
+quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@st.composite
+def score_rows(draw: st.DrawFn) -> list[Any]:
+    """Rows over three letters, long ones made by adding to earlier ones: many shared prefixes, some equal rows."""
+    rows: list[list[int]] = []
+    for _ in range(draw(st.integers(1, 10))):
+        base = draw(st.sampled_from(rows)) if rows and draw(st.booleans()) else []
+        cut = draw(st.integers(0, len(base)))
+        rows.append([*base[:cut], *draw(st.lists(few_letters, min_size=2, max_size=16))])
+    return [tiny.score_row(row, draw(st.integers(1, len(row) - 1))) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def llama() -> Any:
+    return tiny.model("llama")
+
+
+@pytest.fixture(scope="module")
+def llama64() -> Any:
+    """The same weights in float64."""
+    return tiny.model("llama").double()
+
+
+@pytest.fixture(scope="module", params=BATCHES, ids=str)
+def backend(request: pytest.FixtureRequest) -> Any:
+    made = tiny.backend(tiny.model("llama"), batch_size=request.param)
+    assert made.tree
+    return made
+
+
+@quick
+@given(rows=score_rows())
+def test_scores_equal_those_of_each_row_alone(backend: Any, llama64: Any, rows: list[Any]) -> None:
+    for row, answer in zip(rows, tiny.answers(backend.score, rows), strict=True):
+        assert answer.loglikelihood == pytest.approx(tiny.exact(llama64, row), abs=1e-4)
+
+
+@quick
+@given(rows=score_rows(), at_once=st.sampled_from([1, 3, "auto"]))
+def test_the_plain_path_equals_each_row_alone(llama: Any, llama64: Any, rows: list[Any], at_once: Any) -> None:
+    plain = tiny.backend(llama, batch_size=at_once, share_prefixes=False)
+    assert plain.info.details["path"] == "plain (switched off)"
+    for row, answer in zip(rows, tiny.answers(plain.score, rows), strict=True):
+        assert answer.loglikelihood == pytest.approx(tiny.exact(llama64, row), abs=1e-4)
+
+
+def test_is_greedy_means_that_every_token_is_the_likeliest(backend: Any, llama64: Any) -> None:
+    prompt = [3, 1, 4, 1, 5]
+    best = tiny.own_generation(llama64, prompt, 4)
+    assert len(best) == 4
+    other = [*best[:3], (best[3] + 1) % 60]
+    rows = [tiny.score_row(prompt + best, 5), tiny.score_row(prompt + other, 5), tiny.score_row(prompt + other, 8)]
+    assert [answer.is_greedy for answer in tiny.answers(backend.score, rows)] == [True, False, False]
+
+
+@quick
+@given(asked=st.lists(prompts, min_size=1, max_size=7), length=st.integers(1, 12))
+def test_greedy_generations_are_transformers_own(
+    backend: Any, llama64: Any, asked: list[list[int]], length: int
+) -> None:
+    rows = [tiny.generate_row(prompt, length) for prompt in asked]
+    for prompt, answer in zip(asked, tiny.answers(backend.generate, rows), strict=True):
+        expected = tiny.own_generation(llama64, prompt, length)
+        assert answer.text == tiny.tokenizer().decode(expected)
+        assert answer.output_tokens == len(expected)
+        assert answer.finish == ("length" if len(expected) == length else "stop")
+
+
+@quick
+@given(asked=st.lists(prompts, min_size=1, max_size=5), stop=st.text(tiny.CHARACTERS[:8], min_size=1, max_size=2))
+def test_generation_ends_before_the_first_stop_string(backend: Any, asked: list[list[int]], stop: str) -> None:
+    whole = tiny.answers(backend.generate, [tiny.generate_row(prompt, 16) for prompt in asked])
+    cut = tiny.answers(backend.generate, [tiny.generate_row(prompt, 16, (stop, "##")) for prompt in asked])
+    for full, short in zip(whole, cut, strict=True):
+        assert short.text == full.text.split(stop)[0]
+        if stop in full.text:
+            assert short.finish == "stop"
+            assert short.output_tokens <= full.text.index(stop) + len(stop)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(0.8), Sampling(1.5, top_p=0.9), Sampling(1.0, top_k=5, seed=7)])
+def test_samples_do_not_depend_on_their_batch(sampling: Sampling, llama: Any) -> None:
+    rows = [
+        tiny.generate_row([place % 3, 1, 2, *range(place)], 6, sampling=sampling, key=f"question {place} {repeat}")
+        for place in range(4)
+        for repeat in range(2)
+    ]
+    together = tiny.answers(tiny.backend(llama, batch_size=3).generate, rows)
+    alone = [tiny.answers(tiny.backend(llama, batch_size=1).generate, [row])[0] for row in reversed(rows)]
+    assert together == alone[::-1]
+    assert len({answer.text for answer in together}) > len(rows) // 2
+
+
+def test_another_seed_draws_other_samples(llama: Any) -> None:
+    rows = [tiny.generate_row([1, 2, 3], 12, sampling=Sampling(1.0, seed=seed), key="q") for seed in (1, 2)]
+    first, second = tiny.answers(tiny.backend(llama).generate, rows)
+    assert first.text != second.text
+
+
+def mixed_rows() -> list[Any]:
+    shared = [token % 5 for token in range(40)]
+    return [tiny.score_row([*shared[: 10 + 3 * n], n, n + 1, n], 9 + 3 * n) for n in range(10)]
+
+
+def test_running_out_of_memory_changes_no_score(monkeypatch: pytest.MonkeyPatch, llama: Any) -> None:
+    rows, backend = mixed_rows(), tiny.backend(llama)
+    expected = tiny.answers(backend.score, rows)
+    refused = _refuse_above(monkeypatch, 20)
+    got = tiny.answers(backend.score, rows)
+    assert refused
+    for answer, before in zip(got, expected, strict=True):
+        assert answer.loglikelihood == pytest.approx(before.loglikelihood, abs=1e-4)
+        assert answer.is_greedy == before.is_greedy
+
+
+def test_running_out_of_memory_changes_no_generation(monkeypatch: pytest.MonkeyPatch, llama: Any) -> None:
+    rows = [tiny.generate_row([1, 2, *range(n)], 10) for n in range(1, 30, 4)]
+    backend = tiny.backend(llama)
+    expected = tiny.answers(backend.generate, rows)
+    refused = _refuse_above(monkeypatch, 20)
+    assert tiny.answers(backend.generate, rows) == expected
+    assert refused
+
+
+def test_the_plain_path_halves_its_batches(monkeypatch: pytest.MonkeyPatch, llama: Any) -> None:
+    rows, backend = mixed_rows(), tiny.backend(llama, batch_size=8, share_prefixes=False)
+    expected = tiny.answers(backend.score, rows)
+    sizes = []
+    own = PlainRunner._score_batch
+
+    def at_most_two(runner: Any, all_rows: Any, part: Any, done: Any) -> None:
+        sizes.append(len(part))
+        if len(part) > 2:
+            raise torch.OutOfMemoryError("out of memory (provoked)")
+        own(runner, all_rows, part, done)
+
+    monkeypatch.setattr(PlainRunner, "_score_batch", at_most_two)
+    got = tiny.answers(backend.score, rows)
+    assert sizes == [8, 4, 2, 2, 2, 2, 2]
+    assert [answer.loglikelihood for answer in got] == pytest.approx([one.loglikelihood for one in expected], abs=1e-4)
+
+
+def test_another_error_is_not_taken_for_memory(monkeypatch: pytest.MonkeyPatch, llama: Any) -> None:
+    backend = tiny.backend(llama)
+    monkeypatch.setattr(TreeRunner, "hidden", lambda *_: (_ for _ in ()).throw(RuntimeError("a broken kernel")))
+    with pytest.raises(RuntimeError, match="a broken kernel"):
+        tiny.answers(backend.score, mixed_rows())
+
+
+def _refuse_above(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[int]:
+    """From now on passes of more than ``tokens`` tokens run out of memory; the sizes that were refused."""
+    refused: list[int] = []
+    own = TreeRunner.hidden
+
+    def hidden(runner: TreeRunner, work: Any, *rest: Any, **more: Any) -> Any:
+        if len(work.tokens) > tokens:
+            refused.append(len(work.tokens))
+            raise torch.OutOfMemoryError("out of memory (provoked)")
+        return own(runner, work, *rest, **more)
+
+    monkeypatch.setattr(TreeRunner, "hidden", hidden)
+    return refused
+
+
+@pytest.mark.parametrize(
+    "kind", ["llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "olmo2", "phi3", "mistral"]
+)
+def test_architectures_with_full_attention_share_prefixes(kind: str) -> None:
+    _check_architecture(kind, "tree")
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("mistral_sliding", "sliding_window"),
+        ("gemma2", "sliding_attention"),
+        ("bloom", "attention of its own"),
+        ("mamba", ""),
+    ],
+)
+def test_other_architectures_take_the_plain_path_and_say_so(
+    kind: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "evalkit.hf"):
+        _check_architecture(kind, "plain")
+    assert f"{kind}: prefixes are not shared (" in caplog.text
+    assert why in caplog.text
+
+
+def _check_architecture(kind: str, path: str) -> None:
+    """The path is as expected, and its numbers are the model's own, row by row."""
+    made = tiny.model(kind)
+    reference = copy.deepcopy(made).double()
+    backend = tiny.backend(made, kind)
+    assert backend.info.details["path"].split()[0] == path, backend.info.details["path"]
+    rows = mixed_rows()
+    for row, answer in zip(rows, tiny.answers(backend.score, rows), strict=True):
+        assert answer.loglikelihood == pytest.approx(tiny.exact(reference, row), abs=2e-3)
+    asked = [[1, 2, 3, 4], [1, 2, 3], [4, 4, *range(20)]]
+    got = tiny.answers(backend.generate, [tiny.generate_row(prompt, 6) for prompt in asked])
+    expected = [tiny.tokenizer().decode(tiny.own_generation(made, prompt, 6)) for prompt in asked]
+    assert [answer.text for answer in got] == expected
+
