@@ -1,0 +1,7 @@
+"""Where documents come from: the Hub, a mirror folder, a bundled sample, a generator; and making a mirror."""
+
+from evalkit.data.fetch import Wanted, pull
+from evalkit.data.mirror import MirrorSource
+from evalkit.data.sources import GeneratedSource, HubSource, SampleSource, open_source
+
+__all__ = ["GeneratedSource", "HubSource", "MirrorSource", "SampleSource", "Wanted", "open_source", "pull"]

@@ -1,0 +1,166 @@
+"""Making a mirror: data sets from the Hub as JSON lines in a folder, for machines without a network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from evalkit.errors import UserError
+from evalkit.types import DatasetRef
+
+MANIFEST = "manifest.json"
+
+
+class Needed(Protocol):
+    """What a task needs of a data set: any object with these attributes."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def config(self) -> str | None: ...
+    @property
+    def revision(self) -> str | None: ...
+    @property
+    def splits(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One config of one data set: the splits that tasks evaluate on and draw few-shot examples from."""
+
+    id: str
+    config: str | None
+    revision: str | None
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """One file of a mirror, as its manifest has it. ``path`` is relative to the mirror."""
+
+    id: str
+    config: str | None
+    split: str
+    revision: str | None
+    rows: int
+    sha256: str
+    path: str
+
+
+def pull(
+    needed: Iterable[Needed], to: Path, progress: Callable[[Pulled, bool], None] | None = None
+) -> tuple[Pulled, ...]:
+    """Write every split of ``needed`` below ``to`` and list them in manifest.json; returns the list.
+
+    A file that the manifest has with the same revision, and whose content still has its hash, is kept. Each file
+    appears whole or not at all. ``progress`` is called with every file and whether it was there already. Raises
+    UserError where the Hub does not answer, a split is not there, rows are no JSON, or the folder cannot be written.
+    """
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{to}: the folder cannot be made: {error.strerror}") from error
+    known = {entry.path: entry for entry in _read_manifest(to)}
+    done: list[Pulled] = []
+    for one, split in _each_once(needed):
+        path = _path(one.id, one.config, split)
+        entry = known.get(path)
+        kept = entry is not None and entry.revision == one.revision and _hash_of(to / path) == entry.sha256
+        if entry is None or not kept:
+            entry = _fetch(one, split, to, path)
+            known[path] = entry
+            _write_atomically(to / MANIFEST, _manifest(known.values()))
+        done.append(entry)
+        if progress is not None:
+            progress(entry, kept)
+    return tuple(done)
+
+
+def load_rows(dataset: DatasetRef, split: str) -> Sequence[Mapping[str, Any]]:
+    """Rows from the Hub."""
+    from evalkit.data.sources import HubSource
+
+    return HubSource().load(dataset, split)
+
+
+def _each_once(needed: Iterable[Needed]) -> list[tuple[Needed, str]]:
+    """Every split once, in order. UserError where two tasks pin one data set to different revisions."""
+    seen: dict[tuple[str, str | None, str], Needed] = {}
+    for one in needed:
+        for split in one.splits:
+            first = seen.setdefault((one.id, one.config, split), one)
+            if first.revision != one.revision:
+                raise UserError(
+                    f"data set {one.id}: tasks ask for two revisions, {first.revision} and {one.revision}; "
+                    "pull them into two folders"
+                )
+    return [(one, split) for (_, _, split), one in seen.items()]
+
+
+def _path(id: str, config: str | None, split: str) -> str:
+    parts = [*id.split("/"), config or "default", split]
+    if any(part in ("", ".", "..") or "\\" in part or "/" in part or "\0" in part for part in parts):
+        raise UserError(f"data set {id}, config {config}, split {split}: not names that a mirror can hold")
+    return "/".join(parts) + ".jsonl"
+
+
+def _fetch(one: Needed, split: str, to: Path, path: str) -> Pulled:
+    rows = load_rows(DatasetRef(one.id, one.config, one.revision), split)
+    lines = []
+    for number, row in enumerate(rows):
+        try:
+            lines.append(json.dumps(dict(row), ensure_ascii=False) + "\n")
+        except TypeError as error:
+            raise UserError(
+                f"data set {one.id}, split {split}, row {number}: {error}; a mirror holds text, numbers and lists"
+            ) from error
+    content = "".join(lines).encode()
+    _write_atomically(to / path, content)
+    return Pulled(one.id, one.config, split, one.revision, len(lines), hashlib.sha256(content).hexdigest(), path)
+
+
+def _hash_of(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_manifest(to: Path) -> list[Pulled]:
+    path = to / MANIFEST
+    if not path.is_file():
+        return []
+    try:
+        return [Pulled(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["files"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no manifest of a mirror ({error}); remove it to fetch everything again") from error
+
+
+def _manifest(entries: Iterable[Pulled]) -> bytes:
+    files = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.path)]
+    return (json.dumps({"version": 1, "files": files}, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """The whole file or nothing: written beside its place, flushed to disk, then renamed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}; choose another --to") from error

@@ -1,0 +1,128 @@
+"""A mirror of data sets in a folder: ``<id>/<config or default>/<split>.jsonl`` (or .jsonl.gz, .csv, .parquet)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.data import rows
+from evalkit.errors import UserError
+from evalkit.registry import did_you_mean
+from evalkit.types import DatasetRef
+
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "baber/piqa": ("ybisk/piqa",),
+    "piqa": ("ybisk/piqa",),
+    "hellaswag": ("Rowan/hellaswag",),
+    "super_glue": ("aps/super_glue",),
+    "openbookqa": ("allenai/openbookqa",),
+    "ai2_arc": ("allenai/ai2_arc",),
+    "trivia_qa": ("mandarjoshi/trivia_qa",),
+    "truthful_qa": ("truthfulqa/truthful_qa",),
+    "nq_open": ("google-research-datasets/nq_open",),
+    "hails/mmlu_no_train": ("cais/mmlu",),
+}
+"""Other ids of the same rows: copies, and old names of sets that moved. Used where the id itself is not there."""
+
+
+class MirrorSource:
+    """Documents from a folder, nothing from the network."""
+
+    name = "mirror"
+
+    def __init__(self, folder: Path) -> None:
+        """Raises UserError where the folder is absent."""
+        if not folder.is_dir():
+            raise UserError(
+                f"data folder {folder}: there is no such folder; name a mirror made by `evalkit data pull TASKS "
+                "--to DIR` in --data-dir or EVALKIT_DATA_DIR, or leave both out to use the Hub"
+            )
+        self.folder = folder
+
+    def load(self, dataset: DatasetRef, split: str) -> Sequence[Mapping[str, Any]]:
+        """Rows of one split. Raises UserError for an absent data set, config or split, and for broken or no rows."""
+        path = self._file(dataset, split)
+        found = rows.read(path)
+        if not found:
+            raise UserError(f"{path}: the split {split!r} is empty; fetch it again with `evalkit data pull`")
+        return found
+
+    def provenance(self, dataset: DatasetRef, split: str) -> str:
+        """ "mirror:sha256=" and the first twelve hex digits of the file's SHA-256."""
+        with self._file(dataset, split).open("rb") as file:
+            return f"mirror:sha256={hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+
+    def splits(self, dataset: DatasetRef) -> dict[str, Path]:
+        """The files of a data set's config, by split. Raises UserError where the set or config is absent."""
+        return split_files(self._config_folder(dataset))
+
+    def _file(self, dataset: DatasetRef, split: str) -> Path:
+        files = self.splits(dataset)
+        if split not in files:
+            folder = self._config_folder(dataset)
+            raise UserError(
+                f"{folder}: there is no split {split!r}, only {', '.join(sorted(files))}; "
+                "add it with `evalkit data pull`, or ask for one of those"
+            )
+        return files[split]
+
+    def _config_folder(self, dataset: DatasetRef) -> Path:
+        home = self._home(dataset.id)
+        there = sorted(path.name for path in home.iterdir() if path.is_dir() and split_files(path))
+        if dataset.config is not None:
+            folder = home / _inside(dataset.config, f"config of {dataset.id}")
+            if not split_files(folder):
+                raise UserError(
+                    f"{home}: data set {dataset.id} has no config {dataset.config!r} in the mirror"
+                    f"{did_you_mean(dataset.config, there)}; add it with `evalkit data pull`"
+                )
+            return folder
+        if "default" in there:
+            return home / "default"
+        if len(there) == 1:
+            return home / there[0]
+        raise UserError(
+            f"{home}: data set {dataset.id} needs a config"
+            + (f": one of {', '.join(there)}" if there else " folder with split files; it has none")
+        )
+
+    def _home(self, id: str) -> Path:
+        for name in (id, *ALIASES.get(id, ())):
+            home = self.folder.joinpath(*(_inside(part, "data set") for part in name.split("/")))
+            if home.is_dir():
+                return home
+        raise UserError(
+            f"data folder {self.folder}: data set {id} is not there{did_you_mean(id, self.ids())}; "
+            "add it with `evalkit data pull TASKS --to DIR`, or use --sample"
+        )
+
+    def ids(self) -> list[str]:
+        """The data sets that are there: folders that hold folders with split files."""
+        found = set()
+        for pattern in ("*/*", "*/*/*"):
+            for config in self.folder.glob(pattern):
+                if config.is_dir() and split_files(config):
+                    found.add(config.parent.relative_to(self.folder).as_posix())
+        return sorted(found)
+
+
+def split_files(folder: Path) -> dict[str, Path]:
+    """The files of rows in a folder, by split; JSON lines win over other forms of the same split."""
+    found: dict[str, Path] = {}
+    if not folder.is_dir():
+        return found
+    for suffix in rows.SUFFIXES:
+        for path in sorted(folder.iterdir()):
+            split = path.name.removesuffix(suffix)
+            if path.name.endswith(suffix) and split and path.is_file():
+                found.setdefault(split, path)
+    return found
+
+
+def _inside(part: str, what: str) -> str:
+    """A name that stays in its folder; it may come from a task file."""
+    if part in ("", ".", "..") or any(char in part for char in "/\\\0"):
+        raise UserError(f"{what} {part!r}: not a name that a mirror can hold")
+    return part

@@ -1,0 +1,130 @@
+"""What a metric is, how one is found by name, and how per-sample values become a published number.
+
+A metric is a pure function of one sample (``MetricDef.sample``) and the name of an aggregator. The name in a task file
+is looked up as ``KIND.NAME`` and then as ``NAME`` in the entry-point group ``evalkit.metrics``: "acc" means accuracy
+over choices, and the different "acc" of tasks with a single continuation is registered as "score.acc".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import evalkit
+from evalkit.errors import UserError
+from evalkit.types import Metric
+
+MetricKind = Literal["choice", "text", "score", "rolling"]
+Value = float | tuple[float, ...] | None
+"""One sample's value: a number; a tuple of sufficient statistics of a corpus metric; None where it does not apply."""
+
+GROUP = "evalkit.metrics"
+_KIND_OF_TASK: Mapping[str, MetricKind] = {"multiple_choice": "choice", "generate": "text"}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringInput:
+    """All that a metric may look at: one document, one answer.
+
+    ``target`` is the gold index, a list of gold indices, a text or a list of texts, as the task's kind has it.
+    ``loglikelihoods`` (nats) and ``is_greedy`` run parallel to ``choices``; a task with one continuation has one of
+    each.
+    ``text`` is the filtered generation, ``reference_text`` the text of a rolling task.
+    """
+
+    target: Any = None
+    choices: tuple[str, ...] = ()
+    loglikelihoods: tuple[float, ...] = ()
+    is_greedy: tuple[bool, ...] = ()
+    text: str | None = None
+    reference_text: str = ""
+    document: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDef:
+    """A metric: what it computes for one sample, and which aggregator (evalkit.metrics.aggregators) joins the values.
+
+    ``binary``: values are 0 or 1, and the interval is Wilson's. ``source`` cites where the rule comes from.
+    """
+
+    name: str
+    kind: MetricKind
+    sample: Callable[[ScoringInput], Value]
+    aggregate: str
+    higher_is_better: bool
+    binary: bool
+    source: str
+
+
+def lookup(name: str, kind: str) -> MetricDef:
+    """The metric ``name`` for tasks of ``kind`` (a metric kind or a task's kind). UserError names near ones."""
+    from evalkit import registry
+
+    wanted = _KIND_OF_TASK.get(kind, kind)
+    qualified = f"{wanted}.{name}"
+    found = registry.load(GROUP, qualified if qualified in registry.names(GROUP) else name)
+    if not isinstance(found, MetricDef):
+        raise UserError(f"metric {name}: the entry point in {GROUP} is no MetricDef but a {type(found).__name__}")
+    if found.kind != wanted:
+        raise UserError(
+            f"metric {name} is for tasks of kind {found.kind}, not {wanted}: choose another, "
+            f"or register {qualified} in the entry-point group {GROUP}"
+        )
+    return found
+
+
+def aggregate(
+    defn: MetricDef,
+    values: Sequence[Value],
+    *,
+    filter: str = "none",
+    args: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    seed: int = 1234,
+    baseline: float | None = None,
+    majority: float | None = None,
+    primary: bool = False,
+) -> Metric:
+    """The metric over all samples, with standard error, 95 % interval, n and signature.
+
+    ``name`` is the name in results, where it is not the definition's own. Samples that are None are left out of n;
+    without any value the metric's value is None, never 0.
+    """
+    from evalkit.metrics import aggregators
+
+    kept = [value for value in values if value is not None]
+    estimate = aggregators.get(defn.aggregate).estimate(kept, defn.binary, seed)
+    shown = name or defn.name
+    return Metric(
+        name=shown,
+        filter=filter,
+        value=estimate.value,
+        stderr=estimate.stderr,
+        interval=estimate.interval,
+        n=len(kept),
+        higher_is_better=defn.higher_is_better,
+        signature=signature(defn, shown, filter, args or {}, estimate.method, len(kept)),
+        primary=primary,
+        baseline=baseline,
+        majority=majority,
+    )
+
+
+def signature(defn: MetricDef, shown: str, filter: str, args: Mapping[str, Any], interval_method: str, n: int) -> str:
+    """How a number was computed, on one line: "acc|agg:mean|ci:wilson|n:200|v:evalkit-0.1.0"."""
+    parts = [shown]
+    if shown != defn.name:
+        parts.append(f"metric:{defn.name}")
+    parts.append(f"agg:{defn.aggregate}")
+    if filter != "none":
+        parts.append(f"filter:{filter}")
+    if args:
+        text = json.dumps(dict(args), sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+        # "|" separates the parts; inside JSON it can be written as an escape.
+        parts.append("args:" + text.replace("|", "\\u007c"))
+    parts += [f"ci:{interval_method}", f"n:{n}", f"v:evalkit-{evalkit.__version__}"]
+    return "|".join(parts)

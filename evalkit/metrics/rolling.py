@@ -1,0 +1,25 @@
+"""Perplexities of whole texts. Each sample keeps (log-likelihood in nats, weight); the corpus is one long text."""
+
+from __future__ import annotations
+
+import re
+
+from evalkit.metrics.base import MetricDef, ScoringInput
+
+_LM_EVAL = "lm-evaluation-harness 0.4.13, loglikelihood_rolling"
+_SPACE = re.compile(r"\s+")
+
+
+def by_words(sample: ScoringInput) -> tuple[float, float]:
+    """(log-likelihood, words): what stands between runs of white space, empty ends counted, as lm-eval does."""
+    return sample.loglikelihoods[0], float(len(_SPACE.split(sample.reference_text)))
+
+
+def by_bytes(sample: ScoringInput) -> tuple[float, float]:
+    """(log-likelihood, UTF-8 bytes)."""
+    return sample.loglikelihoods[0], float(len(sample.reference_text.encode()))
+
+
+word_perplexity = MetricDef("word_perplexity", "rolling", by_words, "weighted_perplexity", False, False, _LM_EVAL)
+byte_perplexity = MetricDef("byte_perplexity", "rolling", by_bytes, "weighted_perplexity", False, False, _LM_EVAL)
+bits_per_byte = MetricDef("bits_per_byte", "rolling", by_bytes, "bits_per_byte", False, False, _LM_EVAL)

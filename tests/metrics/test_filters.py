@@ -1,0 +1,56 @@
+"""Filters against lm-eval's own, and their errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from evalkit.errors import UserError
+from evalkit.metrics.filters import build
+
+TEXTS = ["", "  x y \n", "#### 1,234.5 then #### 7", "The answer is (B).", "(a) (b)", "ÄÖ \u00a0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("remove_whitespace", {}),
+        ("lowercase", {}),
+        ("uppercase", {}),
+        ("regex", {}),
+        ("regex", {"group_select": -1}),
+        ("regex", {"regex_pattern": r"(\(A\))|(\([a-z]\))", "group_select": -1}),
+        ("regex", {"regex_pattern": r"answer is (.*)", "fallback": "none found"}),
+    ],
+)
+def test_filters_equal_lm_eval(name: str, args: dict) -> None:
+    from lm_eval.api.registry import get_filter
+
+    theirs = next(iter(get_filter(name)(**args).apply([TEXTS], [{}])))
+    ours = build({"function": name, **args})
+    assert [ours(text) for text in TEXTS] == theirs
+
+
+def test_steps_apply_in_order() -> None:
+    steps = ["strip", {"function": "regex", "regex_pattern": "[A-Z]+", "group_select": -1}, "lowercase", "take_first"]
+    assert build(steps)("  one TWO THREE ") == "three"
+    assert build("none")(" x ") == " x "
+    assert build({"function": "map", "mapping_dict": {"A": "yes"}, "default_value": "no"})("B") == "no"
+
+
+def test_a_match_out_of_reach_is_the_fallback() -> None:
+    assert build({"function": "regex", "regex_pattern": "x", "group_select": 3})("xx") == "[invalid]"
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("lowercas", "did you mean lowercase"),
+        ("zzz", "choose one of"),
+        ({"function": "regex", "regex_pattern": "("}, "malformed"),
+        ({"function": "regex", "pattern": "x"}, "its arguments are"),
+        ({}, "unknown filter ''"),
+    ],
+)
+def test_bad_filters_say_what_is_wrong(step: object, words: str) -> None:
+    with pytest.raises(UserError, match=words.replace("(", r"\(")):
+        build(step)  # type: ignore[arg-type]
