@@ -1,0 +1,179 @@
+"""What a run records of its surroundings: versions, hardware, git commit and the command, without secrets."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "evalkit",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "accelerate",
+    "datasets",
+    "numpy",
+    "scipy",
+    "statsmodels",
+    "pandas",
+    "pyarrow",
+    "sacrebleu",
+    "rouge-score",
+    "lm-eval",
+    "llama-cpp-python",
+    "vllm",
+    "ray",
+    "peft",
+    "bitsandbytes",
+    "openai",
+)
+"""Packages that can change a number or a speed."""
+
+MASK = "***"
+# Names whose value is a secret. Tokenizer settings (pad_token, eos_token, max_tokens) are none.
+_SECRET = (
+    r"(?:[\w.-]*(?:api[_-]?key|secret|passw(?:or)?d|passphrase|credentials?|authorization)"
+    r"|(?:[\w.-]*(?:hf|auth|access|api|bearer|refresh|session|github|hub|wandb)[_-])?token)"
+)
+_NAME = re.compile(rf"^-*{_SECRET}$", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    rf"""(?P<name>(?<![\w.-])-*["']?{_SECRET}["']?\s*[=:]\s*)(?P<value>"[^"]*"|'[^']*'|[^\s,;&}}]+)""", re.I
+)
+_BEARER = re.compile(r"\b(?P<name>(?:Bearer|Basic)\s+)[\w.~+/=-]+", re.IGNORECASE)
+_USERINFO = re.compile(r"(?P<name>\b[a-z][\w+.-]*://)[^/\s@]+@", re.IGNORECASE)
+# Shapes of the widely used access tokens, wherever they stand.
+_SHAPES = re.compile(r"\b(?:sk-[\w-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|AKIA[0-9A-Z]{16})\b")
+
+
+def mask_text(text: str) -> str:
+    """``text`` with the values of secrets (api_key=..., Authorization: ..., user:password@) replaced by ***."""
+    text = _BEARER.sub(rf"\g<name>{MASK}", text)
+    text = _ASSIGNED.sub(rf"\g<name>{MASK}", text)
+    text = _USERINFO.sub(rf"\g<name>{MASK}@", text)
+    return _SHAPES.sub(MASK, text)
+
+
+def mask(value: Any) -> Any:
+    """A copy of plain JSON values with every secret replaced by ***, by its name or by its shape."""
+    if isinstance(value, Mapping):
+        return {
+            key: MASK if isinstance(item, str) and item and _NAME.match(str(key)) else mask(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [mask(item) for item in value]
+    return mask_text(value) if isinstance(value, str) else value
+
+
+def command_line(argv: Sequence[str] | None = None) -> str:
+    """The command as it could be typed again, secrets masked; the program by its name only."""
+    words = list(sys.argv if argv is None else argv)
+    if not words:
+        return ""
+    shown = [Path(words[0]).name or "python"]
+    hide = False
+    for word in words[1:]:
+        shown.append(MASK if hide else mask_text(word))
+        hide = word.startswith("-") and "=" not in word and bool(_NAME.match(word))
+    return " ".join(word if word == MASK else shlex.quote(word) for word in shown)
+
+
+def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Installed versions, from package metadata: nothing is imported."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def cpu_model() -> str:
+    """The processor's marketing name where the system tells it, else its architecture."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.lower().startswith(("model name", "hardware", "cpu model")):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    if sys.platform == "darwin":
+        return _output(["sysctl", "-n", "machdep.cpu.brand_string"]) or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def gpus() -> list[dict[str, Any]]:
+    """Name, memory (bytes) and driver of each NVIDIA GPU; empty without the driver or nvidia-ml-py."""
+    try:
+        import pynvml
+    except ImportError:
+        return []
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        driver = _text(pynvml.nvmlSystemGetDriverVersion())
+        found = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            memory = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+            found.append({"name": _text(pynvml.nvmlDeviceGetName(handle)), "memory_bytes": memory, "driver": driver})
+        return found
+    except pynvml.NVMLError:
+        return []
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def git_commit() -> dict[str, Any] | None:
+    """Commit of the working directory and whether tracked files were changed; None outside a repository."""
+    commit = _output(["git", "rev-parse", "HEAD"])
+    if not commit:
+        return None
+    return {"commit": commit, "dirty": bool(_output(["git", "status", "--porcelain", "--untracked-files=no"]))}
+
+
+def collect(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Plain JSON values: versions, hardware, git commit, command line (``argv``, default sys.argv) and start time."""
+    import psutil
+
+    memory = psutil.virtual_memory().total
+    return {
+        "start_time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "command": command_line(argv),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": package_versions(),
+        "cpu": {
+            "model": cpu_model(),
+            "machine": platform.machine(),
+            "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
+            "threads": psutil.cpu_count(logical=True) or os.cpu_count(),
+        },
+        "memory_bytes": memory,
+        "gpus": gpus(),
+        "git": git_commit(),
+    }
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _output(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,81 @@
+"""How one answer lies on disk: bytes that prove by themselves that they are whole and belong to their key.
+
+SQLite keeps no checksums of its pages, so a flipped bit in a row would be read as a different answer. Each row
+therefore carries 8 bytes of BLAKE2b over key and response; a row that does not match is treated as not there. The
+response begins with a magic and its length, so that `scan` finds whole rows in a file whose tables are gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from mmap import mmap
+
+from evalkit.types import Response
+
+MAGIC = b"\x00EkR1\x00"
+KEY_BYTES = 32
+CHECK_BYTES = 8
+_HEAD = len(MAGIC) + 4
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_WORDS = {None: "null", True: "true", False: "false"}
+
+
+def key_bytes(key: str) -> bytes:
+    """The 32 bytes of a hex SHA-256. Raises ValueError for anything else."""
+    raw = bytes.fromhex(key)
+    if len(raw) != KEY_BYTES:
+        raise ValueError(f"a request's key is the hex of a SHA-256, not {key!r}")
+    return raw
+
+
+def pack(response: Response) -> bytes:
+    """Magic, length (4 bytes, little-endian), and the fields as a JSON array; floats keep every bit.
+
+    The array is put together here because a JSON encoder's set-up for each answer would be half the journal's cost.
+    """
+    number = response.loglikelihood
+    body = (
+        f"[{_text(response.status)},{'null' if number is None else repr(float(number))},{_WORDS[response.is_greedy]},"
+        f"{_text(response.text)},{_text(response.error)},{_text(response.finish)},"
+        f"{int(response.prompt_tokens)},{int(response.output_tokens)},{int(response.truncated)}]"
+    )
+    try:
+        data = body.encode()
+    except UnicodeEncodeError:  # lone surrogates: escaped
+        data = json.dumps(json.loads(body)).encode()
+    return b"".join((MAGIC, len(data).to_bytes(4, "little"), data))
+
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else _encode(value)
+
+
+def check(key: bytes, packed: bytes) -> bytes:
+    """The row's own proof."""
+    return hashlib.blake2b(key + packed, digest_size=CHECK_BYTES).digest()
+
+
+def unpack(key: bytes, proof: bytes, packed: bytes) -> Response | None:
+    """The response, or None if the row is damaged or belongs to another key."""
+    if not (isinstance(packed, bytes) and isinstance(proof, bytes)) or check(key, packed) != proof:
+        return None
+    return Response(*json.loads(packed[_HEAD:]))
+
+
+def scan(data: bytes | mmap) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """(key, proof, packed) of every whole row found anywhere in ``data``.
+
+    SQLite lays a row's columns side by side, and ours begin with key, proof and response; only a row longer than a
+    page is split, and is not found this way.
+    """
+    at = data.find(MAGIC)
+    while at >= 0:
+        end = at + _HEAD + int.from_bytes(data[at + len(MAGIC) : at + _HEAD], "little")
+        start = at - KEY_BYTES - CHECK_BYTES
+        if start >= 0 and end <= len(data):
+            key, proof, packed = data[start : start + KEY_BYTES], data[at - CHECK_BYTES : at], data[at:end]
+            if check(key, packed) == proof:
+                yield key, proof, packed
+        at = data.find(MAGIC, at + 1)

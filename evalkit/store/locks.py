@@ -1,0 +1,71 @@
+"""File locks that the operating system releases when their holder dies, however it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Literal
+
+import portalocker
+
+from evalkit.errors import UserError
+
+
+class Held(Exception):
+    """Another process holds the lock."""
+
+
+class FileLock:
+    """A lock on ``path``: "shared" by many or "exclusive" to one. Taken at construction, or `Held` is raised.
+
+    An exclusive holder writes who it is into the file, for `holder` of another process.
+    """
+
+    def __init__(self, path: Path, mode: Literal["shared", "exclusive"] = "exclusive") -> None:
+        try:
+            self._file: IO[bytes] | None = path.open("ab+")
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be opened for locking ({error.strerror}): check the folder's rights"
+            ) from None
+        flags = portalocker.LockFlags.NON_BLOCKING
+        flags |= portalocker.LockFlags.SHARED if mode == "shared" else portalocker.LockFlags.EXCLUSIVE
+        try:
+            portalocker.lock(self._file, flags)
+        except portalocker.AlreadyLocked:
+            self._file.close()
+            raise Held(holder(path)) from None
+        except portalocker.LockException as error:
+            self._file.close()
+            raise UserError(f"{path}: this file system cannot lock files ({error}): use another folder") from None
+        if mode == "exclusive":
+            self._sign()
+
+    def _sign(self) -> None:
+        assert self._file is not None
+        who = {
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        self._file.truncate(0)
+        self._file.write(json.dumps(who).encode())
+        self._file.flush()
+
+    def release(self) -> None:
+        """Let go; again is no harm."""
+        if self._file is not None:
+            self._file.close()  # closing releases the lock
+            self._file = None
+
+
+def holder(path: Path) -> str:
+    """ "process 12 on HOST since TIME", as the exclusive holder signed."""
+    try:
+        who = json.loads(path.read_bytes())
+        return f"process {int(who['pid'])} on {who['host']} since {who['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,221 @@
+"""samples/<task>.parquet: one row a document, with everything needed to look at it, score it again and check it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.errors import UserError
+from evalkit.identity import canonical
+from evalkit.store.files import clean, plain, replacing
+from evalkit.types import Generate, Request, Response, Rolling, SampleResult, Score, TaskInfo
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA = "1"
+ROWS_AT_ONCE = 2_000
+"""Rows in one row group: what is held in memory beside the samples themselves."""
+
+
+def sha256(text: str) -> str:
+    """Hex SHA-256 of UTF-8 text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def dump(value: Any) -> str:
+    """A JSON text that holds the plain form of ``value``."""
+    return json.dumps(plain(value), ensure_ascii=False)
+
+
+def prompt_of(request: Request) -> str:
+    """What the model is shown: a context, or the whole text of a rolling request."""
+    return clean(request.text if isinstance(request, Rolling) else request.context)
+
+
+def target_hash(target: Any) -> str:
+    """SHA-256 of the target's text, as lm-eval hashes it."""
+    return sha256(str(plain(target)))
+
+
+def document_text(data: Mapping[str, Any]) -> str:
+    """The canonical JSON whose SHA-256 is the document's hash."""
+    return canonical(data).decode()
+
+
+def schema(metric_keys: Sequence[str], info: TaskInfo) -> pa.Schema:
+    """Columns of the samples file; metrics have a column-like field each, and are left out if there are none."""
+    import pyarrow as pa
+
+    text = pa.string()
+    response = pa.struct(
+        [
+            ("text", text),
+            ("loglikelihood", pa.float64()),
+            ("is_greedy", pa.bool_()),
+            ("status", text),
+            ("error", text),
+            ("finish", text),
+            ("prompt_tokens", pa.int64()),
+            ("output_tokens", pa.int64()),
+            ("truncated", pa.int64()),
+        ]
+    )
+    columns: list[tuple[str, pa.DataType]] = [
+        ("doc_id", pa.int64()),
+        *((name, text) for name in ("doc_hash", "prompt_hash", "target_hash", "status", "error", "document", "prompt")),
+        ("prompts", pa.list_(text)),
+        ("target", text),
+        ("choices", pa.list_(text)),
+        ("responses", pa.list_(response)),
+        ("filtered", text),
+    ]
+    if metric_keys:
+        columns.append(("metrics", pa.struct([(key, pa.float64()) for key in metric_keys])))
+    columns += [("statistics", text), ("extra", text)]
+    return pa.schema(columns, metadata={"evalkit.schema": SCHEMA, "evalkit.task": dump(info)})
+
+
+def row(sample: SampleResult, metric_keys: Sequence[str]) -> dict[str, Any]:
+    """One sample as plain values for `schema`."""
+    prompts = [prompt_of(request) for request in sample.requests]
+    first = prompts[0] if prompts else ""
+    record = {
+        "doc_id": sample.document.id,
+        "doc_hash": sample.document.hash,
+        "prompt_hash": sha256(first),
+        "target_hash": target_hash(sample.target),
+        "status": sample.status,
+        "error": None if sample.error is None else clean(sample.error),
+        "document": document_text(sample.document.data),
+        "prompt": first,
+        "prompts": prompts if any(prompt != first for prompt in prompts) else None,
+        "target": dump(sample.target),
+        "choices": [clean(r.continuation) for r in sample.requests if isinstance(r, Score)],
+        "responses": [plain(response) for response in sample.responses],
+        "filtered": dump(sample.filtered),
+        "statistics": dump(sample.statistics),
+        "extra": dump(sample.extra),
+    }
+    if metric_keys:
+        record["metrics"] = {key: plain(_number(sample.metrics.get(key))) for key in metric_keys}
+    return record
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def write_parquet(path: Path, samples: Sequence[SampleResult], info: TaskInfo) -> None:
+    """All samples of a task, atomically. Raises UserError if the file cannot be saved."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    keys = list(dict.fromkeys(key for sample in samples for key in sample.metrics))
+    shape = schema(keys, info)
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, shape, compression="zstd") as writer:
+        for start in range(0, len(samples), ROWS_AT_ONCE):
+            rows = [row(sample, keys) for sample in samples[start : start + ROWS_AT_ONCE]]
+            writer.write_table(pa.Table.from_pylist(rows, schema=shape))
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The samples as an Arrow table. Raises UserError if the file is missing or broken."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no samples here: give a run that has finished and a task of it") from None
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: not a readable Parquet file ({error}): run the same command again") from None
+
+
+def read_info(path: Path) -> TaskInfo:
+    """The task whose samples a file holds, from its metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return TypeAdapter(TaskInfo).validate_json(metadata[b"evalkit.task"])
+    except (OSError, pa.ArrowException, KeyError, ValidationError) as error:
+        raise UserError(f"{path}: not a samples file of evalkit ({error}): run the same command again") from None
+
+
+# -- JSONL in lm-eval's layout ----------------------------------------
+
+
+def write_jsonl(path: Path, samples: Sequence[SampleResult]) -> None:
+    """One line a document and filter, with the fields of lm-eval's --log_samples. Raises UserError as above."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for sample in samples:
+            for line in jsonl_records(sample):
+                file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def jsonl_records(sample: SampleResult) -> Iterator[dict[str, Any]]:
+    """The records of one sample, one for each filter among its metrics."""
+    filters = list(dict.fromkeys(key.partition(",")[2] or "none" for key in sample.metrics)) or ["none"]
+    arguments, answers = _arguments(sample)
+    prompt = prompt_of(sample.requests[0]) if sample.requests else ""
+    for name in filters:
+        metrics = {
+            key.partition(",")[0]: plain(v) for key, v in sample.metrics.items() if key.partition(",")[2] == name
+        }
+        filtered = plain(sample.filtered.get(name)) if name in sample.filtered else [answer[0] for answer in answers]
+        yield {
+            "doc_id": sample.document.id,
+            "doc": plain(sample.document.data),
+            "target": str(plain(sample.target)),
+            "arguments": {f"gen_args_{index}": argument for index, argument in enumerate(arguments)},
+            "resps": answers,
+            "filtered_resps": filtered if isinstance(filtered, list) else [filtered],
+            "filter": name,
+            "metrics": list(metrics),
+            "doc_hash": sample.document.hash,
+            "prompt_hash": sha256(prompt),
+            "target_hash": target_hash(sample.target),
+            "status": sample.status,
+            **({"error": clean(sample.error)} if sample.error else {}),
+            **metrics,
+        }
+
+
+def _arguments(sample: SampleResult) -> tuple[list[dict[str, Any]], list[list[Any]]]:
+    """lm-eval's "arguments" and "resps": repeats of one generation share an entry."""
+    arguments: list[dict[str, Any]] = []
+    answers: list[list[Any]] = []
+    for request, response in zip(sample.requests, sample.responses, strict=True):
+        argument: dict[str, Any] = {"arg_0": prompt_of(request)}
+        if isinstance(request, Score):
+            argument["arg_1"] = clean(request.continuation)
+        elif isinstance(request, Generate):
+            sampling = request.sampling
+            argument["arg_1"] = {
+                "until": [clean(stop) for stop in request.until],
+                "max_gen_toks": request.max_tokens,
+                "do_sample": sampling.temperature > 0,
+                "temperature": sampling.temperature,
+            }
+        if isinstance(request, Generate) and request.repeat and arguments and arguments[-1] == argument:
+            answers[-1].append(_answer(request, response))
+        else:
+            arguments.append(argument)
+            answers.append([_answer(request, response)])
+    return arguments, answers
+
+
+def _answer(request: Request, response: Response) -> Any:
+    if response.status != "ok":
+        return None
+    if isinstance(request, Generate):
+        return None if response.text is None else clean(response.text)
+    if isinstance(request, Rolling):
+        return str(response.loglikelihood)
+    return [str(response.loglikelihood), str(response.is_greedy)]
