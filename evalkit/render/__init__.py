@@ -1,0 +1,1 @@
+"""Runs and comparisons as terminal text, Markdown and HTML."""

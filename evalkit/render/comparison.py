@@ -1,0 +1,142 @@
+"""A Comparison as terminal tables and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from evalkit.compare import Comparison, MetricComparison, RunComparison
+from evalkit.render import numbers
+from evalkit.render.markdown import inline
+from evalkit.render.text import visible
+from evalkit.types import Metric
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+HEADERS = (
+    "Task",
+    "Metric",
+    "Base",
+    "Candidate",
+    "Difference",
+    "95 % interval",
+    "p",
+    "p (Holm)",
+    "Detectable",
+    "Flipped",
+    "n",
+    "",
+)
+STYLES = {"better": "green", "worse": "red"}
+
+
+def cells(row: MetricComparison, alpha: float) -> tuple[str, ...]:
+    """One row's texts, in the order of HEADERS; shares in percent."""
+    share = proportion(row)
+    difference = row.difference
+    flipped = (
+        f"+{len(row.improved)} {numbers.MINUS}{len(row.worsened)}" if row.level == "task" and difference.binary else ""
+    )
+    return (
+        row.task,
+        row.metric.removesuffix(",none") + (" %" if share else "") + (" ↑" if row.higher_is_better else " ↓"),
+        numbers.score(row.base, share),
+        numbers.score(row.candidate, share),
+        numbers.signed(difference.value, share),
+        numbers.interval(difference.interval, share, plus=True),
+        numbers.p_value(difference.p_value),
+        "" if row.p_adjusted is None else numbers.p_value(row.p_adjusted),
+        numbers.score(difference.detectable, share),
+        flipped,
+        f"{difference.n:,}",
+        row.verdict(alpha),
+    )
+
+
+def proportion(row: MetricComparison) -> bool:
+    """Whether the metric is a share, shown in percent."""
+    name, _, filtered = row.metric.partition(",")
+    values = (min(row.base, row.candidate), max(row.base, row.candidate))
+    return numbers.is_proportion(Metric(name, filtered, row.base, None, values, 0, True, ""))
+
+
+def print_comparison(comparison: Comparison, console: Console, flips: int = 0) -> None:
+    """Tables on the terminal; ``flips``: how many flipped items of each task to list, either way."""
+    from rich.text import Text
+
+    for candidate in comparison.candidates:
+        console.print(Text(visible(f"{candidate.label} against {comparison.base}"), style="bold"))
+        for note in notes(candidate):
+            console.print(Text(visible(note), style="yellow"))
+        console.print(_table(candidate, comparison.alpha))
+        for row in candidate.metrics if flips else ():
+            for title, items in (("improved", row.improved), ("worsened", row.worsened)):
+                for flip in items[:flips]:
+                    change = f"{flip.base:g} → {flip.candidate:g}"
+                    text = f"  {row.task} {row.metric} {title}: {change}  {flip.key}  {flip.title}"
+                    console.print(Text(visible(text)), overflow="ellipsis", no_wrap=True)
+                if len(items) > flips:
+                    console.print(Text(f"  {row.task} {row.metric} {title}: {len(items) - flips} more", style="dim"))
+        console.print(Text(FOOTNOTE, style="dim"))
+
+
+FOOTNOTE = (
+    "Differences are candidate minus base on the items both scored, in percentage points for shares. Detectable: "
+    "the smallest true difference that this many items find with 80 % power. Methods: --json, and docs/statistics.md."
+)
+
+
+def _table(candidate: RunComparison, alpha: float) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for number, header in enumerate(HEADERS):
+        table.add_column(header, justify="left" if number in (0, 1, 11) else "right", no_wrap=number not in (0, 5))
+    for row in candidate.metrics:
+        texts = cells(row, alpha)
+        table.add_row(
+            *(Text(visible(text)) for text in texts[:-1]), Text(texts[-1], style=STYLES.get(texts[-1], "dim"))
+        )
+    return table
+
+
+def notes(candidate: RunComparison) -> Iterator[str]:
+    """What a reader must know before the numbers."""
+    for mismatch in candidate.mismatches:
+        yield f"not the same measurement: {mismatch}"
+    for name, where in ((candidate.only_base, "base"), (candidate.only_candidate, "candidate")):
+        if name:
+            yield f"only in the {where}: {', '.join(name)}"
+    for row in candidate.metrics:
+        if row.level == "task" and row.primary and (row.unmatched_base or row.unmatched_candidate):
+            yield (
+                f"{row.task}: left out because the other run has no score for them: "
+                f"{row.unmatched_base} items of the base, {row.unmatched_candidate} of the candidate"
+            )
+
+
+def comparison_markdown(comparison: Comparison, flips: int = 5) -> str:
+    """The same as GitHub-flavoured Markdown; all texts escaped."""
+    lines: list[str] = []
+    for candidate in comparison.candidates:
+        lines += [f"## {inline(candidate.label)} against {inline(comparison.base)}", ""]
+        for note in notes(candidate):
+            lines += [f"> {inline(note)}", ""]
+        lines += ["| " + " | ".join(HEADERS) + " |", "|:--|:--|" + "--:|" * 9 + ":--|"]
+        lines += [
+            "| " + " | ".join(inline(text) for text in cells(row, comparison.alpha)) + " |" for row in candidate.metrics
+        ]
+        lines += ["", FOOTNOTE, ""]
+        changed = [row for row in candidate.metrics if flips and row.primary and (row.improved or row.worsened)]
+        for row in changed:
+            lines += ["<details>", f"<summary>Flipped items of {inline(row.task)}</summary>", ""]
+            for title, items in (("improved", row.improved), ("worsened", row.worsened)):
+                more = f", the first {flips}" if len(items) > flips else ""
+                lines.append(f"{len(items)} {title}{more}:")
+                lines += ["", *(f"- {inline(flip.key)} {inline(flip.title)}" for flip in items[:flips]), ""]
+            lines += ["</details>", ""]
+    return "\n".join(lines)

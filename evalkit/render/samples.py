@@ -1,0 +1,235 @@
+"""The sample browser's data: every document of every run, in compressed pieces that the page opens on demand.
+
+A task becomes one index (an outcome letter a run and a short title, enough to filter and list) and chunks of
+``CHUNK`` documents with prompts and answers. Both are JSON, gzipped, in base64: nothing in them can be markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from evalkit.paired import join_keys
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 250
+TITLE = 110
+SHARED_FROM = 200
+"""Characters from which a prefix that all prompts of a chunk share (few-shot examples) is kept only once."""
+
+TITLE_FIELDS = (
+    "question",
+    "query",
+    "ctx",
+    "goal",
+    "problem",
+    "sentence",
+    "premise",
+    "source",
+    "text",
+    "input",
+    "prompt",
+)
+
+
+class SampleReader(Protocol):
+    """What is needed of a run directory."""
+
+    def samples(self, task: str, columns: Sequence[str] | None = None) -> pd.DataFrame: ...
+
+    def tasks(self) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One compressed piece; ``id`` is made of numbers only."""
+
+    id: str
+    data: str
+
+
+class Browser:
+    """Makes the pieces task by task, and knows afterwards what the page needs to find them."""
+
+    def __init__(self, labels: Sequence[str], tasks: Sequence[tuple[str, str, bool]], sides: Sequence[SampleReader]):
+        """``tasks``: (name, primary metric key, higher is better). ``sides``: one reader a run."""
+        self._tasks, self._sides = tasks, sides
+        self.manifest: dict[str, Any] = {"runs": list(labels), "tasks": []}
+
+    def pieces(self) -> Iterator[Piece]:
+        """All pieces; ``manifest`` is complete once this is exhausted."""
+        for number, (name, metric, higher) in enumerate(self._tasks):
+            frames = [_frame(side, name) for side in self._sides]
+            items = _Joined(frames, metric)
+            if not items.keys:
+                continue
+            titles: list[str] = []
+            codes: list[str] = []
+            chunks: list[str] = []
+            for start in range(0, len(items.keys), CHUNK):
+                records = [items.record(key) for key in items.keys[start : start + CHUNK]]
+                titles += [items.title(key) for key in items.keys[start : start + CHUNK]]
+                codes += ["".join(_code(answer, metric) for answer in record["r"]) for record in records]
+                piece = Piece(f"c{number}-{len(chunks)}", pack(_share_prefix(records)))
+                chunks.append(piece.id)
+                yield piece
+            index = Piece(f"i{number}", pack({"titles": titles, "codes": codes}))
+            self.manifest["tasks"].append(
+                {
+                    "name": name,
+                    "metric": metric,
+                    "higher": higher,
+                    "n": len(titles),
+                    "index": index.id,
+                    "chunks": chunks,
+                    "size": CHUNK,
+                }
+            )
+            yield index
+
+
+def pack(value: Any) -> str:
+    """Compact JSON, gzipped (without a time stamp, so that the same run gives the same page), in base64."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    raw = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode()
+    return base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode()
+
+
+def _frame(side: SampleReader, task: str) -> pd.DataFrame | None:
+    return side.samples(task) if task in side.tasks() else None
+
+
+class _Joined:
+    """The documents of one task over all runs, joined by document hash."""
+
+    def __init__(self, frames: Sequence[pd.DataFrame | None], metric: str) -> None:
+        self._metric = metric
+        self._rows: list[dict[str, dict[str, Any]]] = []
+        for frame in frames:
+            if frame is None:
+                self._rows.append({})
+                continue
+            keys = join_keys([str(value) for value in frame["doc_hash"]])
+            records = (dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False, name=None))
+            self._rows.append(dict(zip(keys, records, strict=True)))
+        self.keys = list(dict.fromkeys(key for rows in self._rows for key in rows))
+
+    def record(self, key: str) -> dict[str, Any]:
+        """What the page shows of one document; a run's own prompt only where it differs."""
+        rows = [rows.get(key) for rows in self._rows]
+        first = next(row for row in rows if row is not None)
+        prompt = _text(first.get("prompt"))
+        answers = [None if row is None else _answer(row, prompt) for row in rows]
+        return {
+            "id": _number(first.get("doc_id")),
+            "h": str(first.get("doc_hash"))[:12],
+            "p": prompt,
+            "g": _json(first.get("target")),
+            "c": [_text(choice) for choice in as_list(first.get("choices"))],
+            **({"ps": prompts} if (prompts := [_text(one) for one in as_list(first.get("prompts"))]) else {}),
+            "r": answers,
+        }
+
+    def title(self, key: str) -> str:
+        """One line that tells the document from its neighbours: its question, else the end of the prompt."""
+        row = next(rows[key] for rows in self._rows if key in rows)
+        return title_of(row.get("document"), row.get("prompt"))
+
+
+def title_of(document: Any, prompt: Any) -> str:
+    """A line of at most ``TITLE`` characters from a samples row's document (JSON text) and prompt."""
+    fields, text = _json(document), ""
+    if isinstance(fields, Mapping):
+        text = next((str(fields[name]) for name in TITLE_FIELDS if isinstance(fields.get(name), str)), "")
+    line = " ".join((text or _text(prompt)[-4 * TITLE :]).split())
+    if len(line) <= TITLE:
+        return line
+    return line[:TITLE] + "…" if text else "…" + line[-TITLE:]
+
+
+def _answer(row: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+    """One run's answer to one document, with short keys because there are many."""
+    responses = [response for response in as_list(row.get("responses")) if isinstance(response, Mapping)]
+    answer: dict[str, Any] = {
+        "s": str(row.get("status")),
+        "m": {name: value for name, value in metrics_of(row).items() if value is not None},
+        "l": [_number(response.get("loglikelihood")) for response in responses],
+        "o": [_text(response.get("text")) for response in responses if response.get("text") is not None],
+    }
+    own = _text(row.get("prompt"))
+    failures = [_text(response.get("error")) for response in responses if response.get("error")]
+    optional = {
+        "e": _text(row.get("error")) or "; ".join(dict.fromkeys(failures)),
+        "p": own if own != prompt else "",
+        "f": _json(row.get("filtered")),
+        "x": _json(row.get("extra")),
+        "t": sum(int(_number(response.get("truncated")) or 0) for response in responses),
+        "z": ", ".join(
+            dict.fromkeys(_text(response.get("finish")) for response in responses if response.get("finish"))
+        ),
+    }
+    return answer | {name: value for name, value in optional.items() if value}
+
+
+def _code(answer: Mapping[str, Any] | None, metric: str) -> str:
+    """One letter an answer: r right, w wrong, s scored (neither), u unscored, e error, - absent."""
+    if answer is None:
+        return "-"
+    if answer["s"] in ("error", "unscored"):
+        return str(answer["s"])[0]
+    value = answer["m"].get(metric)
+    return {1.0: "r", 0.0: "w"}.get(value, "s") if value is not None else "s"
+
+
+def _share_prefix(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A chunk: what all prompts begin with, once, then the records with the rest. Cut at the end of a line."""
+    prompts = [record["p"] for record in records]
+    first, last = min(prompts), max(prompts)
+    length = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    shared = first[: first.rfind("\n", 0, length) + 1] if len(prompts) > 1 else ""
+    if len(shared) < SHARED_FROM:
+        shared = ""
+    return {"shared": shared, "items": [record | {"p": record["p"][len(shared) :]} for record in records]}
+
+
+def metrics_of(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """The per-sample metrics of a samples row, NaN and missing as None."""
+    values = row.get("metrics")
+    return {str(name): _number(value) for name, value in values.items()} if isinstance(values, Mapping) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """A Parquet list cell (NumPy array, list or missing) as a list."""
+    if value is None or isinstance(value, float | str):
+        return []
+    return list(value)
+
+
+def _number(value: Any) -> float | int | None:
+    if value is None or isinstance(value, str):
+        return None
+    number = float(value)
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() and abs(number) < 2**53 else round(number, 6)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _json(value: Any) -> Any:
+    """A JSON cell's value; text that is no JSON stays as it is. Non-finite numbers become their names."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return json.loads(value, parse_constant=str)
+    except ValueError:
+        return value

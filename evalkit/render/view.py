@@ -1,0 +1,370 @@
+"""What a report shows, worked out before any template sees it: runs, rows, cells, ties, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evalkit.render import numbers
+from evalkit.render.facts import as_yaml, command, plain, side_by_side
+from evalkit.types import GroupResult, Metric, RunResult, TaskResult
+
+Level = str
+"""How a row came about: "task", "micro" (every document the same weight) or "macro" (every child the same)."""
+
+
+HEADLINE = {("micro", 0), ("macro", 0), ("micro", 1)}
+"""(level, depth) of a group's rows that the summary shows; the rest stand under Tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as the report names it."""
+
+    number: int
+    label: str
+    path: Path
+    result: RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One number of one run, ready to print, with its place on the row's scale in percent."""
+
+    text: str
+    interval: str
+    stderr: str
+    n: int
+    signature: str
+    value: float | None
+    bounds: tuple[float, float] | None
+    at: float | None = None
+    low: float | None = None
+    high: float | None = None
+    best: bool = False
+    tied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One metric of one task or group, over all runs (None: that run does not have it)."""
+
+    name: str
+    metric: str
+    level: Level
+    depth: int
+    unit: str
+    higher_is_better: bool
+    shots: str
+    version: str
+    sample: bool
+    cells: tuple[Cell | None, ...]
+    baseline: str
+    majority: str
+    baseline_at: float | None
+    scale: tuple[float, float]
+    primary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A top-level group with its tree, or a task that stands alone."""
+
+    title: str
+    description: str
+    citation: str
+    rows: tuple[Row, ...]
+    leaves: tuple[str, ...]
+    headline: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How one task's documents ended in one run."""
+
+    task: str
+    run: str
+    n: int
+    n_total: int
+    ok: int
+    unscored: int
+    error: int
+    truncated: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything the templates need."""
+
+    title: str
+    runs: tuple[Run, ...]
+    blocks: tuple[Block, ...]
+    counts: tuple[Counts, ...]
+    warnings: tuple[tuple[str, str], ...]
+    counters: tuple[tuple[str, tuple[str, ...]], ...]
+    environment: tuple[tuple[str, tuple[str, ...]], ...]
+    models: tuple[tuple[str, tuple[str, ...]], ...]
+    specs: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """Which runs cannot be told from the best one: (row name, metric key) -> run numbers."""
+
+    tied: Mapping[tuple[str, str], frozenset[int]] = field(default_factory=dict)
+
+
+def labels(results: Sequence[RunResult], paths: Sequence[Path]) -> list[str]:
+    """A distinct name a run: the spec's label or model name, with the folder's name where two are the same."""
+    plain = []
+    for result in results:
+        spec = result.spec.get("model") or {}
+        plain.append(str(spec.get("label") or spec.get("name") or result.model.get("name") or "model"))
+    named = [
+        label if plain.count(label) == 1 else f"{label} ({path.name})" for label, path in zip(plain, paths, strict=True)
+    ]
+    return [label if named.count(label) == 1 else f"{label} #{index + 1}" for index, label in enumerate(named)]
+
+
+def build(runs: Sequence[Run], ties: Ties) -> View:
+    """Lay the runs out: blocks in the order of the first run that has them."""
+    blocks = tuple(_blocks(runs, ties))
+    title = runs[0].label if len(runs) == 1 else " · ".join(run.label for run in runs)
+    return View(
+        title=title,
+        runs=tuple(runs),
+        blocks=blocks,
+        counts=tuple(_counts(runs)),
+        warnings=tuple(_warnings(runs)),
+        counters=side_by_side([run.result.counters for run in runs], numbers.counter),
+        environment=side_by_side([run.result.environment for run in runs], plain),
+        models=side_by_side([run.result.model for run in runs], plain),
+        specs=tuple(as_yaml(run.result.spec) for run in runs),
+        commands=tuple(command(run.result) for run in runs),
+    )
+
+
+def tasks_of(runs: Sequence[Run]) -> dict[str, list[TaskResult | None]]:
+    """Task name -> its result in every run, in order of first appearance."""
+    found: dict[str, list[TaskResult | None]] = {}
+    for run in runs:
+        for task in run.result.tasks:
+            found.setdefault(task.info.name, [None] * len(runs))[run.number] = task
+    return found
+
+
+def groups_of(runs: Sequence[Run]) -> dict[str, list[GroupResult | None]]:
+    """Group name -> its result in every run."""
+    found: dict[str, list[GroupResult | None]] = {}
+    for run in runs:
+        for group in run.result.groups:
+            found.setdefault(group.group.name, [None] * len(runs))[run.number] = group
+    return found
+
+
+def _blocks(runs: Sequence[Run], ties: Ties) -> Iterator[Block]:
+    tasks, groups = tasks_of(runs), groups_of(runs)
+    inner = {child for found in groups.values() for group in found if group for child in group.group.children}
+    shown: set[str] = set()
+    for name in groups:
+        if name in inner:
+            continue
+        rows, leaves = _tree(name, 0, tasks, groups, ties, frozenset())
+        shown.update(leaves)
+        first = next(group for group in groups[name] if group)
+        headline = tuple(row for row in rows if (row.level, row.depth) in HEADLINE)
+        title = first.group.alias or name
+        yield Block(title, "", "", tuple(rows), tuple(leaves), headline)
+    for name, found in tasks.items():
+        if name not in shown:
+            rows = _task_rows(name, found, 0, ties)
+            info = next(task for task in found if task).info
+            headline = tuple(row for row in rows if row.primary) or tuple(rows[:1])
+            yield Block(info.alias or name, info.description, info.citation, tuple(rows), (name,), headline)
+
+
+def _tree(
+    name: str,
+    depth: int,
+    tasks: Mapping[str, list[TaskResult | None]],
+    groups: Mapping[str, list[GroupResult | None]],
+    ties: Ties,
+    above: frozenset[str],
+) -> tuple[list[Row], list[str]]:
+    """Rows of a group: its averages, then its groups and tasks, each with its own rows below it."""
+    found = groups[name]
+    first = next(group for group in found if group)
+    rows = [*_group_rows(name, found, depth, "micro", ties), *_group_rows(name, found, depth, "macro", ties)]
+    leaves: list[str] = []
+    for child in first.group.children:
+        if child in groups and child not in above:
+            inner, names = _tree(child, depth + 1, tasks, groups, ties, above | {name})
+        elif child in tasks:
+            inner, names = _task_rows(child, tasks[child], depth + 1, ties), [child]
+        else:
+            continue
+        rows.extend(inner)
+        leaves.extend(names)
+    return rows, leaves
+
+
+def _task_rows(name: str, found: Sequence[TaskResult | None], depth: int, ties: Ties) -> list[Row]:
+    first = next(task for task in found if task)
+    shots = _joined(str(task.info.num_fewshot) for task in found if task)
+    version = _joined(task.info.version for task in found if task)
+    keys = dict.fromkeys(metric.key for task in found if task for metric in task.metrics)
+    rows = []
+    for key in keys:
+        metrics = [_pick(task.metrics, key) if task else None for task in found]
+        primary = key == first.info.primary
+        sample = any(task.info.sample for task in found if task)
+        rows.append(
+            _row(name, metrics, "task", depth, ties, shots=shots, version=version, sample=sample, primary=primary)
+        )
+    return rows
+
+
+def _group_rows(name: str, found: Sequence[GroupResult | None], depth: int, level: Level, ties: Ties) -> list[Row]:
+    sides = [None if group is None else (group.micro if level == "micro" else group.macro) for group in found]
+    version = _joined(group.group.version for group in found if group)
+    keys = dict.fromkeys(metric.key for side in sides if side for metric in side)
+    rows = []
+    for key in keys:
+        metrics = [_pick(side, key) if side else None for side in sides]
+        rows.append(_row(name, metrics, level, depth, ties, shots="", version=version, sample=False, primary=True))
+    return rows
+
+
+def _row(
+    name: str,
+    metrics: Sequence[Metric | None],
+    level: Level,
+    depth: int,
+    ties: Ties,
+    *,
+    shots: str,
+    version: str,
+    sample: bool,
+    primary: bool,
+) -> Row:
+    """One row; the scale is 0 to 100 % for shares and starts at zero otherwise."""
+    present = [metric for metric in metrics if metric]
+    first = present[0]
+    proportion = all(numbers.is_proportion(metric) for metric in present)
+    values = [value for metric in present for value in (metric.value, *(metric.interval or ())) if value is not None]
+    low = min([0.0, *values])
+    high = 1.0 if proportion else (max([0.0, *values]) * 1.05 or 1.0)
+    ranked = [metric.value if metric and metric.value is not None else None for metric in metrics]
+    known = [value for value in ranked if value is not None]
+    best = None
+    if len(known) > 1:
+        best = ranked.index(max(known) if first.higher_is_better else min(known))
+    tied = ties.tied.get((f"{name}/{level}", first.key), frozenset())
+    cells = tuple(
+        _cell(metric, proportion, (low, high), index == best, index in tied) if metric else None
+        for index, metric in enumerate(metrics)
+    )
+    baseline = next((metric.baseline for metric in present if metric.baseline is not None), None)
+    majority = next((metric.majority for metric in present if metric.majority is not None), None)
+    return Row(
+        name=name,
+        metric=first.name if first.filter in ("none", "") else f"{first.name} ({first.filter})",
+        level=level,
+        depth=depth,
+        unit="%" if proportion else "",
+        higher_is_better=first.higher_is_better,
+        shots=shots,
+        version=version,
+        sample=sample,
+        cells=cells,
+        baseline=numbers.score(baseline, proportion),
+        majority=numbers.score(majority, proportion),
+        baseline_at=_place(baseline, low, high),
+        scale=(low, high),
+        primary=primary,
+    )
+
+
+def _cell(metric: Metric, proportion: bool, scale: tuple[float, float], best: bool, tied: bool) -> Cell:
+    bounds = metric.interval
+    return Cell(
+        text=numbers.score(metric.value, proportion),
+        interval=numbers.interval(bounds, proportion),
+        stderr=numbers.score(metric.stderr, proportion),
+        n=metric.n,
+        signature=metric.signature,
+        value=metric.value,
+        bounds=bounds,
+        at=_place(metric.value, *scale),
+        low=_place(bounds[0], *scale) if bounds else None,
+        high=_place(bounds[1], *scale) if bounds else None,
+        best=best,
+        tied=tied and not best,
+    )
+
+
+def _place(value: float | None, low: float, high: float) -> float | None:
+    """Where on the scale, in percent, clipped to it."""
+    if value is None or high <= low or value != value:
+        return None
+    return round(min(max(100 * (value - low) / (high - low), 0.0), 100.0), 2)
+
+
+def _pick(metrics: Sequence[Metric], key: str) -> Metric | None:
+    return next((metric for metric in metrics if metric.key == key), None)
+
+
+def _joined(values: Iterator[str]) -> str:
+    return " / ".join(dict.fromkeys(values))
+
+
+def _counts(runs: Sequence[Run]) -> Iterator[Counts]:
+    for run in runs:
+        for task in run.result.tasks:
+            yield Counts(
+                task.info.name,
+                run.label,
+                task.n,
+                task.n_total,
+                task.n_ok,
+                task.n_unscored,
+                task.n_error,
+                task.n_truncated,
+                task.data_source,
+            )
+
+
+def _warnings(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    """(kind, sentence) of everything that a reader must know before reading a number; said once for all runs alike."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        for warning in _warnings_of(run.result):
+            said.setdefault(warning, []).append(run.label)
+    for (kind, sentence), who in said.items():
+        yield kind, sentence if len(who) == len(runs) else f"{sentence} In: {_some(who)}."
+
+
+def _warnings_of(result: RunResult) -> Iterator[tuple[str, str]]:
+    sampled = [task.info.name for task in result.tasks if task.info.sample]
+    if sampled:
+        what = "all tasks" if len(sampled) == len(result.tasks) else _some(sampled)
+        yield "sample", f"not comparable with the full set ({what})."
+    if result.partial:
+        yield "partial", "the run was interrupted; the numbers cover only what was answered."
+    limited = [task.info.name for task in result.tasks if task.n < task.n_total and not task.info.sample]
+    if limited:
+        yield "limited", f"scored on part of the documents (limit): {_some(limited)}."
+    for count, what in (
+        (sum(task.n_error for task in result.tasks), "ended in an error and are left out of the scores"),
+        (sum(task.n_unscored for task in result.tasks), "could not be scored and are left out of the scores"),
+        (sum(task.n_truncated for task in result.tasks), "had a prompt longer than the context window"),
+    ):
+        if count:
+            yield "status", f"{count:,} documents {what}."
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -1,0 +1,374 @@
+"use strict";
+// The sample browser. All text reaches the page as text nodes; nothing from the data becomes markup.
+(function () {
+  const manifest = evalkit.json("manifest");
+  const root = document.getElementById("browser");
+  if (!manifest || !root) return;
+  const get = function (id) { return document.getElementById(id); };
+  const list = get("b-list"), detail = get("b-detail"), count = get("b-count");
+  const task = get("b-task"), left = get("b-left"), right = get("b-right"), show = get("b-show"), search = get("b-search");
+  const PAGE = 50;
+  const WORDS = { r: "right", w: "wrong", s: "scored", u: "unscored", e: "error", "-": "not run" };
+  const MARKS = { r: "✓", w: "✗", s: "•", u: "?", e: "!", "-": "–" };
+  const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
+  const state = { index: null, matches: [], page: 0, selected: -1, turn: 0 };
+
+  function visible(text) {
+    return String(text).replace(HIDDEN, function (mark) {
+      return "⟨U+" + mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩";
+    });
+  }
+
+  function make(tag, className, text) {
+    const element = document.createElement(tag);
+    if (className) element.className = className;
+    if (text !== undefined && text !== null) element.textContent = visible(text);
+    return element;
+  }
+
+  function option(select, value, text) {
+    const element = make("option", "", text);
+    element.value = value;
+    select.appendChild(element);
+  }
+
+  function outcome(letter) {
+    const element = make("span", "mark m-" + (letter === "-" ? "x" : letter), MARKS[letter]);
+    element.title = WORDS[letter];
+    element.appendChild(make("span", "hidden", " " + WORDS[letter]));
+    return element;
+  }
+
+  function shownRuns() {
+    const runs = [Number(left.value)];
+    if (right.value !== "") runs.push(Number(right.value));
+    return runs;
+  }
+
+  function fillControls() {
+    manifest.tasks.forEach(function (entry, number) {
+      option(task, number, entry.name + " (" + entry.n.toLocaleString("en") + ")");
+    });
+    manifest.runs.forEach(function (label, number) {
+      option(left, number, label);
+    });
+    option(right, "", "none");
+    manifest.runs.forEach(function (label, number) { option(right, number, label); });
+    if (manifest.runs.length > 1) right.value = "1";
+    document.querySelectorAll(".pair").forEach(function (label) { label.hidden = manifest.runs.length < 2; });
+    fillShow();
+  }
+
+  function fillShow() {
+    const kept = show.value;
+    show.textContent = "";
+    option(show, "", "all documents");
+    option(show, "r", "right");
+    option(show, "w", "wrong");
+    if (right.value !== "" && right.value !== left.value) {
+      option(show, "flip", "flipped, either way");
+      option(show, "gain", "wrong, then right beside");
+      option(show, "lose", "right, then wrong beside");
+    }
+    option(show, "eu", "errors and unscored");
+    if (Array.from(show.options).some(function (item) { return item.value === kept; })) show.value = kept;
+  }
+
+  function keeps(code) {
+    const a = code[Number(left.value)], b = right.value === "" ? a : code[Number(right.value)];
+    switch (show.value) {
+      case "": return true;
+      case "flip": return (a === "r" && b === "w") || (a === "w" && b === "r");
+      case "gain": return a === "w" && b === "r";
+      case "lose": return a === "r" && b === "w";
+      case "eu": return a === "e" || a === "u" || b === "e" || b === "u";
+      default: return a === show.value;
+    }
+  }
+
+  async function item(number) {
+    const entry = manifest.tasks[Number(task.value)];
+    const chunk = await evalkit.unpack(entry.chunks[Math.floor(number / entry.size)]);
+    return { shared: chunk.shared, record: chunk.items[number % entry.size] };
+  }
+
+  function haystack(shared, record) {
+    const words = [record.p, record.g === null ? "" : JSON.stringify(record.g), record.c.join("\n"), record.h];
+    record.r.forEach(function (answer) { if (answer) words.push(answer.o.join("\n"), answer.p || "", answer.e || ""); });
+    return words.join("\n").toLowerCase();
+  }
+
+  // Filters by the index alone; a search opens the task's chunks one after the other and lets the page breathe.
+  async function refresh() {
+    const turn = ++state.turn;
+    const entry = manifest.tasks[Number(task.value)];
+    const index = await evalkit.unpack(entry.index);
+    if (turn !== state.turn) return;
+    state.index = index;
+    const needle = search.value.trim().toLowerCase();
+    let matches = [];
+    for (let i = 0; i < index.codes.length; i += 1) if (keeps(index.codes[i])) matches.push(i);
+    if (needle) {
+      const found = [];
+      let opened = -1;
+      for (const number of matches) {
+        const here = Math.floor(number / entry.size);
+        const both = await item(number);
+        if (turn !== state.turn) return;
+        if (here !== opened) {
+          opened = here;
+          count.textContent = "Searching " + Math.round((100 * number) / index.codes.length) + " %";
+          await new Promise(function (resume) { setTimeout(resume); });
+        }
+        if (haystack(both.shared, both.record).includes(needle)) found.push(number);
+      }
+      matches = found;
+    }
+    if (turn !== state.turn) return;
+    state.matches = matches;
+    state.page = 0;
+    const total = index.codes.length.toLocaleString("en");
+    count.textContent = matches.length.toLocaleString("en") + " of " + total + " documents";
+    drawList();
+  }
+
+  function drawList() {
+    list.textContent = "";
+    const from = state.page * PAGE;
+    const runs = shownRuns();
+    list.start = from + 1;
+    state.matches.slice(from, from + PAGE).forEach(function (number) {
+      const row = make("li");
+      const button = make("button", "row");
+      button.type = "button";
+      button.dataset.number = number;
+      const marks = make("span", "marks");
+      runs.forEach(function (run) { marks.appendChild(outcome(state.index.codes[number][run])); });
+      button.appendChild(marks);
+      button.appendChild(make("span", "title", state.index.titles[number] || "(empty)"));
+      if (number === state.selected) button.setAttribute("aria-current", "true");
+      button.addEventListener("click", function () { select(number, true); });
+      row.appendChild(button);
+      list.appendChild(row);
+    });
+    const pages = Math.max(1, Math.ceil(state.matches.length / PAGE));
+    get("b-page").textContent = "page " + (state.page + 1) + " of " + pages;
+    get("b-prev").disabled = state.page === 0;
+    get("b-next").disabled = state.page >= pages - 1;
+  }
+
+  async function select(number, focus) {
+    state.selected = number;
+    list.querySelectorAll("button").forEach(function (button) {
+      if (Number(button.dataset.number) === number) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    });
+    const both = await item(number);
+    if (state.selected !== number) return;
+    drawDetail(both.shared, both.record);
+    try {
+      window.history.replaceState(null, "", "#sample-" + task.value + "-" + number);
+    } catch (error) {
+      // Some browsers forbid it for local files; only the permanent link is lost.
+    }
+    if (focus && window.matchMedia("(max-width: 60rem)").matches) {
+      detail.focus({ preventScroll: true });
+      detail.scrollIntoView({ block: "start" });
+    }
+  }
+
+  function textBlock(title, text, shared) {
+    const part = make("section", "part");
+    part.appendChild(make("h4", "", title));
+    if (shared) {
+      const fold = make("details", "fold");
+      fold.appendChild(make("summary", "", "Examples shared by the prompts around it, " + shared.length.toLocaleString("en") + " characters"));
+      fold.appendChild(make("pre", "text", shared));
+      part.appendChild(fold);
+    }
+    part.appendChild(make("pre", "text", text));
+    return part;
+  }
+
+  function drawDetail(shared, record) {
+    const entry = manifest.tasks[Number(task.value)];
+    detail.textContent = "";
+    const head = make("header");
+    head.appendChild(make("h3", "", entry.name + " · document " + record.id));
+    head.appendChild(make("code", "dim", record.h));
+    detail.appendChild(head);
+    if (record.ps) record.ps.forEach(function (text, number) { detail.appendChild(textBlock("Prompt " + (number + 1), text)); });
+    else detail.appendChild(textBlock("Prompt", record.p, shared));
+    if (record.g !== null) detail.appendChild(textBlock("Target", targetText(record)));
+    const answers = make("div", "answers");
+    shownRuns().forEach(function (run) { answers.appendChild(drawAnswer(record, run, entry)); });
+    detail.appendChild(answers);
+  }
+
+  function targetText(record) {
+    const choice = typeof record.g === "number" ? record.c[record.g] : undefined;
+    return choice === undefined ? plain(record.g) : choice.trim() + "  (choice " + (record.g + 1) + ")";
+  }
+
+  function plain(value) {
+    if (typeof value === "string") return value;
+    if (Array.isArray(value) && value.every(function (one) { return typeof one === "string"; })) return value.join("\n");
+    return JSON.stringify(value, null, 1);
+  }
+
+  function drawAnswer(record, run, entry) {
+    const part = make("section", "answer");
+    const title = make("h4");
+    title.appendChild(make("span", "key s" + (run % 8)));
+    title.appendChild(document.createTextNode(visible(manifest.runs[run]) + " "));
+    part.appendChild(title);
+    const answer = record.r[run];
+    if (!answer) {
+      part.appendChild(make("p", "dim", "This run does not have the document."));
+      return part;
+    }
+    const scores = Object.keys(answer.m).map(function (name) {
+      return name.replace(/,none$/, "") + " " + Number(answer.m[name].toPrecision(4));
+    });
+    part.appendChild(make("p", "scores", [answer.s === "ok" ? "" : answer.s].concat(scores).filter(Boolean).join(" · ")));
+    if (answer.e) part.appendChild(make("p", "problem", answer.e));
+    if (answer.t) part.appendChild(make("p", "problem", answer.t.toLocaleString("en") + " prompt tokens were dropped to fit the context window"));
+    if (answer.p) part.appendChild(textBlock("Its own prompt (it differs)", answer.p));
+    if (record.c.length) part.appendChild(drawChoices(record, answer, entry));
+    else if (answer.l.some(function (value) { return value !== null; })) {
+      part.appendChild(make("p", "scores", "log-likelihood " + answer.l.filter(function (value) { return value !== null; }).map(short).join(", ")));
+    }
+    answer.o.forEach(function (text, number) {
+      const name = answer.o.length > 1 ? "Response " + (number + 1) : "Response";
+      part.appendChild(textBlock(answer.z ? name + " (ended by " + answer.z + ")" : name, text));
+    });
+    if (answer.f) part.appendChild(textBlock("After filters", plain(answer.f)));
+    if (answer.x) {
+      const fold = part.appendChild(make("details", "fold"));
+      fold.appendChild(make("summary", "", "Further values of this document"));
+      fold.appendChild(make("pre", "text", plain(answer.x)));
+    }
+    return part;
+  }
+
+  function short(value) {
+    return value === null ? "–" : value.toFixed(3).replace("-", "−");
+  }
+
+  // Choices with log-likelihoods; the bar is the choice's share when only these choices are possible.
+  function drawChoices(record, answer, entry) {
+    const known = answer.l.slice(0, record.c.length).filter(function (value) { return value !== null; });
+    const top = Math.max.apply(null, known);
+    const total = known.reduce(function (sum, value) { return sum + Math.exp(value - top); }, 0);
+    const table = make("table", "choices");
+    table.appendChild(make("caption", "hidden", "Choices with log-likelihoods"));
+    const head = make("tr");
+    ["Choice", "Log-likelihood", "Share"].forEach(function (name) {
+      const cell = make("th", name === "Choice" ? "" : "num", name);
+      cell.scope = "col";
+      head.appendChild(cell);
+    });
+    table.appendChild(make("thead")).appendChild(head);
+    const body = table.appendChild(make("tbody"));
+    record.c.forEach(function (text, number) {
+      const value = number < answer.l.length ? answer.l[number] : null;
+      const gold = isGold(record.g, number, text);
+      const row = make("tr", gold ? "gold" : "");
+      const name = make("th");
+      name.scope = "row";
+      name.appendChild(make("span", "choice", text));
+      if (gold) name.appendChild(make("b", "badge best", "target"));
+      if (value !== null && value === top) name.appendChild(make("b", "badge tie", "most likely"));
+      row.appendChild(name);
+      row.appendChild(make("td", "num", short(value)));
+      const share = make("td", "num");
+      if (value !== null) {
+        const part = Math.exp(value - top) / total;
+        const bar = make("span", "bar");
+        bar.style.setProperty("--part", (100 * part).toFixed(1) + "%");
+        share.appendChild(bar);
+        share.appendChild(document.createTextNode((100 * part).toFixed(0) + " %"));
+      }
+      row.appendChild(share);
+      body.appendChild(row);
+    });
+    return table;
+  }
+
+  function isGold(target, number, text) {
+    if (typeof target === "number") return target === number;
+    if (Array.isArray(target)) {
+      // One flag a choice (truthfulqa_mc2), else a list of right indices.
+      if (target.length && target.every(function (one) { return typeof one === "number"; })) return target.includes(number);
+      return target.some(function (one) { return typeof one === "string" && one.trim() === text.trim(); });
+    }
+    return typeof target === "string" && target.trim() === text.trim();
+  }
+
+  function turnPage(step) {
+    state.page += step;
+    drawList();
+    const first = list.querySelector("button");
+    if (first) first.focus();
+  }
+
+  async function openFromAddress() {
+    const match = /^#sample-(\d{1,6})-(\d{1,9})$/.exec(window.location.hash);
+    if (!match || Number(match[1]) >= manifest.tasks.length) return;
+    task.value = match[1];
+    show.value = "";
+    search.value = "";
+    await refresh();
+    const number = Number(match[2]);
+    if (number < state.index.codes.length) {
+      state.page = Math.floor(number / PAGE);
+      drawList();
+      await select(number, false);
+      get("samples").scrollIntoView();
+    }
+  }
+
+  fillControls();
+  if (!manifest.tasks.length) {
+    root.parentElement.appendChild(make("p", "dim", "The run holds no samples."));
+    return;
+  }
+  root.hidden = false;
+  let waiting = 0;
+  search.addEventListener("input", function () {
+    clearTimeout(waiting);
+    waiting = setTimeout(refresh, 250);
+  });
+  [task, show].forEach(function (control) { control.addEventListener("change", refresh); });
+  [left, right].forEach(function (control) {
+    control.addEventListener("change", function () {
+      fillShow();
+      refresh();
+      if (state.selected >= 0) select(state.selected, false);
+    });
+  });
+  task.addEventListener("change", function () { state.selected = -1; detail.textContent = ""; });
+  get("controls").addEventListener("submit", function (event) { event.preventDefault(); });
+  get("b-prev").addEventListener("click", function () { turnPage(-1); });
+  get("b-next").addEventListener("click", function () { turnPage(1); });
+  list.addEventListener("keydown", function (event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    const rows = Array.from(list.querySelectorAll("button"));
+    const next = rows[rows.indexOf(document.activeElement) + step];
+    if (next) {
+      event.preventDefault();
+      next.focus();
+      select(Number(next.dataset.number), false);
+    }
+  });
+  document.addEventListener("keydown", function (event) {
+    const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
+    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      search.focus();
+    }
+  });
+  window.addEventListener("hashchange", openFromAddress);
+  refresh().then(openFromAddress);
+})();

@@ -1,0 +1,289 @@
+"""The HTML and Markdown report: contents, and that nothing planted in a run becomes markup or script."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import html.parser
+import json
+import re
+from pathlib import Path
+
+import made_runs as made
+import pytest
+
+from evalkit.errors import UserError
+from evalkit.render.report import write_markdown, write_report
+from evalkit.types import Document, Generate, Group, Response, SampleResult
+
+PLANTS = (
+    "<script>window.planted=1</script>",
+    "</script><script>window.planted=2</script>",
+    "<img src=x onerror=window.planted=3>",
+    '" onmouseover="window.planted=4',
+    "<a href='javascript:window.planted=5'>x</a>",
+    "[x](javascript:window.planted=6)",
+    "{{ 7*7 }}{% for x in y %}{{ self.__init__ }}",
+    "<!--<script>",
+    "\u202egnp.exe\u2066 \u200bzero",
+    "]]><svg/onload=window.planted=7>",
+    "\ud800 lone",
+    "http://evil.example/?q=",
+    "a|b`c`\n# head",
+)
+
+
+class Page(html.parser.HTMLParser):
+    """Elements with their attributes, and the text of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self._open: str | None = None
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open = tag
+        if tag == "script":
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = None
+
+    def handle_data(self, data: str) -> None:
+        if self._open == "script":
+            attrs, text = self.scripts[-1]
+            self.scripts[-1] = (attrs, text + data)
+        elif self._open == "wbr":
+            self.texts[-1] += data
+        elif self._open != "style":
+            self.texts.append(data)
+
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def piece(self, name: str) -> object:
+        raw = next(text for attrs, text in self.scripts if attrs.get("id") == name)
+        return json.loads(gzip.decompress(base64.b64decode(raw)))
+
+    def data(self, name: str) -> object:
+        return json.loads(next(text for attrs, text in self.scripts if attrs.get("id") == name))
+
+
+def planted_run(folder: Path) -> Path:
+    """A run with something planted in every field that a run directory lets through."""
+    every = " ".join(PLANTS).replace("\ud800", "")
+    tasks = []
+    for number, plant in enumerate(PLANTS):
+        name = plant.replace("\ud800", "?")
+        task = made.info(
+            f"t{number} {name}",
+            version=name,
+            description=name,
+            alias=name,
+            citation=name,
+            primary="f1,none",
+            higher_is_better={"f1,none": True},
+            kind="generate",
+        )
+        sample = SampleResult(
+            document=Document(0, {"question": plant}, made.digest(f"p{number}")),
+            requests=(Generate(plant),),
+            responses=(Response(text=plant, finish="stop"),),
+            target=[plant],
+            filtered={"none": plant},
+            metrics={"f1,none": 1.0},
+            extra={plant: plant},
+        )
+        failed = SampleResult(
+            document=Document(1, {"question": plant}, made.digest(f"q{number}")),
+            requests=(Generate(plant),),
+            responses=(Response(status="error", error=plant),),
+            target=plant,
+            status="error",
+            error=plant,
+        )
+        tasks.append((task, [sample, failed]))
+    return made.write_run(
+        folder,
+        tasks,
+        label=every,
+        model=every,
+        groups=(),
+        counters={every: {every: every}},
+        environment={"command": every, every: every},
+    )
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    root = tmp_path_factory.mktemp("two")
+    base = made.answers(40, 0.5, 1)
+    group = [Group("sums", ("t_a", "t_b"), aggregate=("acc,none",))]
+    counters = {"seconds": {"load": 1.5}, "throughput": {"tokens_per_s": 812.0}}
+    one = made.write_run(
+        root / "one",
+        [made.choice_task("t_a", base), made.choice_task("t_b", base), made.choice_task("solo", base, sample=True)],
+        label="first",
+        groups=group,
+        counters=counters,
+    )
+    better = [True] * 40
+    two = made.write_run(
+        root / "two",
+        [made.choice_task("t_a", better), made.choice_task("t_b", base), made.choice_task("solo", better, sample=True)],
+        label="second",
+        groups=group,
+        counters=counters,
+        partial=True,
+    )
+    return one, two
+
+
+def test_report_is_one_file_that_loads_nothing(two_runs: tuple[Path, Path], tmp_path: Path) -> None:
+    out = write_report(list(two_runs), tmp_path / "deep" / "report.html")
+    page = Page(out.read_text("utf-8"))
+    for tag, attrs in page.tags:
+        assert "src" not in attrs
+        assert tag not in ("link", "iframe", "object", "embed", "form") or attrs.get("id") == "controls"
+        assert not [name for name in attrs if name.startswith("on")]
+        if tag == "a":
+            assert (attrs.get("href") or "").startswith("#")
+
+
+def test_policy_names_exactly_the_scripts_of_the_page(two_runs: tuple[Path, Path], tmp_path: Path) -> None:
+    page = Page(write_report(list(two_runs), tmp_path / "r.html").read_text("utf-8"))
+    policy = next(
+        a["content"] for t, a in page.tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    script_rule = policy.split(";")[1]
+    assert "unsafe" not in script_rule
+    inline = [text for attrs, text in page.scripts if "type" not in attrs]
+    library = gzip.decompress(base64.b64decode(next(t for a, t in page.scripts if a.get("id") == "plotly"))).decode()
+    for script in (*inline, library):
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in script_rule
+    assert script_rule.count("sha256") == len(inline) + 1
+
+
+def test_summary_banners_ties_and_counters(two_runs: tuple[Path, Path], tmp_path: Path) -> None:
+    text = Page(write_report(list(two_runs), tmp_path / "r.html").read_text("utf-8")).text()
+    assert "Bundled sample: not comparable with the full set (solo)." in text
+    assert "Partial: the run was interrupted; the numbers cover only what was answered. In: second." in text
+    assert "2 runs side by side" in text
+    assert "812/s" in text
+    assert "1.5 s" in text
+    # t_a: 100.0 is the best and 40 items show it; t_b is the same in both, so a tie.
+    assert re.search(r"t_a acc, % ↑ ?higher is better \d\d\.\d [\d.]+ to [\d.]+ 100\.0 best", text)
+    assert re.search(r"t_b acc, % ↑ ?higher is better (\d\d\.\d) best [\d.]+ to [\d.]+ \1 tie", text)
+    assert "mean over documents" in text
+    assert "mean over tasks" in text
+
+
+def test_samples_are_joined_by_document_and_shared_text_is_kept_once(
+    two_runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    page = Page(write_report(list(two_runs), tmp_path / "r.html").read_text("utf-8"))
+    manifest = page.data("manifest")
+    assert isinstance(manifest, dict)
+    assert [task["name"] for task in manifest["tasks"]] == ["t_a", "t_b", "solo"]
+    assert manifest["runs"] == ["first", "second"]
+    index, chunk = page.piece("i0"), page.piece("c0-0")
+    assert isinstance(index, dict)
+    assert isinstance(chunk, dict)
+    base = made.answers(40, 0.5, 1)
+    assert index["codes"] == ["rr" if right else "wr" for right in base]
+    assert index["titles"][3] == "Which colour has number 3?"
+    assert chunk["shared"].startswith("Q: What colour is snow?")
+    item = chunk["items"][3]
+    assert item["p"] == "Q: Which colour has number 3?\nA:"
+    assert item["c"] == [" red", " green", " blue", " white"]
+    assert item["g"] == 3
+    assert len(item["r"][0]["l"]) == 4
+    assert "p" not in item["r"][1]
+
+
+def test_missing_task_in_one_run_is_said(tmp_path: Path) -> None:
+    one = made.write_run(tmp_path / "a", [made.choice_task("x", [True, False])], label="a")
+    two = made.write_run(tmp_path / "b", [made.choice_task("y", [True, False])], label="b")
+    page = Page(write_report([one, two], tmp_path / "r.html").read_text("utf-8"))
+    assert "not run" in page.text()
+    index = page.piece("i0")
+    assert isinstance(index, dict)
+    assert index["codes"] == ["r-", "w-"]
+
+
+def test_planted_markup_stays_text(tmp_path: Path) -> None:
+    out = write_report([planted_run(tmp_path / "run")], tmp_path / "r.html")
+    raw = out.read_text("utf-8")
+    page = Page(raw)
+    assert len([1 for attrs, _ in page.scripts if "type" not in attrs]) == 2
+    kinds = {attrs.get("type") for attrs, _ in page.scripts} - {None}
+    assert kinds == {"application/json", "application/gzip+base64"}
+    for tag, attrs in page.tags:
+        assert tag not in ("img", "iframe", "object")
+        assert not [name for name in attrs if name.startswith("on")], (tag, attrs)
+        assert not (attrs.get("href") or "").lower().startswith("javascript")
+        for name, value in attrs.items():
+            assert name.isascii()
+            assert "planted" not in name
+            assert value is None or name in ("title", "aria-label", "data-run", "content") or "planted" not in value
+    markup = re.sub(r"<script type=\"application/json\".*?</script>", "", raw, flags=re.S)
+    assert "<script>window.planted" not in markup
+    assert "49" not in page.text().split("Reproduce")[0].split("{{ 7*7 }}")[0][-5:]
+    assert "{{ 7*7 }}" in page.text()
+    assert "\u202e" not in raw
+    assert "⟨U+202E⟩" in raw
+    figures = json.dumps(page.data("figures"), ensure_ascii=False)
+    own = re.sub(r"<br>|<extra>%\{fullData\.name\}</extra>|<extra></extra>", "", figures)
+    assert "<" not in own
+    assert "planted" in own
+
+
+def test_planted_text_in_markdown_is_no_markup(tmp_path: Path) -> None:
+    text = write_markdown([planted_run(tmp_path / "run")], tmp_path / "r.md").read_text("utf-8")
+    outside = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.S | re.M)
+    assert "<script" not in outside
+    assert "<img" not in outside
+    assert not re.search(r"(?<!\\)\]\(javascript", outside)
+    assert "http://" not in outside
+    rows = [line for line in outside.splitlines() if line.startswith("| t0 ")]
+    assert rows
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows[:1]}) == 1
+
+
+def test_markdown_tables_are_well_formed(two_runs: tuple[Path, Path], tmp_path: Path) -> None:
+    text = write_markdown(list(two_runs), tmp_path / "r.md").read_text("utf-8")
+    width = None
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            width = None
+            continue
+        cells = len(re.findall(r"(?<!\\)\|", line))
+        assert width in (None, cells), line
+        width = cells
+    assert "**100.0**" in text
+    assert "(tie)" in text
+    assert "## Reproduce" in text
+
+
+def test_same_runs_give_the_same_bytes(two_runs: tuple[Path, Path], tmp_path: Path) -> None:
+    first = write_report(list(two_runs), tmp_path / "1.html").read_bytes()
+    assert first == write_report(list(two_runs), tmp_path / "2.html").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_errors_name_what_to_do(two_runs: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run given"):
+        write_report([], tmp_path / "r.html")
+    with pytest.raises(UserError, match="no such folder"):
+        write_report([tmp_path / "none"], tmp_path / "r.html")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="could not be saved"):
+        write_report([two_runs[0]], tmp_path / "file" / "r.html")
