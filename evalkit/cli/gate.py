@@ -1,0 +1,57 @@
+"""`evalkit gate`: a pass or fail for CI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def gate(
+    baseline: Annotated[
+        Path, typer.Option("--baseline", "-b", help="A run directory, or a file of evalkit baseline save.")
+    ],
+    candidate: Annotated[Path, typer.Option("--candidate", "-c", help="The run directory to judge.")],
+    policy: Annotated[Path | None, typer.Option("--policy", "-p", help="What must be kept (gate.yaml).")] = None,
+    allow_mismatch: Annotated[
+        bool, typer.Option("--allow-mismatch", help="Compare although prompts, versions or shots differ.")
+    ] = False,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write Markdown to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
+) -> None:
+    """Judge a candidate against a baseline. Exit codes: 0 pass, 1 regression, 2 usage, 3 too few items to tell.
+
+    In GitHub Actions the verdict is also appended to the job's summary.
+    """
+    import json
+    from dataclasses import asdict
+
+    from evalkit.cli.output import console
+    from evalkit.gate import append_summary
+    from evalkit.gate import gate as judge
+    from evalkit.policy import load_policy
+    from evalkit.render.verdict import gate_junit, gate_markdown, print_gate
+
+    result = judge(baseline, candidate, load_policy(policy), allow_mismatch=allow_mismatch)
+    _write(junit, lambda: gate_junit(result))
+    _write(markdown, lambda: gate_markdown(result))
+    append_summary(gate_markdown(result))
+    if as_json:
+        typer.echo(json.dumps(asdict(result) | {"exit_code": result.exit_code}, ensure_ascii=False, indent=2))
+    else:
+        print_gate(result, console())
+    raise typer.Exit(result.exit_code)
+
+
+def _write(path: Path | None, text: Callable[[], str]) -> None:
+    from evalkit.errors import UserError
+
+    if path is None:
+        return
+    try:
+        path.write_text(text(), "utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"gate: cannot write {path}: {error.strerror}") from None

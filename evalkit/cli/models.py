@@ -1,0 +1,35 @@
+"""`evalkit models list`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Models that have a name of their own.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Models that have a name of their own; a Hub id, a folder or a .gguf file needs none."""
+
+
+@app.command("list")
+def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Models with a name of their own, and the backends that are installed."""
+    import json
+
+    from evalkit import models, registry
+
+    rows = models.listing()
+    backends = registry.names(registry.BACKENDS)
+    if as_json:
+        typer.echo(json.dumps({"models": rows, "backends": list(backends), "default": models.DEFAULT}, indent=2))
+        return
+    from evalkit.cli.output import console
+    from evalkit.render.terminal import rows_table
+
+    columns = ("name", "backend", "ready", "description")
+    console().print(rows_table(columns, [[row[column] for column in columns] for row in rows]))
+    typer.echo(f"default: {models.DEFAULT}; backends: {', '.join(backends)}")
+    typer.echo("--model also takes a Hub id (org/name), a local folder, a .gguf file, or predictions:FILE")

@@ -1,0 +1,18 @@
+"""Where the command line prints: wide in pipes and files, as wide as the terminal elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH_OF_PIPES = 160
+
+
+def console(stderr: bool = False) -> Console:
+    """A console on stdout or stderr."""
+    from rich.console import Console
+
+    own = Console(stderr=stderr)
+    return own if own.is_terminal else Console(stderr=stderr, width=WIDTH_OF_PIPES)

@@ -1,0 +1,24 @@
+"""`evalkit report`: run directories as one HTML page, or as Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="One or more run directories; several are shown side by side.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The file to write; a name that ends in .md gives Markdown.")
+    ] = Path("report.html"),
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write Markdown to this file too.")] = None,
+) -> None:
+    """Write one self-contained report of one or several runs."""
+    from evalkit.render.report import write_markdown, write_report
+
+    write = write_markdown if out.suffix.lower() == ".md" else write_report
+    typer.echo(write(runs, out))
+    if markdown is not None:
+        typer.echo(write_markdown(runs, markdown))

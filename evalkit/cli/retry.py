@@ -1,0 +1,19 @@
+"""`evalkit retry`: ask again for the items that failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def retry(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No plan and no progress.")] = False,
+) -> None:
+    """Run only the failed items of a run again, and write its results anew."""
+    from evalkit.cli import session
+
+    raise typer.Exit(session.run(session.Asked({}, None, run_dir), as_json=as_json, quiet=quiet))

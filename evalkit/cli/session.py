@@ -1,0 +1,163 @@
+"""From asked-for runs to an exit code: what the user sees of each run from its plan to its table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from evalkit import config
+from evalkit.cli.output import console
+from evalkit.errors import UserError
+from evalkit.interrupt import Stop, Stoppable, two_step
+from evalkit.progress import for_console
+
+if TYPE_CHECKING:
+    from evalkit.engine.interface import Progress
+    from evalkit.run import Finished, Plan
+    from evalkit.spec import RunSpec
+
+FAILED, INTERRUPTED = 1, 130
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asked for."""
+
+    flags: Mapping[str, Any]
+    config: Path | None
+    resume: Path | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to carry out; ``must_exist``: its directory has to be there already."""
+
+    spec: RunSpec
+    must_exist: bool
+
+
+def run(asked: Asked, *, as_json: bool, quiet: bool) -> int:
+    """Carry out every run in turn; the exit code. Raises UserError for bad input."""
+    screen = Screen(quiet=quiet, as_json=as_json)
+    worst = 0
+    finished: list[Finished] = []
+    for job in _jobs(asked):
+        code = _carry_out(job, screen, finished)
+        if code == INTERRUPTED:
+            return code
+        worst = max(worst, code)
+    if as_json:
+        _print_json(finished)
+    return worst
+
+
+def _jobs(asked: Asked) -> list[Job]:
+    if asked.resume is not None:
+        return [Job(_resumed(asked, asked.resume), must_exist=True)]
+    settings, origin = config.load(asked.config) if asked.config else ({}, config.Origin())
+    return [Job(spec, must_exist=False) for spec in config.expand(*config.merge(settings, asked.flags, origin))]
+
+
+def _resumed(asked: Asked, run_dir: Path) -> RunSpec:
+    """The run's own spec, with this command's flags and file on top (a real change is refused by the store)."""
+    from evalkit.store import RunDir
+
+    written = RunDir.open(run_dir).spec()
+    if not asked.flags and not asked.config:
+        return written.model_copy(update={"output": run_dir})
+    settings, origin = config.load(asked.config) if asked.config else (config.settings_of(written), config.Origin())
+    specs = config.expand(*config.merge(settings, {**asked.flags, "output": run_dir}, origin))
+    if len(specs) != 1:
+        raise UserError(f"--resume {run_dir}: continues one run, but the configuration asks for {len(specs)} models")
+    return specs[0]
+
+
+def _carry_out(job: Job, screen: Screen, finished: list[Finished]) -> int:
+    from evalkit.run import evaluate
+
+    try:
+        done = evaluate(job.spec, screen, resume=job.must_exist)
+    except KeyboardInterrupt:
+        screen.note("stopped at once; what was answered is kept" if screen.output else "stopped")
+        screen.say_resume()
+        return INTERRUPTED
+    finished.append(done)
+    screen.finish(done)
+    if done.result.partial:
+        screen.say_resume()
+        return INTERRUPTED
+    if done.error_rate > job.spec.max_error_rate:
+        screen.note(
+            f"failed: {done.error_rate:.2%} of the items ended in an error, above --max-error-rate "
+            f"{job.spec.max_error_rate:g}; see {done.path}; ask again for them: evalkit retry {done.path}"
+        )
+        return FAILED
+    return 0
+
+
+def _print_json(finished: Sequence[Finished]) -> None:
+    documents = [
+        {"run": str(done.path), **json.loads((done.path / "results.json").read_text("utf-8"))} for done in finished
+    ]
+    typer.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2, ensure_ascii=False))
+
+
+class Screen:
+    """A `evalkit.run.Watch` on the terminal: plan, notes and progress on stderr, the table on stdout."""
+
+    def __init__(self, quiet: bool, as_json: bool) -> None:
+        self._quiet = quiet
+        self._as_json = as_json
+        self._err = console(stderr=True)
+        self._out = console()
+        self.output: Path | None = None
+
+    def plan(self, plan: Plan) -> None:
+        """Show what is about to run."""
+        from evalkit.render.terminal import plan_table
+
+        self.output = plan.output
+        if not self._quiet:
+            self._err.print(plan_table(plan))
+
+    def note(self, text: str) -> None:
+        """One line beside the tables."""
+        from evalkit.render.terminal import plain
+
+        self._err.print(plain(f"evalkit: {text}"), soft_wrap=True)
+
+    @contextmanager
+    def answering(self) -> Iterator[Progress]:
+        """The progress display; within it Ctrl-C works in two steps."""
+        stop = Stop()
+        progress = for_console(self._err, self._quiet)
+        announce = "stopping after the batch at work and writing partial results; Ctrl-C again stops at once"
+        try:
+            with two_step(stop, announce):
+                yield Stoppable(progress, stop)
+        finally:
+            progress.end()
+
+    def finish(self, done: Finished) -> None:
+        """Show the numbers and where they lie."""
+        from evalkit.render.terminal import plain, results_table, warnings
+
+        if not self._as_json:
+            self._out.print(results_table(done.result))
+        target = self._err if self._as_json else self._out
+        for line in warnings(done.result):
+            target.print(plain(line), soft_wrap=True)
+        target.print(plain(f"results: {done.path / 'results.json'}"), soft_wrap=True)
+        if done.report is not None:
+            target.print(plain(f"report:  {done.report}"), soft_wrap=True)
+
+    def say_resume(self) -> None:
+        """How to go on after an interruption."""
+        if self.output is not None and self.output.exists():
+            self.note(f"continue with: evalkit run --resume {self.output}")

@@ -1,0 +1,86 @@
+"""`evalkit tasks list|show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="What can be evaluated.", no_args_is_help=True)
+
+Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Folder with more task definitions.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@app.command("list")
+def list_tasks(
+    pattern: Annotated[str, typer.Argument(help="Only names that match, for example 'mmlu_*'.")] = "*",
+    include_path: Include = None,
+    everything: Annotated[bool, typer.Option("--all", help="The members of groups too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tasks and groups. Every lm-evaluation-harness task is there besides, as lm_eval:NAME."""
+    import json
+    from dataclasses import asdict
+    from fnmatch import fnmatchcase
+
+    from evalkit.catalog import listing
+    from evalkit.errors import UserError
+
+    rows = listing(include_path or ())
+    chosen = [row for row in rows if fnmatchcase(row.name, pattern)]
+    if not chosen:
+        raise UserError(f"no task or group matches {pattern!r}: see them all with: evalkit tasks list --all")
+    if pattern == "*" and not everything:
+        chosen = [row for row in rows if not row.groups]
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in chosen], indent=2, ensure_ascii=False))
+        return
+    from evalkit.cli.output import console
+    from evalkit.render.terminal import rows_table
+
+    columns = ("name", "kind", "version", "data set", "metrics", "sample", "what")
+    cells = [
+        (row.name, row.kind, row.version, row.dataset, ", ".join(row.metrics), row.n_sample or "–", row.description)
+        for row in chosen
+    ]
+    console().print(rows_table(columns, cells))
+    if len(chosen) < len(rows) and pattern == "*":
+        typer.echo(f"{len(rows) - len(chosen)} members of groups are not shown: evalkit tasks list --all")
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A task or group.")],
+    num_fewshot: Annotated[int | None, typer.Option("--num-fewshot", help="Examples in the prompt shown.")] = None,
+    include_path: Include = None,
+    as_json: Json = False,
+) -> None:
+    """One task's whole definition, and one prompt as a model sees it."""
+    import json
+    from dataclasses import asdict
+
+    from evalkit.catalog import describe
+
+    told = describe(name, include_path or (), num_fewshot)
+    if as_json:
+        typer.echo(json.dumps({**asdict(told), "file": str(told.file)}, indent=2, ensure_ascii=False, default=str))
+        return
+    import yaml
+
+    typer.echo(f"{told.row.name} (version {told.row.version}, {told.row.kind}): {told.row.description}")
+    typer.echo(f"defined in {told.file}")
+    if told.children:
+        typer.echo("members: " + ", ".join(told.children))
+    if told.config:
+        own = {key: value for key, value in told.config.get("evalkit", told.config).items() if key != "citation"}
+        plain = json.loads(json.dumps(own, default=str))
+        typer.echo("\n" + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100).rstrip())
+    if told.prompt:
+        typer.echo(f"\nA prompt of the sample:\n\n{told.prompt}")
+        for choice in told.choices:
+            typer.echo(f"  | {choice!r}")
+        typer.echo(f"\nThe answer: {told.target!r}")
+    if told.citation:
+        typer.echo(f"\n{told.citation.strip()}")

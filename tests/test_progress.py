@@ -1,0 +1,56 @@
+import io
+
+from rich.console import Console
+
+from evalkit import progress
+
+
+def lines_of(monkeypatch, clock: list[float]) -> tuple[progress.Lines, io.StringIO]:
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    out = io.StringIO()
+    return progress.Lines(Console(file=out, width=120)), out
+
+
+def test_lines_come_every_five_seconds_with_rate_and_time_left(monkeypatch):
+    clock = [100.0]
+    lines, out = lines_of(monkeypatch, clock)
+    lines.begin(1000, 200, None)
+    for second in range(1, 11):
+        clock[0] = 100.0 + second
+        lines.advance(40)
+    lines.end()
+    lines.end()
+    assert out.getvalue().splitlines() == [
+        "answering 1,000 requests (200 already answered)",
+        "400/1,000 requests (40 %), 40.0 requests/s, 0:05, 0:15 left",
+        "600/1,000 requests (60 %), 40.0 requests/s, 0:10, 0:10 left",
+        "600/1,000 requests (60 %), 40.0 requests/s, 0:10, 0:10 left",
+    ]
+
+
+def test_where_tokens_are_known_they_are_the_measure(monkeypatch):
+    clock = [0.0]
+    lines, out = lines_of(monkeypatch, clock)
+    lines.begin(4, 0, 10_000)
+    clock[0] = 10.0
+    lines.advance(1, 5_000)
+    assert out.getvalue().splitlines() == [
+        "answering 4 requests, 10,000 tokens to compute",
+        "1/4 requests (25 %), 500.0 tokens/s, 0:10, 0:10 left",
+    ]
+
+
+def test_bars_on_a_terminal_lines_elsewhere_nothing_when_quiet():
+    assert isinstance(progress.for_console(Console(file=io.StringIO(), force_terminal=True)), progress.Bars)
+    assert isinstance(progress.for_console(Console(file=io.StringIO())), progress.Lines)
+    assert isinstance(progress.for_console(Console(file=io.StringIO()), quiet=True), progress.Silent)
+
+
+def test_a_bar_ends_full():
+    out = io.StringIO()
+    bars = progress.Bars(Console(file=out, force_terminal=True, width=120))
+    bars.begin(10, 4, None)
+    bars.advance(6)
+    bars.end()
+    assert "10/10 requests" in out.getvalue()
+    assert "100 %" in out.getvalue()
