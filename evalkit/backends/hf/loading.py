@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +12,10 @@ from typing import Any
 import torch
 
 from evalkit import models
+from evalkit.backends.hf import variants
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
+from evalkit.backends.hf.hub import look_up
+from evalkit.backends.hf.speculation import Speculation
 from evalkit.errors import UserError
 from evalkit.spec import ModelSpec
 
@@ -41,33 +44,83 @@ class Parts:
     fingerprint: str
     source: str
     details: dict[str, Any] = field(default_factory=dict)
+    speculation: Speculation | None = None
 
 
 def load_parts(spec: ModelSpec) -> Parts:
     """Load weights and tokenizer; file hashes are computed beside the loading."""
     _check(spec)
     device = pick_device(spec.device)
-    folder = models.local_folder(spec)
-    source = str(folder) if folder else spec.name
+    spec, source, folder = locate(spec)
+    variants.check_quant(spec, source, device)
+    adapters = variants.find_adapters(spec)
     with quiet(), ThreadPoolExecutor(1) as pool:
         hashes = pool.submit(folder_hashes, folder) if folder else None
         try:
             tokenizer = _tokenizer(source, spec)
             model = _model(source, spec, device)
+            commit = getattr(model.config, "_commit_hash", None)
+            architecture = type(model).__name__
+            model, adapter = variants.adapted(model, adapters, spec.peft_merge) if adapters else (model, {})
+            speculation = _speculation(spec, model, tokenizer, device)
         except UserError:
             raise
         except Exception as error:
             raise _explain(spec, folder, error) from error
-        weights = hashes.result() if hashes else getattr(model.config, "_commit_hash", None) or spec.revision
+        weights = hashes.result() if hashes else commit or spec.revision
     identity = fingerprint(
         weights or {"name": spec.name, "revision": spec.revision},
         dtype=str(model.dtype),
         add_bos=spec.add_bos,
         max_length=spec.max_length,
         arguments={key: str(value) for key, value in spec.args.items()},
+        **_variant_identity(spec, adapters),
     )
-    details = {"architecture": type(model).__name__, "commit": getattr(model.config, "_commit_hash", None)}
-    return Parts(model, tokenizer, device, identity, source, details)
+    details: dict[str, Any] = {"architecture": architecture, "commit": commit}
+    if spec.quant:
+        details["quantization"] = spec.quant
+    if adapter:
+        details["adapter"] = adapter
+    if speculation:
+        details["speculation"] = f"draft {spec.draft}" if spec.draft else f"prompt lookup of {spec.prompt_lookup}"
+    return Parts(model, tokenizer, device, identity, source, details, speculation)
+
+
+def locate(spec: ModelSpec) -> tuple[ModelSpec, str, Path | None]:
+    """The model (one of the Hub pinned to its commit), what transformers loads it from, and its folder if it is
+    the user's own. Raises UserError for a model that is nowhere.
+    """
+    folder = models.local_folder(spec)
+    if folder is not None:
+        return spec, str(folder), folder
+    found = look_up(spec.name, spec.revision)
+    return spec.model_copy(update={"revision": found.revision}), str(found.cached or spec.name), None
+
+
+def _variant_identity(spec: ModelSpec, adapters: Sequence[variants.Adapter]) -> dict[str, Any]:
+    """What of the variant can change an answer; nothing for a model as it is."""
+    found: dict[str, Any] = {"quant": spec.quant} if spec.quant else {}
+    if adapters:
+        found |= {"adapters": variants.adapter_hashes(adapters), "merged": spec.peft_merge}
+    return found
+
+
+def _speculation(spec: ModelSpec, model: Any, tokenizer: Any, device: torch.device) -> Speculation | None:
+    """Where guessed tokens come from; None for decoding one at a time. Raises UserError for a draft that cannot be."""
+    if spec.prompt_lookup and spec.draft:
+        raise UserError("--prompt-lookup and --draft both guess the next tokens: give one of them")
+    if spec.prompt_lookup:
+        return Speculation(model, spec.prompt_lookup)
+    if not spec.draft:
+        return None
+    own, source, folder = locate(ModelSpec(name=spec.draft, dtype=spec.dtype))
+    try:
+        other = _tokenizer(source, own)
+    except Exception as error:
+        raise _explain(own, folder, error) from error
+    if other.get_vocab() != tokenizer.get_vocab():
+        raise UserError(f"--draft {spec.draft}: its tokenizer is not that of {spec.name}: use one of the same family")
+    return Speculation(model, spec.draft_tokens, _model(source, own, device))
 
 
 def _check(spec: ModelSpec) -> None:
@@ -101,10 +154,10 @@ def pick_device(name: str) -> torch.device:
 
 def load_tokenizer(spec: ModelSpec) -> Any:
     """The tokenizer alone, for a driver whose replicas have the weights. Raises UserError."""
-    folder = models.local_folder(spec)
+    spec, source, folder = locate(spec)
     with quiet():
         try:
-            return _tokenizer(str(folder) if folder else spec.name, spec)
+            return _tokenizer(source, spec)
         except Exception as error:
             raise _explain(spec, folder, error) from error
 
@@ -123,10 +176,10 @@ def _model(source: str, spec: ModelSpec, device: torch.device) -> Any:
     from transformers import AutoModelForCausalLM
 
     extra = {"attn_implementation": spec.args["attn_implementation"]} if "attn_implementation" in spec.args else {}
-    model = AutoModelForCausalLM.from_pretrained(
-        source, revision=spec.revision, dtype=DTYPES[spec.dtype], use_safetensors=True, **extra
-    )
-    return model.eval().to(device)
+    quantized = variants.quantization(spec, source, DTYPES[spec.dtype], device)
+    settings = {"dtype": DTYPES[spec.dtype], "use_safetensors": True, **extra, **quantized}
+    model = AutoModelForCausalLM.from_pretrained(source, revision=spec.revision, **settings).eval()
+    return model if quantized else model.to(device)
 
 
 def _explain(spec: ModelSpec, folder: Path | None, error: Exception) -> UserError:
@@ -143,13 +196,20 @@ def _explain(spec: ModelSpec, folder: Path | None, error: Exception) -> UserErro
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars or warnings of transformers while loading; errors still come as exceptions."""
+    import logging as log
+    import warnings
+
+    for name in ("torchao", "torch.utils._pytree", "bitsandbytes"):
+        log.getLogger(name).setLevel(log.ERROR)  # notes on kernels for other devices
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:

@@ -1,0 +1,52 @@
+"""One question to the Hub before a download: is the model there, and which commit is it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.errors import UserError
+
+TIMEOUT = 10.0
+"""Seconds for the question; the Hub client's own retries for each file would take minutes without a network."""
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """Where a Hub id stands: the commit to load, and the local cache's folder where that must do."""
+
+    revision: str | None
+    cached: Path | None = None
+
+
+def look_up(name: str, revision: str | None) -> HubModel:
+    """Ask the Hub for a model's commit. Without a network the local cache serves, if the model is in it.
+
+    Raises UserError for a model that is nowhere.
+    """
+    from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    cached = None
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
+            cached = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        if HF_HUB_OFFLINE and cached:
+            return HubModel(cached.name, cached)
+        return HubModel(HfApi().model_info(name, revision=revision, timeout=TIMEOUT).sha)
+    except HFValidationError:
+        reason = "is neither a folder here nor a name the Hub allows"
+    except RevisionNotFoundError:
+        raise UserError(f"{name}: the Hub has the model, but not its revision {revision!r}; check --revision") from None
+    except RepositoryNotFoundError:
+        reason = "is not on the Hub, or needs a login (hf auth login)"
+    except Exception as error:  # the HTTP client's own errors, which differ between its versions
+        if cached:
+            return HubModel(cached.name, cached)  # a snapshot's folder is named by its commit
+        line = " ".join(str(error).split())[:150] or type(error).__name__
+        reason = f"is not a folder here, and the Hub cannot be reached ({line})"
+    raise UserError(
+        f"model {name!r} {reason}; check the name, give --model a folder with the weights, or take a name from "
+        f"`evalkit models list`"
+    )
