@@ -1,6 +1,6 @@
 """evalkit beside lm-evaluation-harness: the same data, model, dtype and shots, both programs in turn.
 
-    python benchmarks/vs_lm_eval.py --data-dir DIR                        # everything, three repetitions: an hour or more
+    python benchmarks/vs_lm_eval.py --data-dir DIR                   # everything, three repetitions: an hour or more
     python benchmarks/vs_lm_eval.py --workloads boolq,piqa --limit 10 --repetitions 1
     python benchmarks/vs_lm_eval.py --evalkit-only --workloads mmlu --output mmlu.json
 
@@ -27,17 +27,17 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from workloads import Workload, chosen, data_folder, gathered, public, surroundings
+from workloads import Workload, chosen, data_folder, gathered, public, surroundings, wide_console
 
 Run = dict[str, Any]
 
@@ -153,7 +153,9 @@ def summary(runs: list[Run]) -> dict[str, Any]:
 
 def spread(values: list[float]) -> dict[str, Any]:
     """Median, smallest, largest and all values."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values), "values": values}
+    from numpy import median
+
+    return {"median": float(median(values)), "min": min(values), "max": max(values), "values": values}
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +174,6 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str,
 
 def show(found: Mapping[str, Any]) -> None:
     """The table."""
-    from rich.console import Console
     from rich.table import Table
 
     machine = found["machine"]
@@ -197,7 +198,7 @@ def show(found: Mapping[str, Any]) -> None:
             " : ".join(f"{part['peak_gb']['median']:.2f}" for part in pair),
             apart(row) if other else "-",
         )
-    Console().print(table)
+    wide_console().print(table)
 
 
 def shown(value: Mapping[str, float]) -> str:
@@ -288,16 +289,18 @@ def by_evalkit(job: Mapping[str, Any], workload: Workload) -> Run:
         for document, asked in zip(work.documents, work.requests, strict=True):
             got = [next(ahead) for _ in asked]
             samples.append(work.task.score(document, asked, got))
-            answers[f"{work.info.name}/{document.id}"] = [one.loglikelihood if one.text is None else one.text for one in got]
+            answers[f"{work.info.name}/{document.id}"] = [
+                one.loglikelihood if one.text is None else one.text for one in got
+            ]
         work.task.summarize(samples)
     clock.append(time.perf_counter())
-    parts = dict(zip(("load", "ask", "answer", "score"), (b - a for a, b in zip(clock, clock[1:], strict=False)), strict=True))
+    load, *rest = (after - before for before, after in pairwise(clock))
     texts = [response for response in responses if response.text is not None]
     return {
         "seconds": clock[-1] - clock[1],
-        "load": parts.pop("load"),
+        "load": load,
         "loaded_gb": loaded_gb,
-        "parts": parts,
+        "parts": dict(zip(("ask", "answer", "score"), rest, strict=True)),
         "documents": len(answers),
         "output_tokens": [response.output_tokens for response in texts],
         "answers": answers,

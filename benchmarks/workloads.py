@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from evalkit.work import Work
 
 HISTORY = "mmlu_high_school_us_history"
@@ -45,9 +47,7 @@ def chosen(names: str | None, limit: int | None) -> list[Workload]:
     wanted = names.split(",") if names else list(by_name)
     if unknown := [name for name in wanted if name not in by_name]:
         raise SystemExit(f"unknown workloads: {', '.join(unknown)}; there are {', '.join(by_name)}")
-    return [
-        Workload(one.name, one.tasks, one.shots, limit or one.limit) for one in (by_name[name] for name in wanted)
-    ]
+    return [Workload(one.name, one.tasks, one.shots, limit or one.limit) for one in (by_name[name] for name in wanted)]
 
 
 def data_folder(given: Path | None) -> Path:
@@ -95,3 +95,11 @@ def surroundings() -> dict[str, object]:
         },
         "versions": {"python": platform.python_version(), **package_versions(names)},
     }
+
+
+def wide_console() -> Console:
+    """Standard output; a file or a pipe gets lines that hold a whole table."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=170)

@@ -185,9 +185,7 @@ def _refuse_above(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[int]:
     return refused
 
 
-@pytest.mark.parametrize(
-    "kind", ["llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "olmo2", "phi3", "mistral"]
-)
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "olmo2", "phi3", "mistral"])
 def test_architectures_with_full_attention_share_prefixes(kind: str) -> None:
     _check_architecture(kind, "tree")
 
@@ -223,4 +221,3 @@ def _check_architecture(kind: str, path: str) -> None:
     got = tiny.answers(backend.generate, [tiny.generate_row(prompt, 6) for prompt in asked])
     expected = [tiny.tokenizer().decode(tiny.own_generation(made, prompt, 6)) for prompt in asked]
     assert [answer.text for answer in got] == expected
-

@@ -1,4 +1,4 @@
-"""Small random-weights models of many architectures, with a tokenizer of printable characters: nothing is downloaded."""
+"""Small random-weights models of many architectures, with a tokenizer of characters: nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -101,7 +101,11 @@ def score_row(tokens: Sequence[int], start: int) -> ScoreRow:
 
 
 def generate_row(
-    tokens: Sequence[int], max_tokens: int = 8, until: tuple[str, ...] = (), sampling: Sampling | None = None, key: str = ""
+    tokens: Sequence[int],
+    max_tokens: int = 8,
+    until: tuple[str, ...] = (),
+    sampling: Sampling | None = None,
+    key: str = "",
 ) -> GenerateRow:
     return GenerateRow(np.array(tokens, dtype=np.int32), until, max_tokens, sampling or Sampling(), key)
 
