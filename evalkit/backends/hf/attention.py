@@ -43,6 +43,15 @@ class KeyValueStack:
         held[0][:, :, position:end] = key
         held[1][:, :, position:end] = value
 
+    def reserve(self, depth: int) -> None:
+        """Make all positions [0, depth) readable; what was never written is zero."""
+        for layer, held in self._layers.items():
+            before = held[0].shape[2]
+            if before < depth:
+                self._layers[layer] = grown = self._grow(held, depth, *held)
+                for tensor in grown:
+                    tensor[:, :, before:] = 0
+
     @staticmethod
     def _grow(
         held: tuple[torch.Tensor, torch.Tensor] | None, end: int, key: torch.Tensor, value: torch.Tensor

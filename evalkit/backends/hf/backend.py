@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from evalkit.backends.base import Done, GenerateRow, ScoreAnswer, ScoreRow
-from evalkit.backends.hf import attention, memory
+from evalkit.backends.hf import attention, memory, replay
 from evalkit.backends.hf.decoding import Decoder
 from evalkit.backends.hf.loading import Parts, quiet
 from evalkit.backends.hf.plain import PlainRunner
@@ -30,6 +30,10 @@ MIN_SHARE_CPU, MIN_SHARE_CUDA = 4, 64
 PROBE_TOLERANCE = {torch.float32: 2e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
 """Largest difference of log-probabilities at which tree and plain path count as the same, by dtype."""
 
+INT8_TOLERANCE = 0.5
+"""The same for bitsandbytes' int8, which keeps a column in 16 bit if any row of the batch has an outlier in it: an
+answer depends on its batch on either path, here and elsewhere."""
+
 
 class HfBackend:
     """A transformers model as a TokenBackend."""
@@ -37,7 +41,11 @@ class HfBackend:
     def __init__(self, parts: Parts, model: ModelSpec, engine: EngineSpec) -> None:
         self._model = parts.model
         self._device = parts.device
+        self._speculation = parts.speculation
+        self.ignore_end = False
+        """Generate on past end-of-sequence, as benchmarks do."""
         self._engine = engine
+        self._int8 = parts.details.get("quantization") == "int8"
         self._tokens = Tokens(parts.tokenizer, model.add_bos, model.chat_template)
         self.eot_id = self._tokens.eot_id
         self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))
@@ -54,9 +62,9 @@ class HfBackend:
             name=model.label or model.name,
             backend="hf",
             fingerprint=parts.fingerprint,
-            max_length=model.max_length or self._window(parts.tokenizer),
+            max_length=model.max_length or self._window(parts.tokenizer) - self._virtual_tokens(),
             tokenizer=type(parts.tokenizer).__name__,
-            n_parameters=sum(p.numel() for p in self._model.parameters()),
+            n_parameters=self._model.num_parameters(),
             dtype=str(self._model.dtype).removeprefix("torch."),
             device=str(self._device),
             details={**parts.details, "path": "tree" if self.tree else f"plain ({why_plain})"},
@@ -81,56 +89,83 @@ class HfBackend:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
-        """Answer every row; see `TokenBackend.score`."""
+    repeats = True
+    """`score` takes ``known`` rows, to repeat the passes of an interrupted run exactly."""
+
+    def score(self, rows: Sequence[ScoreRow], done: Done, known: Sequence[ScoreRow] = ()) -> None:
+        """Answer every row; see `TokenBackend.score`. ``known``: rows of the same run that are answered already."""
         if not rows:
             return
         if not self.tree:
             self._plain(rows).score(rows, done)
             return
-        plan = PrefixPlan(
+        plan = self._plan(rows)
+        budget = self._budget(rows, plan.depth)
+        spans, wanted, given = replay.whole(plan), len(rows), plan.tokens_given
+        if known:
+            every = [*rows, *known]
+            common = self._plan(every)
+            common_budget = self._budget(every, common.depth)
+            passes, tokens = replay.needed(common, common_budget, np.arange(len(every)) < wanted)
+            if tokens <= plan.tokens_computed + replay.SPARE_PASSES * common_budget:
+                plan, budget, spans, rows = common, common_budget, passes, every
+        self._set_attention(attention.NAME)
+        self.meter.read(given)
+        self._walk(plan, spans, rows, budget, done, wanted)
+
+    def _plan(self, rows: Sequence[ScoreRow]) -> PrefixPlan:
+        return PrefixPlan(
             [row.tokens[:-1] for row in rows],
             [(row.start - 1, row.tokens[row.start :]) for row in rows],
             min_share=self._min_share(),
         )
-        self._set_attention(attention.NAME)
-        self.meter.read(plan.tokens_given)
-        self._walk(plan, rows, self._budget(rows, plan.depth), done)
 
-    def _walk(self, plan: PrefixPlan, rows: Sequence[ScoreRow], budget: int, done: Done) -> None:
-        """Run the plan pass by pass; a pass that does not fit is cut again at half the size."""
+    def _walk(
+        self,
+        plan: PrefixPlan,
+        spans: Sequence[replay.Span],
+        rows: Sequence[ScoreRow],
+        budget: int,
+        done: Done,
+        wanted: int,
+    ) -> None:
+        """Run the spans of the plan pass by pass and answer the first ``wanted`` rows; a pass that does not fit is
+        cut again at half the size.
+        """
         runner = TreeRunner(self._model, self._device)
         totals = np.zeros(len(rows))
         greedy = np.ones(len(rows), dtype=bool)
         left = np.array([len(row.tokens) - row.start for row in rows])
-        cursor = plan.start()
         watch = Stopwatch(self._device)
-        while not plan.done(cursor):
-            work, behind = plan.cut(cursor, budget)
-            try:
-                hidden, _ = runner.hidden(work)
-                reading = runner.read(hidden, work)
-            except Exception as error:
-                if not memory.is_out_of_memory(error) or budget <= 16:
-                    raise
-                budget //= 2
-                if self._device.type == "cuda":
-                    torch.cuda.empty_cache()
-                continue
-            cursor = behind
-            self.meter.prefill(len(work.tokens), watch.lap())
-            np.add.at(totals, work.read_row, reading.logprob)
-            np.logical_and.at(greedy, work.read_row, reading.greedy)
-            np.subtract.at(left, work.read_row, 1)
-            for row in np.unique(work.read_row):
-                if left[row] == 0:
-                    done(int(row), _answer(float(totals[row]), bool(greedy[row])))
+        for cursor, end in spans:
+            while cursor.trunk < end.trunk:
+                work, behind = plan.cut(cursor, min(budget, end.trunk - cursor.trunk))
+                try:
+                    hidden, _ = runner.hidden(work)
+                    reading = runner.read(hidden, work)
+                except Exception as error:
+                    if not memory.is_out_of_memory(error) or budget <= 16:
+                        raise
+                    budget //= 2
+                    if self._device.type == "cuda":
+                        torch.cuda.empty_cache()
+                    continue
+                cursor = behind
+                if len(spans) > 1:
+                    runner.stack.reserve(plan.depth)
+                self.meter.prefill(len(work.tokens), watch.lap())
+                np.add.at(totals, work.read_row, reading.logprob)
+                np.logical_and.at(greedy, work.read_row, reading.greedy)
+                np.subtract.at(left, work.read_row, 1)
+                for row in np.unique(work.read_row):
+                    if left[row] == 0 and row < wanted:
+                        done(int(row), _answer(float(totals[row]), bool(greedy[row])))
 
     def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
         """Answer every row; see `TokenBackend.generate`."""
         if not rows:
             return
-        exotic = [i for i, row in enumerate(rows) if not self.tree or row.sampling.extra or self._penalised()]
+        exotic = [i for i, row in enumerate(rows) if self._needs_generate(row)]
         own = sorted(set(range(len(rows))) - set(exotic))
         if exotic:
             self._set_attention(self._plain_attention)
@@ -162,6 +197,8 @@ class HfBackend:
         )
 
     def _stop_ids(self) -> frozenset[int]:
+        if self.ignore_end:
+            return frozenset()
         stop = self._model.generation_config.eos_token_id
         stops = stop if isinstance(stop, list) else [stop]
         return frozenset(token for token in (*stops, self.eot_id) if token is not None)
@@ -174,18 +211,38 @@ class HfBackend:
             for name, neutral in (("repetition_penalty", 1.0), ("no_repeat_ngram_size", 0), ("bad_words_ids", None))
         )
 
+    def _needs_generate(self, row: GenerateRow) -> bool:
+        """Whether only transformers' own generate can answer this row."""
+        guessing = self._speculation is not None and row.sampling.temperature <= 0
+        return not self.tree or bool(row.sampling.extra) or guessing or self._penalised()
+
+    def _virtual_tokens(self) -> int:
+        """Tokens that a learned prompt or prefix takes from the context window."""
+        return int(getattr(getattr(self._model, "active_peft_config", None), "num_virtual_tokens", None) or 0)
+
     def _plain(self, rows: Sequence[ScoreRow] | Sequence[GenerateRow]) -> PlainRunner:
-        batch = self._engine.batch_size
-        if batch == "auto":
+        asked = self._engine.batch_size
+        if asked != "auto":
+            batch = asked
+        else:
             longest = max(len(row.tokens) for row in rows)
             per_row = longest * (self._sizes.activation + 2 * self._sizes.key_value + 8 * self._model.config.vocab_size)
             batch = max(1, min(64, int(memory.available(self._device) * 0.5 // per_row)))
-        return PlainRunner(self._model, self._tokens.tokenizer, self._device, batch, self._tokens.eot_text, self.meter)
+        return PlainRunner(
+            self._model,
+            self._tokens.tokenizer,
+            self._device,
+            batch,
+            self._tokens.eot_text,
+            self.meter,
+            self._speculation,
+        )
 
     def _budget(self, rows: Sequence[ScoreRow] | Sequence[GenerateRow], depth: int) -> int:
         budget = memory.token_budget(self._sizes, self._device, depth, self._engine.max_memory_gb)
         if isinstance(self._engine.batch_size, int):
             budget = min(budget, self._engine.batch_size * max(len(row.tokens) for row in rows))
+        self.meter.predict(self._sizes.predict(budget, depth))
         return budget
 
     def _min_share(self) -> int:
@@ -210,6 +267,8 @@ class HfBackend:
         config = self._model.config
         if getattr(config, "is_encoder_decoder", False):
             return "encoder-decoder"
+        if self._virtual_tokens():
+            return "a learned prompt stands before every text"
         if not getattr(self._model, "_supports_attention_backend", False):
             return f"{type(self._model).__name__} has attention of its own"
         kinds = set(getattr(config.get_text_config(), "layer_types", None) or ["full_attention"])
@@ -241,8 +300,9 @@ class HfBackend:
         PlainRunner(self._model, self._tokens.tokenizer, self._device, 1, "").score(rows, keep(plain))
         self._set_attention(attention.NAME)
         plan = PrefixPlan([r.tokens[:-1] for r in rows], [(r.start - 1, r.tokens[r.start :]) for r in rows])
-        self._walk(plan, rows, 10, keep(tree))
-        tolerance = PROBE_TOLERANCE.get(self._model.dtype, 0.5) * (len(draw) - 4)
+        self._walk(plan, replay.whole(plan), rows, 10, keep(tree), len(rows))
+        a_token = INT8_TOLERANCE if self._int8 else PROBE_TOLERANCE.get(self._model.dtype, 0.5)
+        tolerance = a_token * (len(draw) - 4)
         apart = max(abs(a - b) for a, b in zip(plain, tree, strict=True))
         return None if apart <= tolerance else f"its results differ by {apart:.3g}"
 
