@@ -1,0 +1,112 @@
+"""Memory and utilisation while something runs: a thread that looks about twenty times a second.
+
+Host memory is the resident set of this process. Its peak is exact where the kernel's own high-water mark rose in the
+meantime, else the largest value seen. Device memory is what torch's allocator counted (exact).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import TracebackType
+from typing import Any
+
+from evalkit.perf.clocks import now
+from evalkit.perf.energy import EnergyMeter
+
+INTERVAL = 0.05
+"""Seconds between two looks; one look takes about 30 microseconds."""
+
+
+def resident_bytes() -> int:
+    """The resident set of this process in bytes."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _high_water() -> int:
+    """The kernel's record of this process's largest resident set in bytes; 0 where there is none (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024
+
+
+class Sampler:
+    """Watches this process and its GPUs from ``with`` to its end; `counters` may be asked at any time."""
+
+    def __init__(self, interval: float = INTERVAL) -> None:
+        self._interval = interval
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="evalkit-sampler", daemon=True)
+        self._energy = EnergyMeter()
+        self._utilisation: list[float] = []
+        self._seen = 0
+
+    def __enter__(self) -> Sampler:
+        import psutil
+
+        self._process = psutil.Process()
+        self._start_bytes = self._seen = self._process.memory_info().rss
+        self._start_mark = _high_water()
+        self._start_cpu = sum(self._process.cpu_times()[:2])
+        self._started = now()
+        self._energy.start()
+        self._reset_device()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(timeout=5)
+        self._energy.close()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._interval):
+            self._seen = max(self._seen, self._process.memory_info().rss)
+            busy = self._energy.sample()
+            if busy is not None:
+                self._utilisation.append(busy)
+
+    @staticmethod
+    def _reset_device() -> None:
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+            for index in range(torch.cuda.device_count()):
+                torch.cuda.reset_peak_memory_stats(index)
+
+    def peak_bytes(self) -> int:
+        """The largest resident set since the start."""
+        self._seen = max(self._seen, self._process.memory_info().rss)
+        mark = _high_water()
+        return max(mark, self._seen) if mark > self._start_mark else self._seen
+
+    def counters(self) -> dict[str, Any]:
+        """ "memory", "utilisation" and "energy" since the start."""
+        import os
+
+        seconds = now() - self._started
+        cpu = sum(self._process.cpu_times()[:2]) - self._start_cpu
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        utilisation: dict[str, Any] = {"cpu": cpu / seconds / cores if seconds else None, "cpu_cores": cores}
+        if self._utilisation:
+            utilisation["gpu"] = sum(self._utilisation) / len(self._utilisation)
+        memory = {"host_start_bytes": self._start_bytes, "host_peak_bytes": self.peak_bytes(), **_device_peaks()}
+        return {"memory": memory, "utilisation": utilisation, "energy": self._energy.counters()}
+
+
+def _device_peaks() -> dict[str, int]:
+    """Peak bytes allocated and reserved by torch over all CUDA devices; empty without one in use."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return {}
+    devices = range(torch.cuda.device_count())
+    return {
+        "device_peak_allocated_bytes": sum(torch.cuda.max_memory_allocated(index) for index in devices),
+        "device_peak_reserved_bytes": sum(torch.cuda.max_memory_reserved(index) for index in devices),
+    }

@@ -1,0 +1,20 @@
+"""A clock that moves only when the mock model sleeps: measurements become exact and tests never wait."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+
+def virtual_time(patch: pytest.MonkeyPatch) -> None:
+    """Let evalkit.perf and the mock model share one virtual clock."""
+    at = [0.0]
+
+    def sleep(seconds: float) -> None:
+        at[0] += seconds
+
+    for module in ("clocks", "bench"):
+        patch.setattr(f"evalkit.perf.{module}.now", lambda: at[0])
+    patch.setattr("evalkit.run.time", SimpleNamespace(perf_counter=lambda: at[0]))
+    patch.setattr("evalkit.backends.mock.time", SimpleNamespace(sleep=sleep))
