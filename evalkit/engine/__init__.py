@@ -9,10 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 from typing import Any
 
-from evalkit.backends.base import Answer, Backend, Done, GenerateAnswer, ScoreAnswer, TextBackend, TokenBackend
+from evalkit.backends.base import (
+    Answer,
+    Backend,
+    Done,
+    GenerateAnswer,
+    ScoreAnswer,
+    ScoreRow,
+    TextBackend,
+    TokenBackend,
+)
 from evalkit.engine.encode import Job, encode
 from evalkit.engine.interface import AnswerBook, Progress
 from evalkit.identity import text_key
@@ -68,14 +78,18 @@ def _answer_tokens(
     by_key = {job.key: job for job in jobs if job.response is None}
     missing = [by_key[key] for key in ledger.missing]
     ledger.begin(len(jobs), sum(job.prompt_tokens for job in missing))
-    _score(backend, [job for job in missing if job.scores], ledger)
+    known = [row for key, job in by_key.items() if key in ledger.known for row in job.scores]
+    _score(backend, [job for job in missing if job.scores], ledger, known)
     _generate(backend, [job for job in missing if job.generate], ledger)
     ledger.end()
     # The answer belongs to the tokens; how much of this request's own prompt was cut off belongs to the request.
     return [job.response or replace(ledger.known[job.key], truncated=job.truncated) for job in jobs]
 
 
-def _score(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger) -> None:
+def _score(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger, known: Sequence[ScoreRow]) -> None:
+    """``known``: rows that an earlier run has answered. A backend that ``repeats`` uses them to compute the others in
+    the same batches as then, so that a resumed run's numbers are the unbroken run's to the last bit.
+    """
     rows = [row for job in jobs for row in job.scores]
     owner = [place for place, job in enumerate(jobs) for _ in job.scores]
     left = [len(job.scores) for job in jobs]
@@ -94,7 +108,8 @@ def _score(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger) -> None:
             ledger.settle(job.key, _scored(job, parts[place], failures.get(place)), job.prompt_tokens)
             parts[place] = []
 
-    _feed(backend.score, rows, done)
+    score: Any = backend.score
+    _feed(partial(score, known=known) if getattr(backend, "repeats", False) else score, rows, done)
 
 
 def _scored(job: Job, parts: Sequence[tuple[int, ScoreAnswer]], failure: Exception | None) -> Response:
@@ -169,7 +184,7 @@ def _answer_texts(
 ) -> list[Response]:
     keys = [text_key(backend.info.fingerprint, request) for request in requests]
     ledger = _Ledger(keys, book, progress)
-    first = {key: request for key, request in zip(reversed(keys), reversed(requests), strict=True)}
+    first = dict(zip(reversed(keys), reversed(requests), strict=True))
     ledger.begin(len(requests), None)
     missing = ledger.missing
     for index, response in backend.respond([first[key] for key in missing]):

@@ -12,6 +12,7 @@ from evalkit.backends.base import Done, GenerateRow, ScoreRow
 from evalkit.engine.executors.cluster import Cluster
 from evalkit.engine.executors.fleet import Fleet
 from evalkit.engine.units import split
+from evalkit.perf.counters import Meter
 from evalkit.spec import EngineSpec, ModelSpec
 from evalkit.types import Message
 
@@ -40,6 +41,14 @@ class Replicated:
         info = fleet.opened.info
         self.info = replace(info, details={**info.details, "executor": executor, "replicas": fleet.size})
         self.eot_id, self.prefix_id = fleet.opened.tokens
+
+    @property
+    def meter(self) -> Meter:
+        """The replicas' counters as one: tokens add up, and so do the seconds that each spent on its own."""
+        whole = Meter()
+        for part in self.fleet.meters():
+            whole.add(part)
+        return whole
 
     def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
         """See `TokenBackend.encode`."""

@@ -16,6 +16,7 @@ from evalkit.engine.executors.scheduler import Scheduler
 from evalkit.engine.executors.service import Failed, Kind, Opened, Progress, Refused
 from evalkit.engine.units import Unit
 from evalkit.errors import UserError
+from evalkit.perf.counters import Meter
 from evalkit.spec import EngineSpec, ModelSpec
 
 log = logging.getLogger("evalkit.executors")
@@ -55,6 +56,15 @@ class Fleet:
         """Workers asked for."""
         return self._cluster.size
 
+    @property
+    def ready(self) -> int:
+        """Workers that have loaded."""
+        return len(self._in("idle")) + len(self._in("busy"))
+
+    def wait(self) -> None:
+        """Wait for the next worker to load, at most TICK_S; nobody needs to: work begins with the first."""
+        self._attend(None, _nobody)
+
     def compute(
         self, kind: Kind, rows: Sequence[ScoreRow] | Sequence[GenerateRow], units: Sequence[Unit], done: Done
     ) -> None:
@@ -79,6 +89,11 @@ class Fleet:
             else:
                 return reply
         raise self._all_gone("none is loaded")
+
+    def meters(self) -> list[Meter]:
+        """The counters of every replica that has loaded; those of lost ones are lost with them."""
+        found = [self._cluster.call(worker, "meter") for worker in [*self._in("idle"), *self._in("busy")]]
+        return [meter for meter in found if isinstance(meter, Meter)]
 
     def close(self) -> None:
         """End all workers."""

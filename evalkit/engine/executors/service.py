@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from evalkit.backends.base import Answer, GenerateRow, ScoreRow, TokenBackend
 from evalkit.errors import UserError
+from evalkit.perf.counters import Meter
 from evalkit.spec import EngineSpec, ModelSpec
 from evalkit.types import ModelInfo
 
@@ -96,6 +97,10 @@ class Service:
     def pid(self) -> int:
         """The process."""
         return os.getpid()
+
+    def meter(self) -> Meter | None:
+        """What the backend has counted since it was loaded; None where it counts nothing."""
+        return getattr(self._backend, "meter", None)
 
     def text(self, method: Literal["encode", "decode", "chat"], *args: Any) -> Any:
         """One of the tokenizer's methods; `Refused` where it raises."""

@@ -1,0 +1,173 @@
+"""Replicas on this machine and on Ray: the same numbers as one model, whatever becomes of the workers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from evalkit.backends.base import ScoreAnswer
+from evalkit.engine import answer
+from evalkit.engine.executors import Replicated, open_replicas
+from evalkit.engine.executors.processes import divide
+from evalkit.errors import UserError
+from evalkit.models import open_backend
+from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.types import Generate, Score
+
+has_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+EXECUTORS = ["local", pytest.param("ray", marks=[pytest.mark.slow, has_ray])]
+
+
+def mock(**args: object) -> ModelSpec:
+    return ModelSpec(name="mock", backend="mock", args=args)
+
+
+def requests(count: int = 120) -> list:
+    shots = "".join(f"Question {n}: how much is {n} and {n}?\nAnswer: {n + n}\n\n" for n in range(4))
+    texts = [f"{shots}Question {n}: how much is {n} and one?\nAnswer:" for n in range(count)]
+    return [Score(text, f" {n % 7}") for n, text in enumerate(texts)] + [
+        Generate(text, ("\n",), 16) for text in texts[: count // 4]
+    ]
+
+
+class Book:
+    """An answer book that counts, and may call back after some answers."""
+
+    def __init__(self, after: int = -1, call=None) -> None:
+        self.put_keys: list[str] = []
+        self._after, self._call = after, call
+        self.threads: set[int] = set()
+
+    def get(self, keys) -> dict:
+        return {}
+
+    def put(self, key, response) -> None:
+        self.put_keys.append(key)
+        self.threads.add(threading.get_ident())
+        if len(self.put_keys) == self._after:
+            self._call()
+
+
+def replicas(model: ModelSpec, executor: str, count: int) -> Replicated:
+    backend = open_replicas(model, EngineSpec(executor=executor, replicas=count))
+    deadline = time.monotonic() + 120
+    while backend.fleet.ready < count and time.monotonic() < deadline:
+        backend.fleet.wait()  # for all of them, so that each has a part in the work
+    return backend
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_three_workers_one_killed_in_the_middle(executor):
+    asked = requests()
+    alone = open_backend(mock(), EngineSpec())
+    expected = answer(alone, asked, None, EngineSpec())
+    backend = replicas(mock(delay_s=0.0002), executor, 3)
+    try:
+        victim = backend.fleet._cluster.pid(1)
+        book = Book(20, lambda: os.kill(victim, signal.SIGKILL))
+        responses = answer(backend, asked, book, EngineSpec())
+        assert backend.fleet.losses == 1
+        assert responses == expected
+        assert len(book.put_keys) == len(set(book.put_keys)) == len(asked)
+        assert book.threads == {threading.get_ident()}  # the journal has one writer
+        assert backend.info.fingerprint == alone.info.fingerprint
+        assert backend.fleet._cluster.pid(1) != victim  # it was started again
+    finally:
+        backend.close()
+
+
+def test_a_worker_without_memory_gets_halves():
+    backend = replicas(mock(refuse_batch_above=7), "local", 2)
+    try:
+        responses = answer(backend, requests(60), None, EngineSpec())
+        assert {response.status for response in responses} == {"ok"}
+    finally:
+        backend.close()
+
+
+def test_errors_of_rows_come_back_as_from_one_model():
+    script = [{"match": "Question 3:.*\nAnswer:$", "error": "the model refuses"}]
+    expected = answer(open_backend(mock(script=script), EngineSpec()), requests(20), None, EngineSpec())
+    backend = replicas(mock(script=script), "local", 2)
+    try:
+        assert answer(backend, requests(20), None, EngineSpec()) == expected
+        assert "the model refuses" in {response.error for response in expected}
+    finally:
+        backend.close()
+
+
+def test_work_goes_on_after_an_abandoned_job():
+    backend = replicas(mock(delay_s=0.0002), "local", 2)
+
+    class Stop(BaseException):
+        pass
+
+    def stop() -> None:
+        raise Stop
+
+    try:
+        with pytest.raises(Stop):
+            answer(backend, requests(), Book(5, stop), EngineSpec())
+        assert backend.encode(["as before"]) == open_backend(mock(), EngineSpec()).encode(["as before"])
+        assert answer(backend, requests(20), None, EngineSpec()) == answer(
+            open_backend(mock(), EngineSpec()), requests(20), None, EngineSpec()
+        )
+    finally:
+        backend.close()
+
+
+def test_a_model_that_does_not_load_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="unknown argument 'no'"):
+        open_backend(mock(no=1), EngineSpec(replicas=2))
+    outputs = tmp_path / "outputs.jsonl"
+    outputs.write_text('{"doc_id": 0, "text": "yes"}\n')
+    with pytest.raises(UserError, match="has no replicas"):
+        open_backend(ModelSpec(name=f"predictions:{outputs}", backend="predictions"), EngineSpec(replicas=2))
+
+
+def test_devices_are_divided(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    assert [divide(2, 2, "auto")(n)["CUDA_VISIBLE_DEVICES"] for n in range(2)] == ["0,1", "2,3"]
+    assert [divide(4, 0.5, "cuda")(n)["CUDA_VISIBLE_DEVICES"] for n in range(4)] == ["0", "0", "1", "1"]
+    assert "CUDA_VISIBLE_DEVICES" not in divide(2, 0, "cpu")(0)
+    with pytest.raises(UserError, match="need 8 GPUs, this machine shows 4"):
+        divide(8, 1, "auto")
+
+
+@pytest.mark.slow
+@pytest.mark.model
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_the_real_model_as_two(executor, smollm2_folder):
+    """Log-likelihoods within 1e-4 of one process's, the same decisions."""
+    model = ModelSpec(name="smollm2-135m", device="cpu")
+    asked = [request for request in requests(16) if isinstance(request, Score)]
+    alone = open_backend(model, EngineSpec())
+    expected = answer(alone, asked, None, EngineSpec())
+    backend = open_replicas(model.model_copy(update={"backend": "hf"}), EngineSpec(executor=executor, replicas=2))
+    try:
+        assert backend.encode(["Hello", ""]) == alone.encode(["Hello", ""])
+        assert (backend.eot_id, backend.prefix_id) == (alone.eot_id, alone.prefix_id)
+        for got, want in zip(answer(backend, asked, None, EngineSpec()), expected, strict=True):
+            assert got.loglikelihood == pytest.approx(want.loglikelihood, abs=1e-4)
+            assert got.is_greedy == want.is_greedy
+    finally:
+        backend.close()
+
+
+def test_answers_of_a_backend_are_what_the_fleet_reports():
+    backend = replicas(mock(), "local", 2)
+    try:
+        from evalkit.engine.encode import encode
+
+        rows = [job.scores[0] for job in encode(backend, requests(8)[:8], "truncate")]
+        found: dict[int, object] = {}
+        backend.score(rows, found.__setitem__)
+        assert sorted(found) == list(range(8))
+        assert all(isinstance(result, ScoreAnswer) for result in found.values())
+    finally:
+        backend.close()
