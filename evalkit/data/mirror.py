@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.data import rows
+from evalkit.data import rows, testsets
 from evalkit.errors import UserError
 from evalkit.registry import did_you_mean
 from evalkit.types import DatasetRef
@@ -43,6 +43,8 @@ class MirrorSource:
 
     def load(self, dataset: DatasetRef, split: str) -> Sequence[Mapping[str, Any]]:
         """Rows of one split. Raises UserError for an absent data set, config or split, and for broken or no rows."""
+        if testsets.is_test_set(dataset) and not (self.folder / dataset.id).is_dir():
+            return testsets.from_folder(self.folder, dataset, split)
         path = self._file(dataset, split)
         found = rows.read(path)
         if not found:

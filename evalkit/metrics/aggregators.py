@@ -1,18 +1,21 @@
 """How per-sample values become one number with its error: means, perplexities, ratios.
 
 Each aggregator takes the values of all scored samples and gives an ``Estimate``. Values of "mean" and "perplexity" are
-numbers; those of the weighted ones are pairs (log-likelihood in nats, weight in words or bytes).
+numbers; those of the weighted ones are pairs (log-likelihood in nats, weight in words or bytes). Those of corpus
+metrics are sufficient statistics that add up over samples (evalkit.metrics.corpus).
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evalkit import stats
 from evalkit.errors import UserError
+from evalkit.metrics.corpus import FROM_SUMS, Summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +96,48 @@ def _exponential(exponent: float, stderr: float | None, n: int) -> Estimate:
     return Estimate(value, value * stderr, (math.exp(exponent - half), upper), "log-delta-t")
 
 
+def summed(score: Summed) -> Callable[[Sequence[tuple[float, ...]], bool, int], Estimate]:
+    """A corpus metric out of summed sufficient statistics; its error by resampling samples (Koehn 2004)."""
+
+    def estimate(values: Sequence[tuple[float, ...]], binary: bool, seed: int) -> Estimate:
+        if not values:
+            return NOTHING
+        import numpy as np
+
+        table = np.array(values, dtype=float)
+        value = score(table.sum(axis=0))
+        spread = stats.bootstrap_interval(lambda rows: score(table[rows].sum(axis=0)), len(table), seed)
+        if spread is None:
+            return Estimate(value, None, None, "none")
+        return Estimate(value, spread[0], spread[1], "bootstrap1000")
+
+    return estimate
+
+
+def distinct(values: Sequence[tuple[float, ...]], binary: bool, seed: int) -> Estimate:
+    """Different n-grams over all n-grams of the corpus; no interval, for resampled texts repeat themselves."""
+    total = sum(map(len, values))
+    return Estimate(len(set().union(*values)) / total, None, None, "none") if total else NOTHING
+
+
+def entropy(values: Sequence[tuple[float, ...]], binary: bool, seed: int) -> Estimate:
+    """Shannon entropy in bits of the corpus's n-grams; no interval, for the plug-in estimate is biased downwards."""
+    counts = Counter(one for value in values for one in value)
+    total = sum(counts.values())
+    if not total:
+        return NOTHING
+    bits = -math.fsum(count / total * math.log2(count / total) for count in counts.values())
+    return Estimate(bits + 0.0, None, None, "none")
+
+
 AGGREGATORS: Mapping[str, Aggregator] = {
     "mean": Aggregator(mean),
     "perplexity": Aggregator(perplexity),
     "weighted_perplexity": Aggregator(weighted_perplexity),
     "bits_per_byte": Aggregator(bits_per_byte),
+    "distinct": Aggregator(distinct),
+    "entropy": Aggregator(entropy),
+    **{name: Aggregator(summed(score)) for name, score in FROM_SUMS.items()},
 }
 
 

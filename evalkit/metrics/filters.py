@@ -1,6 +1,8 @@
-"""What is done to a generated text before it is scored: named steps, applied in order.
+"""What is done to generated texts before they are scored: named steps, applied in order.
 
-The steps that lm-evaluation-harness also has do exactly what its own do (lm_eval/filters, 0.4.13).
+Most steps change one text. Where a task asks several times, others choose among the answers: ``take_first``,
+``take_first_k`` and ``majority_vote``. The steps that lm-evaluation-harness also has do exactly what its own do
+(lm_eval/filters, 0.4.13).
 """
 
 from __future__ import annotations
@@ -8,12 +10,14 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from evalkit.errors import UserError
 
 Filter = Callable[[str], str]
+Many = Callable[[Sequence[str]], list[str]]
 Step = str | Mapping[str, Any]
 """A step's name, or {function: NAME, ...arguments}."""
 
@@ -30,6 +34,79 @@ def build(steps: Step | Sequence[Step]) -> Filter:
         return text
 
     return apply
+
+
+def build_many(steps: Step | Sequence[Step]) -> Many:
+    """As :func:`build`, for all answers to one prompt: those that the steps leave, changed by them."""
+    if isinstance(steps, str | Mapping):
+        steps = [steps]
+    chain = [_choosing(step) or _each(_build_step(step)) for step in steps]
+
+    def apply(texts: Sequence[str]) -> list[str]:
+        found = list(texts)
+        for function in chain:
+            found = function(found)
+        return found
+
+    return apply
+
+
+def _each(function: Filter) -> Many:
+    return lambda texts: [function(text) for text in texts]
+
+
+def take_first_k(k: int) -> Many:
+    """The first ``k`` answers. UserError below 1."""
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise UserError(f"filter take_first_k: k is {k!r}; give 1 or more")
+    return lambda texts: list(texts[:k])
+
+
+def majority_vote(ignore: str | Sequence[str] = ()) -> Many:
+    """The most frequent answer, the earliest of equals (self-consistency, Wang et al. 2022, arXiv 2203.11171).
+
+    Texts in ``ignore`` ("[invalid]") vote only where there is nothing else; lm-eval lets them vote.
+    """
+    left_out = {ignore} if isinstance(ignore, str) else set(ignore)
+
+    def vote(texts: Sequence[str]) -> list[str]:
+        valid = [text for text in texts if text not in left_out] or list(texts)
+        return [Counter(valid).most_common(1)[0][0]] if valid else []
+
+    return vote
+
+
+_CHOOSING: Mapping[str, Callable[..., Many]] = {
+    "take_first": lambda: lambda texts: list(texts[:1]),
+    "take_first_k": take_first_k,
+    "majority_vote": majority_vote,
+}
+
+
+def _choosing(step: Step) -> Many | None:
+    """A step that chooses among answers, or None for a step that changes each."""
+    name, args = _parts(step)
+    factory = _CHOOSING.get(name)
+    return None if factory is None else _called(name, factory, args)
+
+
+def strip_thinking(start: str = "<think>", end: str = "</think>") -> Filter:
+    """A reasoning model's answer without its thinking, white space around it removed.
+
+    The rule: every span from ``start`` to the next ``end`` goes; an ``end`` without a ``start`` (the prompt held it)
+    takes all before it along; a ``start`` without an ``end`` (the length ran out while thinking) takes all after it,
+    which may leave nothing.
+    """
+    if not start or not end:
+        raise UserError("filter strip_thinking: start and end cannot be empty")
+    spans = re.compile(re.escape(start) + r".*?" + re.escape(end), re.DOTALL)
+
+    def strip(text: str) -> str:
+        text = spans.sub("", text)
+        text = text.rpartition(end)[2]
+        return text.partition(start)[0].strip()
+
+    return strip
 
 
 def regex(regex_pattern: str = r"#### (\-?[0-9\.\,]+)", group_select: int = 0, fallback: str = "[invalid]") -> Filter:
@@ -71,29 +148,41 @@ def _unchanged(text: str) -> str:
 
 _STEPS: Mapping[str, Callable[..., Filter]] = {
     "none": _plain(_unchanged),
-    # An answer here is one text; choosing among repeated samples is the task's work.
+    # Of one text these leave that text.
     "take_first": _plain(_unchanged),
+    "take_first_k": lambda k: _plain(_unchanged)(),
+    "majority_vote": lambda ignore=(): _plain(_unchanged)(),
     "remove_whitespace": _plain(str.strip),
     "strip": _plain(str.strip),
     "lowercase": _plain(str.lower),
     "uppercase": _plain(str.upper),
     "regex": regex,
     "map": map_text,
+    "strip_thinking": strip_thinking,
 }
 
 
-def _build_step(step: Step) -> Filter:
+def _parts(step: Step) -> tuple[str, dict[str, Any]]:
+    """A step's name and arguments."""
     if isinstance(step, str):
-        name, args = step, {}
-    else:
-        args = dict(step)
-        name = str(args.pop("function", ""))
-        args.update(args.pop("args", None) or {})
+        return step, {}
+    args = dict(step)
+    name = str(args.pop("function", ""))
+    args.update(args.pop("args", None) or {})
+    return name, args
+
+
+def _build_step(step: Step) -> Filter:
+    name, args = _parts(step)
     factory = _STEPS.get(name)
     if factory is None:
         near = difflib.get_close_matches(name, _STEPS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(sorted(_STEPS))}"
         raise UserError(f"unknown filter {name!r}: {hint}")
+    return _called(name, factory, args)
+
+
+def _called(name: str, factory: Callable[..., Any], args: Mapping[str, Any]) -> Any:
     try:
         inspect.signature(factory).bind(**args)
     except TypeError as error:

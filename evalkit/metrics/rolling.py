@@ -20,6 +20,20 @@ def by_bytes(sample: ScoringInput) -> tuple[float, float]:
     return sample.loglikelihoods[0], float(len(sample.reference_text.encode()))
 
 
+def by_tokens(sample: ScoringInput) -> tuple[float, float] | None:
+    """(log-likelihood, tokens of the model's own tokenizer); None where the backend does not count them."""
+    return (sample.loglikelihoods[0], float(sample.tokens)) if sample.tokens else None
+
+
 word_perplexity = MetricDef("word_perplexity", "rolling", by_words, "weighted_perplexity", False, False, _LM_EVAL)
 byte_perplexity = MetricDef("byte_perplexity", "rolling", by_bytes, "weighted_perplexity", False, False, _LM_EVAL)
 bits_per_byte = MetricDef("bits_per_byte", "rolling", by_bytes, "bits_per_byte", False, False, _LM_EVAL)
+token_perplexity = MetricDef(
+    "token_perplexity",
+    "rolling",
+    by_tokens,
+    "weighted_perplexity",
+    False,
+    False,
+    "exp of minus the log-likelihood a token; compares models of one tokenizer only",
+)

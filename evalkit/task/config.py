@@ -39,6 +39,7 @@ def resolved(one: Definition, num_fewshot: int, chosen: Settings, metrics: Mappi
         "fewshot_delimiter": one.fewshot_delimiter,
         "num_fewshot": num_fewshot,
         "output_type": _OUTPUT_TYPE[one.kind],
+        "repeats": chosen.repeats if one.kind == "generate" else None,
         "generation_kwargs": chosen.as_lm_eval() if one.kind == "generate" else None,
         "filter_list": [{"name": name, "filter": steps} for name, steps in one.filters.items()] or None,
         "metric_list": [
@@ -60,10 +61,12 @@ def resolved(one: Definition, num_fewshot: int, chosen: Settings, metrics: Mappi
 def _without_folders(definition: dict[str, Any]) -> dict[str, Any]:
     """Files by name alone: where a machine keeps them is nobody's business, and changes from one to the next."""
     for entry in definition.get("metrics", ()):
-        if ".py:" in entry["metric"]:
+        if ".py:" in entry["metric"] or entry["metric"].endswith(".py"):
             entry["metric"] = Path(entry["metric"]).name
     if "process" in definition:
         definition["process"] = Path(definition["process"]).name
+    if "file" in definition.get("fewshot", {}):
+        definition["fewshot"]["file"] = Path(definition["fewshot"]["file"]).name
     if "sample" in definition:
         definition["sample"]["file"] = Path(definition["sample"]["file"]).name
     return definition

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,8 @@ from evalkit.types import Group, Kind
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=120)]
 """A task's name is also a file's name and may be written in a list, so its characters are few."""
+Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:/=+-]*$", max_length=200)]
+"""A task's or group's name, or a parametrised one ("wmt20:de-en")."""
 Version = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
 
 
@@ -44,7 +46,8 @@ class Fewshot(_Strict):
     does; ``fixed``: one seeded draw for all; ``first_n``: the first ones.
 
     ``exclude_self``: draw one more and leave out the evaluated document; by default where both splits are the same.
-    ``locked``: the number cannot be changed (the examples stand in the prompt itself).
+    ``locked``: the number cannot be changed (the examples stand in the prompt itself). ``file``: JSON lines of our own
+    with the examples, in place of a split.
     """
 
     num: int = Field(default=0, ge=0)
@@ -52,16 +55,20 @@ class Fewshot(_Strict):
     seed: int | None = None
     exclude_self: bool | None = None
     locked: bool = False
+    file: Path | None = None
 
 
 class Generation(_Strict):
-    """Until when, how long and how text is generated; greedy unless a temperature is given."""
+    """Until when, how long and how text is generated; greedy unless a temperature is given. ``repeats``: how many
+    answers are sampled for each prompt.
+    """
 
     until: tuple[str, ...] | None = None
     max_tokens: int = Field(default=256, gt=0)
     temperature: float = Field(default=0.0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)
+    repeats: int = Field(default=1, ge=1)
     extra: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -80,7 +87,14 @@ class MetricEntry(_Strict):
     @property
     def key(self) -> str:
         """The key in results, "acc,none"."""
-        return f"{self.name or self.metric.rpartition(':')[2].rpartition('.')[2]},{self.filter}"
+        return f"{self.name or _short(self.metric)},{self.filter}"
+
+
+def _short(metric: str) -> str:
+    """What results call a metric: the last part of its name, of a script's path its stem."""
+    if metric.startswith("evaluate:"):
+        return metric.rstrip("/").rpartition("/")[2].removeprefix("evaluate:").removesuffix(".py")
+    return metric.rpartition(":")[2].rpartition(".")[2]
 
 
 class Baseline(_Strict):
@@ -120,6 +134,9 @@ class Definition(_Strict):
     kind: Kind
     prompt: str = ""
     choices: str | tuple[str, ...] | None = None
+    contexts: str | tuple[str, ...] | None = None
+    """Prompts that differ from choice to choice, each followed by the same ``continuation`` (winogrande)."""
+    continuation: str | None = None
     target: int | str | tuple[str, ...]
     instruction: str = ""
     system: str | None = None
@@ -144,25 +161,55 @@ class Definition(_Strict):
         return self.primary or self.metrics[0].key
 
 
+class Child(_Strict):
+    """A member of a group with its few-shot examples fixed."""
+
+    task: Reference
+    num_fewshot: int = Field(ge=0)
+
+
 class GroupDefinition(_Strict):
-    """One group.yaml: a name for several tasks, with averages over them."""
+    """One group.yaml: a name for several tasks, with averages over them. A child is a name, or
+    {task: NAME, num_fewshot: N} where the group fixes its shots.
+    """
 
     name: Name
     version: Version = "1"
     description: str = ""
     alias: str | None = None
-    children: tuple[Name, ...] = Field(min_length=1)
+    children: tuple[Reference | Child, ...] = Field(min_length=1)
+    num_fewshot: int | None = Field(default=None, ge=0)
+    """Fixes the shots of all children that do not say otherwise."""
     aggregate: tuple[str, ...] = ()
+
+    @property
+    def shots(self) -> dict[str, int]:
+        """The fixed number of examples, by child."""
+        found = {}
+        for child in self.children:
+            name, number = (child, self.num_fewshot) if isinstance(child, str) else (child.task, child.num_fewshot)
+            if number is not None:
+                found[name] = number
+        return found
+
+
+Build = Callable[[Definition, Source, Any], Any]
+"""Makes a task of a definition, its source and the user's options (evalkit.task.native.Options)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defined:
-    """All that one file defines: its tasks (several with ``configs``) and groups (children first)."""
+    """All that one file defines: its tasks (several with ``configs``) and groups (children first).
+
+    ``shots`` fixes the examples of a group's children; ``build`` makes the tasks where NativeTask does not.
+    """
 
     source: Source
     tasks: tuple[Definition, ...] = ()
     groups: tuple[Group, ...] = ()
     description: str = ""
+    shots: Mapping[str, int] = field(default_factory=dict)
+    build: Build | None = None
 
 
 _NESTED: dict[str, type[BaseModel]] = {
@@ -195,7 +242,9 @@ def load_group(file: Path) -> Defined:
     """The group of a group.yaml."""
     source = read(file)
     one = _validated(GroupDefinition, source.data, source)
-    return Defined(source, (), (Group(one.name, one.children, one.version, one.alias, one.aggregate),), one.description)
+    children = tuple(child if isinstance(child, str) else child.task for child in one.children)
+    group = Group(one.name, children, one.version, one.alias, one.aggregate)
+    return Defined(source, (), (group,), one.description, one.shots)
 
 
 def _validated(model: type[Any], data: Any, source: Source) -> Any:
@@ -241,7 +290,11 @@ def _contradictions(one: Definition) -> Iterator[tuple[Keys, str]]:
         yield ("kind",), "multiple_choice needs the key choices"
     if one.kind != "multiple_choice" and one.choices is not None:
         yield ("choices",), f"a task of kind {one.kind} has no choices"
-    if one.kind != "rolling" and not one.prompt:
+    if (one.contexts is None) != (one.continuation is None):
+        yield ("contexts",), "contexts and continuation go together"
+    if one.contexts is not None and one.kind != "multiple_choice":
+        yield ("contexts",), f"a task of kind {one.kind} has one prompt; write prompt"
+    if one.kind != "rolling" and not one.prompt and one.contexts is None:
         yield ("prompt",), f"a task of kind {one.kind} needs a prompt"
     if isinstance(one.target, int) and one.kind != "multiple_choice":
         yield ("target",), "a number is an index into choices, which this kind does not have; quote it to mean text"
@@ -258,7 +311,7 @@ def _contradictions(one: Definition) -> Iterator[tuple[Keys, str]]:
         seen.add(entry.key)
     if one.primary is not None and one.primary not in seen:
         yield ("primary",), f"{one.primary!r} is none of this task's metrics: {', '.join(sorted(seen))}"
-    if one.fewshot.num and one.dataset.splits.fewshot is None:
+    if one.fewshot.num and one.dataset.splits.fewshot is None and one.fewshot.file is None:
         yield ("fewshot", "num"), "examples are asked for, but dataset.splits.fewshot names no split"
     if one.configs is not None and not one.configs:
         yield ("configs",), "the list is empty"

@@ -15,11 +15,12 @@ _LENGTH = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_token
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How every answer of a task is generated; ``max_tokens`` counts new tokens."""
+    """How every answer of a task is generated; ``max_tokens`` counts new tokens, ``repeats`` answers a prompt."""
 
     until: tuple[str, ...]
     max_tokens: int
     sampling: Sampling
+    repeats: int = 1
 
     def as_lm_eval(self) -> dict[str, Any]:
         """The same under lm-evaluation-harness's names."""
@@ -49,6 +50,9 @@ def settings(defined: Generation, asked: Mapping[str, Any], fewshot_delimiter: s
     max_tokens = _number("max_gen_toks", lengths[0] if lengths else defined.max_tokens, int)
     if max_tokens < 1:
         raise UserError(f"gen_kwargs: max_gen_toks is {max_tokens}; give 1 or more")
+    repeats = _number("repeats", rest.pop("repeats", defined.repeats), int)
+    if repeats < 1:
+        raise UserError(f"gen_kwargs: repeats is {repeats}; give 1 or more answers a prompt")
     temperature = _temperature(rest, defined.temperature)
     top_p = _number("top_p", rest.pop("top_p", defined.top_p), float)
     top_k = _number("top_k", rest.pop("top_k", defined.top_k), int)
@@ -56,7 +60,7 @@ def settings(defined: Generation, asked: Mapping[str, Any], fewshot_delimiter: s
     if not 0 < top_p <= 1 or top_k < 0:
         raise UserError(f"gen_kwargs: top_p is {top_p:g} and top_k {top_k}; give 0 < top_p <= 1 and top_k >= 0")
     extra = tuple(sorted({**defined.extra, **rest}.items()))
-    return Settings(until, max_tokens, Sampling(temperature, top_p, top_k, seed, extra))
+    return Settings(until, max_tokens, Sampling(temperature, top_p, top_k, seed, extra), repeats)
 
 
 def _temperature(rest: dict[str, Any], default: float) -> float:

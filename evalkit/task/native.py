@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evalkit.data import generated
 from evalkit.errors import UserError
 from evalkit.metrics import base
 from evalkit.metrics import filters as text_filters
@@ -24,6 +25,7 @@ from evalkit.types import (
     DataSource,
     Document,
     Generate,
+    Message,
     Metric,
     PromptStyle,
     Request,
@@ -43,6 +45,8 @@ class Options:
     seed: int = 1234
     gen_kwargs: Mapping[str, Any] | None = None
     sample: bool = False
+    metrics: tuple[str, ...] = ()
+    """Metrics beside the definition's own; those that do not fit the task's kind are left out, with a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,19 @@ class _Scorer:
     metric: base.MetricDef
 
 
+RowsOf = Callable[[DatasetRef, str, DataSource], Sequence[Row]]
+"""Where a task's rows come from, if not from the run's data source as they are."""
+
+
 class NativeTask:
     """A definition with its options, as :class:`evalkit.types.Task`. UserError for a definition that cannot work."""
 
-    def __init__(self, definition: Definition, source: Source, options: Options = Options()) -> None:
+    def __init__(
+        self, definition: Definition, source: Source, options: Options = Options(), rows: RowsOf | None = None
+    ) -> None:
+        definition, self._unfit = with_metrics(definition, options.metrics)
         self.definition = definition
+        self._rows_of = rows
         self.options = options
         self._reader = Reader(definition, source)
         self._scorers = tuple(
@@ -67,7 +79,7 @@ class NativeTask:
         )
         asked = definition.fewshot.num if options.num_fewshot is None else options.num_fewshot
         self._shots = definition.fewshot.num if definition.fewshot.locked else asked
-        if self._shots and definition.dataset.splits.fewshot is None:
+        if self._shots and definition.dataset.splits.fewshot is None and definition.fewshot.file is None:
             raise UserError(f"{definition.name}: has no split to take few-shot examples from; use 0 shots")
         self._dataset = DatasetRef(definition.dataset.id, definition.dataset.config, definition.dataset.revision)
         self._pool: Sequence[Row] = ()
@@ -80,6 +92,12 @@ class NativeTask:
         notes = []
         if one.fewshot.locked and asked not in (None, self._shots):
             notes.append(f"{one.name}: its prompt is fixed at {self._shots} few-shot examples; {asked} is ignored")
+        if self._unfit:
+            notes.append(
+                f"{one.name}: left out, for they do not fit a task of kind {one.kind}: {', '.join(self._unfit)}"
+            )
+        if self._settings.repeats > 1 and self._settings.sampling.temperature == 0:
+            notes.append(f"{one.name}: its {self._settings.repeats} answers a prompt are all the same at temperature 0")
         splits = one.dataset.splits
         if self._shots and splits.fewshot == splits.eval and one.fewshot.exclude_self is False:
             notes.append(
@@ -93,6 +111,10 @@ class NativeTask:
         item = self._item(document)
         answers = item.target if isinstance(item.target, list) else [item.target]
         return " | ".join(item.choices[one] if item.choices and isinstance(one, int) else str(one) for one in answers)
+
+    def item(self, document: Document) -> Item:
+        """A document as the task's templates render it: question, choices, target."""
+        return self._item(document)
 
     def _describe(self) -> TaskInfo:
         one = self.definition
@@ -119,7 +141,10 @@ class NativeTask:
         """All documents of the evaluation split; the few-shot split is read only if examples are asked for."""
         splits = self.definition.dataset.splits
         loaded = self._rows(data, splits.eval)
-        if self._shots and splits.fewshot is not None:
+        if self._shots and self.definition.fewshot.file is not None:
+            self._pool = samples_of.lines(self.definition.fewshot.file)
+            self._sampler()
+        elif self._shots and splits.fewshot is not None:
             same = splits.fewshot == splits.eval
             self._pool = loaded if same else self._rows(data, splits.fewshot)
             self._sampler()  # too few examples is told now, not after the model has loaded
@@ -137,7 +162,8 @@ class NativeTask:
         """Score one document. An error among the responses gives status "error", never a wrong answer."""
         item = self._item(document)
         result = SampleResult(document, requests, tuple(responses), item.target)
-        if error := _failure(len(item.choices) or 1, responses, self.info.kind):
+        expected = self._settings.repeats if self.info.kind == "generate" else len(item.choices) or 1
+        if error := _failure(expected, responses, self.info.kind):
             return replace(result, status="error", error=error)
         unscored = next((response for response in responses if response.status == "unscored"), None)
         problem = item.problem or (unscored and (unscored.error or "the answer was not scored"))
@@ -153,7 +179,11 @@ class NativeTask:
             else:
                 metrics[scorer.entry.key] = value
         return replace(
-            result, filtered=texts, metrics=metrics, statistics=statistics, extra=_choice_details(item, responses)
+            result,
+            filtered={name: found[0] if len(found) == 1 else list(found) for name, found in texts.items()},
+            metrics=metrics,
+            statistics=statistics,
+            extra=_choice_details(item, responses),
         )
 
     def summarize(self, samples: Sequence[SampleResult]) -> tuple[Metric, ...]:
@@ -169,6 +199,7 @@ class NativeTask:
         key = scorer.entry.key
         values = [sample.statistics[key] if key in sample.statistics else sample.metrics.get(key) for sample in scored]
         primary = key == self.info.primary
+        binary = scorer.metric.binary and scorer.metric.higher_is_better
         # A guess is right or wrong: its score compares with shares of right answers, and with what the file says
         # of the primary metric.
         return base.aggregate(
@@ -178,16 +209,30 @@ class NativeTask:
             args=scorer.entry.args,
             name=key.rpartition(",")[0],
             seed=self.options.seed,
-            baseline=random if scorer.metric.binary or primary else None,
-            majority=majority if scorer.metric.binary else None,
+            baseline=random if binary or primary else None,
+            majority=majority if binary else None,
             primary=primary,
+            samples=self._inputs(scorer, scored) if scorer.metric.corpus is not None else (),
         )
+
+    def _inputs(self, scorer: _Scorer, scored: Sequence[SampleResult]) -> list[base.ScoringInput]:
+        """What a metric that sees the whole corpus at once looks at."""
+        found = []
+        for sample in scored:
+            item = self._item(sample.document)
+            texts = self._filtered(sample.responses).get(scorer.entry.filter)
+            found.append(_scoring_input(item, sample.responses, texts, scorer.entry))
+        return found
 
     def _rows(self, data: DataSource, split: str) -> Sequence[Row]:
         if self.options.sample:
             if self.definition.sample is None:
                 raise UserError(f"{self.info.name}: has no bundled sample; run it on the full set")
             rows: Sequence[Row] = samples_of.rows(self.definition.sample, split)
+        elif self._rows_of is not None:
+            rows = self._rows_of(self._dataset, split, data)
+        elif generated.is_own(self._dataset.id):
+            rows = generated.make(self._dataset)
         else:
             rows = data.load(self._dataset, split)
         if not rows:
@@ -198,7 +243,8 @@ class NativeTask:
     def _sampler(self) -> Draw:
         chosen = self.definition.fewshot
         splits = self.definition.dataset.splits
-        exclude = splits.fewshot == splits.eval if chosen.exclude_self is None else chosen.exclude_self
+        same = splits.fewshot == splits.eval and chosen.file is None
+        exclude = same if chosen.exclude_self is None else chosen.exclude_self
         seed = self.options.seed if chosen.seed is None else chosen.seed
         where = f"{self.info.name} ({split_name(self._dataset, splits.fewshot or splits.eval)})"
         return sampler(chosen.sampler, self._pool, self._shots, seed, exclude, where)
@@ -227,22 +273,34 @@ class NativeTask:
         system = one.system or "" if style.system is None else style.system
         instruction = self._reader.instruction(item.row, where)
         head = prompt.delimited(system, instruction, one.fewshot_delimiter)
-        conversation = prompt.turns(head, shown, item.question, one.target_delimiter, one.fewshot_delimiter)
-        context, messages = prompt.render(conversation, style)
-        if one.kind == "generate":
-            chosen = self._settings
-            return (Generate(context, chosen.until, chosen.max_tokens, chosen.sampling, messages),)
-        if one.kind == "score":
-            return (Score(context, str(item.target), messages),)
+
+        def rendered(question: str) -> tuple[str, tuple[Message, ...] | None]:
+            return prompt.render(
+                prompt.turns(head, shown, question, one.target_delimiter, one.fewshot_delimiter), style
+            )
+
         # The template already ends the prompt where the answer begins.
         delimiter = "" if style.chat is not None else one.target_delimiter
+        if item.contexts:
+            prompts = [rendered(context) for context in item.contexts]
+            return tuple(Score(context, delimiter + item.continuation, messages) for context, messages in prompts)
+        context, messages = rendered(item.question)
+        if one.kind == "generate":
+            chosen = self._settings
+            return tuple(
+                Generate(context, chosen.until, chosen.max_tokens, chosen.sampling, messages, repeat)
+                for repeat in range(chosen.repeats)
+            )
+        if one.kind == "score":
+            return (Score(context, str(item.target), messages),)
         return tuple(Score(context, delimiter + choice, messages) for choice in item.choices)
 
-    def _filtered(self, responses: Sequence[Response]) -> dict[str, str]:
+    def _filtered(self, responses: Sequence[Response]) -> dict[str, tuple[str, ...]]:
+        """Every filter's texts, one or more; "none" has the answers as they came."""
         if self.info.kind != "generate":
             return {}
-        text = responses[0].text or ""
-        return {"none": text} | {name: apply(text) for name, apply in self._filters.items()}
+        texts = [response.text or "" for response in responses]
+        return {"none": tuple(texts)} | {name: tuple(apply(texts)) for name, apply in self._filters.items()}
 
 
 def _scorer(entry: MetricEntry, index: int, definition: Definition, source: Source) -> _Scorer:
@@ -256,14 +314,36 @@ def _scorer(entry: MetricEntry, index: int, definition: Definition, source: Sour
             metric = base.lookup(entry.metric, definition.kind)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
+    if metric.prepare is not None:
+        try:
+            metric.prepare(entry.args)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
     if entry.higher_is_better is not None:
         metric = replace(metric, higher_is_better=entry.higher_is_better)
     return _Scorer(entry, metric)
 
 
-def _built(name: str, steps: Any, source: Source) -> Callable[[str], str]:
+def with_metrics(definition: Definition, asked: Sequence[str]) -> tuple[Definition, tuple[str, ...]]:
+    """The definition with metrics that the user asks for, and the names of those that are for another kind of task.
+
+    UserError for a name that no kind has.
+    """
+    entries, unfit = list(definition.metrics), []
+    for name in asked:
+        entry = MetricEntry(metric=name)
+        if any(known.key == entry.key for known in entries):
+            continue
+        if base.fits(name, definition.kind):
+            entries.append(entry)
+        else:
+            unfit.append(name)
+    return definition.model_copy(update={"metrics": tuple(entries)}), tuple(unfit)
+
+
+def _built(name: str, steps: Any, source: Source) -> text_filters.Many:
     try:
-        return text_filters.build(steps)
+        return text_filters.build_many(steps)
     except UserError as error:
         raise UserError(f"{source.locate('filters', name)}: {error}") from error
 
@@ -286,15 +366,17 @@ def _failure(expected: int, responses: Sequence[Response], kind: str) -> str | N
 
 
 def _scoring_input(
-    item: Item, responses: Sequence[Response], text: str | None, entry: MetricEntry
+    item: Item, responses: Sequence[Response], texts: tuple[str, ...] | None, entry: MetricEntry
 ) -> base.ScoringInput:
-    generated = text is not None
+    generated = texts is not None
     return base.ScoringInput(
         target=item.target,
         choices=item.choices,
         loglikelihoods=() if generated else tuple(response.loglikelihood or 0.0 for response in responses),
         is_greedy=() if generated else tuple(bool(response.is_greedy) for response in responses),
-        text=text,
+        text=(texts[0] if texts else "") if texts is not None else None,
+        texts=texts or (),
+        tokens=0 if generated else sum(response.prompt_tokens for response in responses),
         reference_text="" if generated or item.choices else str(item.target),
         document=item.row,
         args=entry.args,

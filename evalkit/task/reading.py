@@ -24,7 +24,8 @@ Row = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class Item:
     """One rendered row. ``target`` is the gold index, a list of them, a text or a list of texts, by the task's kind;
-    ``problem`` says why the target cannot be used, where it cannot.
+    ``problem`` says why the target cannot be used, where it cannot. With ``contexts`` there is a prompt for each
+    choice, and ``continuation`` follows all of them.
     """
 
     row: Row
@@ -32,10 +33,14 @@ class Item:
     choices: tuple[str, ...]
     target: Any
     problem: str | None = None
+    contexts: tuple[str, ...] = ()
+    continuation: str = ""
 
     def example(self) -> Example:
         """The row as a solved few-shot example; of several right answers the first is shown."""
         answer = self.target[0] if isinstance(self.target, list) and self.target else self.target
+        if self.contexts:
+            return Example(self.contexts[answer], self.continuation)
         if isinstance(answer, int) and self.choices:
             answer = self.choices[answer]
         return Example(self.question, None if answer is None or answer == [] or answer == "" else str(answer))
@@ -53,6 +58,10 @@ class Reader:
         self._choices = (
             self._compiled("choices", compile_value, definition.choices) if definition.choices is not None else None
         )
+        self._contexts = (
+            self._compiled("contexts", compile_value, definition.contexts) if definition.contexts is not None else None
+        )
+        self._continuation = self._compiled("continuation", compile_text, definition.continuation or "")
         self._process = load_code(definition.process, source.locate("process")) if definition.process else None
 
     def view(self, row: Row, where: str) -> Row:
@@ -79,8 +88,16 @@ class Reader:
         choices: tuple[str, ...] = ()
         if self._choices is not None:
             choices = self._as_choices(self._apply("choices", self._choices, view, where), where)
+        contexts: tuple[str, ...] = ()
+        if self._contexts is not None:
+            contexts = self._as_choices(self._apply("contexts", self._contexts, view, where), where, "contexts")
+            if len(contexts) != len(choices):
+                raise UserError(
+                    f"{where}: {self.source.locate('contexts')}: {len(contexts)} contexts for {len(choices)} choices"
+                )
         target, problem = settle(self._apply("target", self._target, view, where), choices, self.definition.kind)
-        return Item(view, question, choices, target, problem)
+        continuation = str(self._apply("continuation", self._continuation, view, where))
+        return Item(view, question, choices, target, problem, contexts, continuation)
 
     def instruction(self, view: Row, where: str) -> str:
         """The text before the few-shot examples."""
@@ -102,11 +119,11 @@ class Reader:
         except UserError as error:
             raise UserError(f"{where}: {self.source.locate(key)}: {error}") from error
 
-    def _as_choices(self, value: Any, where: str) -> tuple[str, ...]:
+    def _as_choices(self, value: Any, where: str, key: str = "choices") -> tuple[str, ...]:
         if isinstance(value, Mapping):
             value = list(value.values())
         if not isinstance(value, list | tuple) or not value or not all(isinstance(one, str) for one in value):
-            raise UserError(f"{where}: {self.source.locate('choices')}: must give a list of texts, not {value!r:.80}")
+            raise UserError(f"{where}: {self.source.locate(key)}: must give a list of texts, not {value!r:.80}")
         return tuple(value)
 
 

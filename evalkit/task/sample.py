@@ -21,6 +21,11 @@ def rows(sample: Sample, split: str) -> list[dict[str, Any]]:
     ]
 
 
+def lines(file: Path) -> list[Mapping[str, Any]]:
+    """All rows of a file of few-shot examples, whatever their split, without "_split"."""
+    return [{key: value for key, value in row.items() if key != "_split"} for row in _read(file)]
+
+
 def _read(file: Path) -> tuple[Mapping[str, Any], ...]:
     try:
         return _parse(file, file.stat().st_mtime_ns)

@@ -152,6 +152,9 @@ def _anchor(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         sample = data["sample"]
         with_file = isinstance(sample, dict) and "file" in sample
         data["sample"] = {**sample, "file": absolute(sample["file"])} if with_file else absolute(sample)
+    fewshot = data.get("fewshot")
+    if isinstance(fewshot, dict) and "file" in fewshot:
+        data["fewshot"] = {**fewshot, "file": absolute(fewshot["file"])}
     if "process" in data:
         data["process"] = code(data["process"])
     if isinstance(data.get("metrics"), list):

@@ -1,0 +1,169 @@
+"""BLEU, chrF, chrF++ and TER as sacrebleu computes them, kept as sufficient statistics a sentence; METEOR and COMET.
+
+The tokenizer of BLEU follows the target language (``args: {target_language: zh}``) unless ``args: {tokenize: NAME}``
+names one of sacrebleu's. Every result carries sacrebleu's own signature. Statistics end with the number of references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from evalkit.errors import MissingExtra, UserError
+from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit.metrics.qa import texts
+
+TOKENIZERS: Mapping[str, str] = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
+"""By target language; 13a for all others, as sacrebleu chooses."""
+KNOWN = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none", "flores101", "flores200", "spm", "spBLEU-1K")
+_PACKAGES = {"ja-mecab": "mecab-python3 with ipadic", "ko-mecab": "mecab-ko"}
+EXTRA = "translation"
+
+
+def tokenizer_of(args: Mapping[str, Any]) -> str:
+    """The name of BLEU's tokenizer: as ``tokenize`` says, else by ``target_language`` ("zh", "zh_CN"), else 13a."""
+    if chosen := args.get("tokenize"):
+        if chosen not in KNOWN:
+            raise UserError(f"metric bleu: unknown tokenizer {chosen!r}; choose one of {', '.join(KNOWN)}")
+        return str(chosen)
+    language = str(args.get("target_language") or "").replace("_", "-").partition("-")[0].lower()
+    return TOKENIZERS.get(language, "13a")
+
+
+@lru_cache(maxsize=32)
+def _metric(name: str, tokenize: str, lowercase: bool) -> Any:
+    """sacrebleu's object. MissingExtra where the tokenizer's package is absent, UserError where its model is."""
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
+    if name == "ter":
+        return TER(case_sensitive=not lowercase)
+    if name != "bleu":
+        return CHRF(word_order=2 if name == "chrf++" else 0, lowercase=lowercase)
+    try:
+        return BLEU(tokenize=tokenize, lowercase=lowercase, force=True)
+    except (ImportError, RuntimeError) as error:
+        raise MissingExtra(f"BLEU's tokenizer {tokenize}", _PACKAGES.get(tokenize, "sentencepiece"), EXTRA) from error
+    except (OSError, EOFError) as error:
+        raise UserError(
+            f"BLEU's tokenizer {tokenize}: its model cannot be fetched ({error}); fetch it once on a connected machine "
+            "and copy ~/.sacrebleu (or set SACREBLEU), or choose another with args: {tokenize: 13a}"
+        ) from error
+
+
+def _of(name: str, args: Mapping[str, Any]) -> Any:
+    # TER ignores case by default, as sacrebleu's does.
+    lowercase = bool(args.get("lowercase", name == "ter"))
+    return _metric(name, tokenizer_of(args) if name == "bleu" else "", lowercase)
+
+
+def _sample(name: str) -> Callable[[ScoringInput], tuple[float, ...] | None]:
+    def statistics(sample: ScoringInput) -> tuple[float, ...] | None:
+        if sample.text is None:
+            return None
+        references = texts(sample.target)
+        if not references:
+            return None
+        # The statistics of one sentence have no public name in sacrebleu; its own significance tests use this one.
+        found = _of(name, sample.args)._extract_corpus_statistics([sample.text], [[one] for one in references])[0]
+        return (*(float(value) for value in found), float(len(references)))
+
+    return statistics
+
+
+def _prepare(name: str) -> Callable[[Mapping[str, Any]], None]:
+    def prepare(args: Mapping[str, Any]) -> None:
+        _of(name, args)
+
+    return prepare
+
+
+def _describe(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], str]:
+    """sacrebleu's signature of this metric: "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"."""
+
+    def describe(args: Mapping[str, Any], values: Sequence[Any]) -> str:
+        metric = _of(name, args)
+        counts = {int(value[-1]) for value in values}
+        metric.num_refs = counts.pop() if len(counts) == 1 else -1
+        return str(metric.get_signature())
+
+    return describe
+
+
+def _defined(name: str, source: str, higher_is_better: bool = True) -> MetricDef:
+    return MetricDef(
+        name, "text", _sample(name), name, higher_is_better, False, source, _prepare(name), _describe(name)
+    )
+
+
+bleu = _defined("bleu", "Papineni et al. 2002; sacrebleu (Post 2018, arXiv 1804.08771)")
+chrf = _defined("chrf", "Popovic 2015, WMT, chrF; sacrebleu")
+chrf_plus_plus = _defined("chrf++", "Popovic 2017, WMT, chrF++; sacrebleu")
+ter = _defined("ter", "Snover et al. 2006, AMTA, TER (tercom); sacrebleu", higher_is_better=False)
+
+
+def meteor_prepare(args: Mapping[str, Any]) -> None:
+    """UserError unless nltk's WordNet is there: METEOR matches synonyms."""
+    from nltk.corpus import wordnet
+
+    try:
+        wordnet.ensure_loaded()
+    except (LookupError, OSError) as error:
+        raise UserError(
+            "metric meteor: nltk's WordNet is not there; fetch it with: python -m nltk.downloader wordnet "
+            "(elsewhere: copy ~/nltk_data, or name its folder in NLTK_DATA)"
+        ) from error
+
+
+def meteor_sample(sample: ScoringInput) -> float | None:
+    """METEOR (0 to 1), the best over the references; words as nltk's Treebank rules split them."""
+    if sample.text is None:
+        return None
+    from nltk.tokenize import NLTKWordTokenizer
+    from nltk.translate.meteor_score import single_meteor_score
+
+    split = NLTKWordTokenizer().tokenize
+    words = split(sample.text)
+    return max((float(single_meteor_score(split(one), words)) for one in texts(sample.target)), default=None)
+
+
+meteor = MetricDef(
+    "meteor", "text", meteor_sample, "mean", True, False, "Banerjee and Lavie 2005, METEOR; nltk", meteor_prepare
+)
+
+
+def comet_prepare(args: Mapping[str, Any]) -> None:
+    """MissingExtra unless the package unbabel-comet is there."""
+    from importlib.util import find_spec
+
+    if find_spec("comet") is None:
+        raise MissingExtra("metric comet", "unbabel-comet", "comet")
+
+
+def comet_corpus(samples: Sequence[ScoringInput], args: Mapping[str, Any]) -> Sequence[float]:
+    """A score a sentence by a COMET model (``args: {model: Unbabel/wmt22-comet-da, source: FIELD, gpus: 0}``)."""
+    from comet import download_model, load_from_checkpoint  # type: ignore[import-not-found]
+
+    name, field = str(args.get("model", "Unbabel/wmt22-comet-da")), str(args.get("source", "source"))
+    try:
+        model = load_from_checkpoint(download_model(name))
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"metric comet: the model {name} cannot be loaded ({error}); fetch it first") from error
+    data = [
+        {"src": str(one.document.get(field, "")), "mt": one.text or "", "ref": texts(one.target)[0]} for one in samples
+    ]
+    found = model.predict(data, batch_size=int(args.get("batch_size", 8)), gpus=int(args.get("gpus", 0)))
+    return [float(score) for score in found["scores"]]
+
+
+comet = MetricDef(
+    "comet",
+    "text",
+    lambda sample: None,
+    "mean",
+    True,
+    False,
+    "Rei et al. 2022, WMT, COMET-22; unbabel-comet",
+    comet_prepare,
+    corpus=comet_corpus,
+)
