@@ -1,0 +1,258 @@
+"""`evalkit judge pairwise|pointwise|faithfulness|rag|answer|ratings`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="A model as judge of answers that are already there.", no_args_is_help=True)
+
+Rows = Annotated[Path, typer.Argument(help="The rows: JSON lines, CSV or Parquet.")]
+Model = Annotated[str, typer.Option("--model", "-m", help="The judge, as in `evalkit run`.")]
+Backend = Annotated[str | None, typer.Option("--backend", help="Its backend; by default chosen from its name.")]
+Args = Annotated[str | None, typer.Option("--model-args", "--model_args", help="Backend arguments, name=value,...")]
+Chat = Annotated[bool, typer.Option("--chat-template/--no-chat-template", help="Ask by the model's chat template.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where the verdicts go, as JSON.")]
+Prompt = Annotated[Path | None, typer.Option("--prompt", help="A prompt of your own: a text file with a template.")]
+
+
+@app.command("pairwise")
+def pairwise(
+    rows: Rows,
+    model: Model,
+    backend: Backend = None,
+    model_args: Args = None,
+    chat_template: Chat = True,
+    prompt: Prompt = None,
+    output: Output = None,
+) -> None:
+    """Which of two answers is better, in both orders: rows {question, a, b, reference?, human?}."""
+    from evalkit.judge import opened
+    from evalkit.judge.pairwise import judge_pairs
+    from evalkit.judge.prompts import PAIRWISE
+
+    found = _read(rows)
+    with opened(_spec(model, backend, model_args, chat_template)) as judge:
+        result = judge_pairs(judge, found, _template(prompt, PAIRWISE), str(rows))
+    shown = ("win_rate", "win_rate_interval", "length_controlled", "first_place", "first_place_interval", "consistency")
+    _tell(result, (*shown, "n_unparsed", "human"), output)
+
+
+@app.command("pointwise")
+def pointwise(
+    rows: Rows,
+    model: Model,
+    backend: Backend = None,
+    model_args: Args = None,
+    chat_template: Chat = True,
+    prompt: Prompt = None,
+    rubric: Annotated[str | None, typer.Option("--rubric", help="What a grade from 1 to 10 means.")] = None,
+    output: Output = None,
+) -> None:
+    """A grade from 1 to 10: rows {question, answer, reference?, rubric?, human?}."""
+    from evalkit.judge import opened
+    from evalkit.judge.pointwise import grade
+    from evalkit.judge.prompts import POINTWISE, RUBRIC
+
+    found = _read(rows)
+    with opened(_spec(model, backend, model_args, chat_template)) as judge:
+        result = grade(judge, found, rubric or RUBRIC, _template(prompt, POINTWISE), str(rows))
+    _tell(result, ("mean", "interval", "n_unparsed", "correlation", "with_length"), output)
+
+
+@app.command("faithfulness")
+def faithfulness(
+    rows: Rows,
+    model: Model,
+    backend: Backend = None,
+    model_args: Args = None,
+    chat_template: Chat = True,
+    prompt: Prompt = None,
+    output: Output = None,
+) -> None:
+    """Summaries against their source: rows {source, summary, human?}; or a run directory that has
+    summary_faithfulness.
+    """
+    from evalkit.judge import opened
+    from evalkit.judge import pointwise as single
+    from evalkit.judge.prompts import FAITHFULNESS
+
+    found = _summaries_of(rows) if rows.is_dir() else _read(rows)
+    with opened(_spec(model, backend, model_args, chat_template)) as judge:
+        result = single.faithfulness(judge, found, _template(prompt, FAITHFULNESS), str(rows))
+    shown = ("consistency_rate", "interval", "hallucination_rate", "answer_rate", "mean_words", "n_unparsed", "human")
+    _tell(result, shown, output)
+
+
+@app.command("rag")
+def rag(
+    rows: Rows,
+    model: Model,
+    backend: Backend = None,
+    model_args: Args = None,
+    chat_template: Chat = True,
+    output: Output = None,
+) -> None:
+    """RAGAS's three ratios: rows {question, contexts, answer}."""
+    from evalkit.judge import opened
+    from evalkit.probes.rag import score_rag
+
+    found = _read(rows)
+    with opened(_spec(model, backend, model_args, chat_template)) as judge:
+        result = score_rag(judge, found, where=str(rows))
+    _tell(result, ("means", "counts"), output)
+
+
+@app.command("answer")
+def answer(
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the answers go, as JSON lines.")],
+    backend: Backend = None,
+    model_args: Args = None,
+    chat_template: Chat = True,
+    questions: Annotated[
+        Path | None, typer.Option("--questions", help="Rows {id, category, turns, reference}.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1)] = 256,
+) -> None:
+    """A model's answers to questions in two turns, ready to be graded by `evalkit judge pointwise`."""
+    import json
+
+    from evalkit import models
+    from evalkit.judge import two_turn
+    from evalkit.spec import EngineSpec
+
+    asked = _read(questions) if questions else two_turn.questions()
+    loaded = models.open_backend(_spec(model, backend, model_args, chat_template), EngineSpec())
+    try:
+        rows = two_turn.answer_turns(loaded, asked, chat=chat_template, max_tokens=max_tokens)
+    finally:
+        loaded.close()
+    _write(output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    typer.echo(f"{len(rows)} answers: {output}", err=True)
+
+
+@app.command("ratings")
+def ratings(
+    rows: Rows,
+    by: Annotated[str, typer.Option("--by", help="bradley-terry or elo.")] = "bradley-terry",
+    seed: Annotated[int, typer.Option("--seed")] = 1234,
+    output: Output = None,
+) -> None:
+    """Ratings with intervals out of battles: rows {model_a, model_b, winner: a, b or tie}."""
+    from evalkit.errors import UserError
+    from evalkit.judge import ratings as rating
+
+    methods = {"bradley-terry": rating.bradley_terry, "elo": rating.elo}
+    if by not in methods:
+        raise UserError(f"--by {by}: choose one of {', '.join(methods)}")
+    battles = []
+    for number, row in enumerate(_read(rows), 1):
+        points = {"a": 1.0, "b": 0.0, "tie": 0.5}.get(str(row.get("winner")))
+        if points is None or not row.get("model_a") or not row.get("model_b"):
+            raise UserError(f"{rows}: row {number}: write model_a, model_b, and winner: a, b or tie")
+        battles.append(rating.Battle(str(row["model_a"]), str(row["model_b"]), points))
+    found = methods[by](battles, seed=seed)
+    from evalkit.cli.output import console
+    from evalkit.render.terminal import rows_table
+
+    cells = [
+        (
+            one.model,
+            f"{one.rating:.1f}",
+            "–" if one.interval is None else "{:.1f} – {:.1f}".format(*one.interval),
+            one.n,
+        )
+        for one in found
+    ]
+    console().print(rows_table(("model", "rating", "95 % interval", "battles"), cells))
+    if output:
+        _save({"by": by, "seed": seed, "ratings": found}, output)
+
+
+def _spec(model: str, backend: str | None, args: str | None, chat: bool) -> Any:
+    from evalkit.spec import ModelSpec
+    from evalkit.values import key_values
+
+    settings = key_values("--model-args", args) if args else {}
+    return ModelSpec(name=model, backend=backend, args=settings, chat_template=chat)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    from evalkit.data import rows
+
+    return rows.read(path)
+
+
+def _template(path: Path | None, default: str) -> str:
+    from evalkit.errors import UserError
+
+    if path is None:
+        return default
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--prompt {path}: cannot be read ({error})") from None
+
+
+def _summaries_of(run: Path) -> list[dict[str, Any]]:
+    """The summaries of a run's task summary_faithfulness, with their sources."""
+    import json
+
+    from evalkit.store import RunDir
+
+    frame = RunDir.open(run).samples("summary_faithfulness", ["document", "filtered", "status"])
+    return [
+        {"source": json.loads(document)["passage"], "summary": str(json.loads(filtered).get("answer", ""))}
+        for document, filtered, status in zip(frame["document"], frame["filtered"], frame["status"], strict=True)
+        if status == "ok"
+    ]
+
+
+def _tell(result: Any, shown: tuple[str, ...], output: Path | None) -> None:
+    from evalkit.cli.output import console
+    from evalkit.render.terminal import rows_table
+
+    console().print(rows_table(("what", "value"), [(name, _text(getattr(result, name))) for name in shown]))
+    if output:
+        _save(result, output)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, tuple):
+        return " – ".join(map(_text, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(one)}" for name, one in value.items())
+    if hasattr(value, "share"):
+        kappa = "–" if value.kappa is None else f"{value.kappa:.4f}"
+        return f"{value.share:.4f} of {value.n} agree, kappa {kappa}"
+    return "–" if value is None else str(value)
+
+
+def _save(result: Any, output: Path) -> None:
+    import json
+    from dataclasses import asdict, is_dataclass
+
+    plain = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
+    text = json.dumps(
+        plain,
+        indent=2,
+        ensure_ascii=False,
+        default=lambda one: asdict(one) if is_dataclass(one) and not isinstance(one, type) else str(one),
+    )
+    _write(output, text + "\n")
+    typer.echo(f"verdicts: {output}", err=True)
+
+
+def _write(output: Path, text: str) -> None:
+    from evalkit.errors import UserError
+
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--output {output}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,110 @@
+"""Asking a judge: prompts in, replies out, with a record of who judged and by what words."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from evalkit.backends.base import Backend
+from evalkit.engine.interface import AnswerBook, Progress
+from evalkit.errors import UserError
+from evalkit.judge.prompts import render
+from evalkit.metrics.filters import strip_thinking
+from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.types import Generate, Message, Response
+
+_MARKED = re.compile(r"\[\[\s*([^\[\]]{1,20}?)\s*\]\]")
+Row = Mapping[str, Any]
+
+
+class Judge:
+    """A backend that is asked for verdicts, greedily."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        engine: EngineSpec = EngineSpec(),
+        *,
+        chat: bool = False,
+        max_tokens: int = 64,
+        book: AnswerBook | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """``chat``: prompts go through the model's template. ``book`` keeps replies between runs."""
+        self.backend = backend
+        self._engine = engine
+        self._chat = chat
+        self._max_tokens = max_tokens
+        self._book = book
+        self._progress = progress
+        self._templates: dict[str, str] = {}
+
+    def ask(self, name: str, template: str, rows: Sequence[Row], max_tokens: int | None = None) -> list[Response]:
+        """One reply for every row that fills the template; ``name`` is what the record calls it."""
+        from evalkit.engine import answer
+
+        self._templates[name] = template
+        limit = max_tokens or self._max_tokens
+        requests = [self._request(render(template, row), limit) for row in rows]
+        return answer(self.backend, requests, self._book, self._engine, self._progress)
+
+    def _request(self, prompt: str, max_tokens: int) -> Generate:
+        if not self._chat:
+            return Generate(prompt, (), max_tokens)
+        messages = (Message("user", prompt),)
+        chat: Callable[[Sequence[Message], bool], str] | None = getattr(self.backend, "chat", None)
+        return Generate(chat(messages, True) if chat is not None else prompt, (), max_tokens, messages=messages)
+
+    def record(self) -> dict[str, Any]:
+        """The judge's model, settings and prompts so far, each prompt with its SHA-256."""
+        return {
+            "model": asdict(self.backend.info),
+            "chat": self._chat,
+            "max_tokens": self._max_tokens,
+            "temperature": 0.0,
+            "prompts": {
+                name: {"sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text}
+                for name, text in self._templates.items()
+            },
+        }
+
+
+@contextmanager
+def opened(model: ModelSpec, engine: EngineSpec = EngineSpec(), **settings: Any) -> Iterator[Judge]:
+    """A judge whose model is loaded, and freed at the end."""
+    from evalkit import models
+
+    backend = models.open_backend(model, engine)
+    try:
+        yield Judge(backend, engine, chat=bool(model.chat_template), **settings)
+    finally:
+        backend.close()
+
+
+def verdict(response: Response, known: Sequence[str]) -> str | None:
+    """The last of ``known`` that a reply marks as [[...]], else the reply's first word if it is one of them; None where
+    it is neither, and for failed responses. A model's thinking is left out.
+    """
+    if response.status != "ok" or response.text is None:
+        return None
+    text = strip_thinking()(response.text)
+    table = {one.lower(): one for one in known}
+    marked = [table[mark.lower()] for mark in _MARKED.findall(text) if mark.lower() in table]
+    if marked:
+        return marked[-1]
+    first = re.match(r"\W*(\w+)", text)
+    return table.get(first[1].lower()) if first else None
+
+
+def require(rows: Sequence[Row], fields: Sequence[str], where: str) -> None:
+    """UserError for the first row without one of the text fields."""
+    if not rows:
+        raise UserError(f"{where}: holds no rows")
+    for number, row in enumerate(rows, 1):
+        for field in fields:
+            if not isinstance(row.get(field), str):
+                raise UserError(f"{where}: row {number} has no text {field!r}; a row needs {', '.join(fields)}")

@@ -1,0 +1,56 @@
+"""Names: needle:KIND:lengths=512+1024:depths=0+50+100:repeats=2:prefix=yes:seed=1:text=FOLDER."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit import paths
+from evalkit.errors import UserError
+from evalkit.probes import options
+from evalkit.task.definition import Defined, load_task
+from evalkit.types import TaskInfo
+
+if TYPE_CHECKING:
+    from evalkit.catalog import Catalog
+
+KINDS = ("single", "multi", "distractors", "two_fact", "variables", "words", "passkey")
+READERS: options.Readers = {
+    "kind": options.one_of(KINDS),
+    "lengths": options.wholes(64),
+    "depths": options.wholes(0, 100),
+    "repeats": options.whole(1),
+    "needles": options.whole(1, 40),
+    "prefix": options.flag,
+    "seed": options.whole(0),
+    "threshold": options.share,
+    "max_tokens": options.whole(1),
+    "text": Path,
+}
+
+
+def family(name: str, catalog: Catalog) -> Defined:
+    """The task ``name``. UserError for a parameter that is unknown or makes no sense."""
+    asked = options.parse(name, READERS, "kind")
+    if "text" in asked:
+        asked["text"] = asked["text"].expanduser()
+        if not asked["text"].exists():
+            raise UserError(f"{name}: there is no file or folder {asked['text']}")
+    template = load_task(paths.share("tasks") / "needle" / "grid.yaml")
+    kind = asked.get("kind", "single").replace("_", " ")
+    one = template.tasks[0].model_copy(update={"name": name, "description": f"{template.description} Kind: {kind}."})
+
+    def build(definition: Any, source: Any, chosen: Any) -> Any:
+        from evalkit.probes.needle.task import Grid, NeedleTask
+
+        task = NeedleTask(name, Grid(**asked))
+        task.info = _cited(task.info, one.citation)
+        return task
+
+    return Defined(template.source, (one,), (), one.description, build=build)
+
+
+def _cited(info: TaskInfo, citation: str) -> TaskInfo:
+    from dataclasses import replace
+
+    return replace(info, citation=citation)

@@ -1,0 +1,204 @@
+"""Does the answer depend on how the question looks? Every document is asked in several variants.
+
+order:TASK      the options in every cyclic order, so that each stands once in each place
+labels:TASK     the options under other labels: letters, small letters, digits, Roman numerals, letters in mixed order
+templates:TASK  the same question in five prompts
+
+Reported beside accuracy over all variants: the ``worst`` and ``best`` variant's accuracy and their ``spread`` (a
+bootstrap over documents), ``consistency`` (the share of documents with the same option chosen in all variants),
+``always_right``, and for orders ``first_place`` (how often the option in the first place is chosen; without bias
+1/options).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from evalkit import stats
+from evalkit.metrics import base
+from evalkit.probes.choices import bare_question, options_of, with_options
+from evalkit.probes.derived import Derive, DerivedTask, Row, define
+from evalkit.task.definition import Defined
+from evalkit.task.native import NativeTask
+from evalkit.task.reading import Item
+from evalkit.types import Document, Metric, SampleResult, TaskInfo
+
+if TYPE_CHECKING:
+    from evalkit.catalog import Catalog
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRST"
+_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
+_SOURCE = "evalkit's probes of robustness, docs/probes.md"
+_HIGHER = {"worst": True, "best": True, "spread": False, "consistency": True, "always_right": True}
+
+
+def family(name: str, catalog: Catalog) -> Defined:
+    """order:TASK, labels:TASK or templates:TASK; of a group, one for each of its multiple-choice tasks."""
+    return define(name, catalog, "variants.yaml", VARIANTS[name.partition(":")[0]], VariantTask)
+
+
+class VariantTask(DerivedTask):
+    """A derived task that also compares the variants of each document."""
+
+    def _describe(self) -> TaskInfo:
+        info = super()._describe()
+        more = {f"{name},none": good for name, good in _HIGHER.items()}
+        if info.name.startswith("order:"):
+            more["first_place,none"] = False
+        return replace(info, higher_is_better={**info.higher_is_better, **more})
+
+    def summarize(self, samples: Sequence[SampleResult]) -> tuple[Metric, ...]:
+        """The definition's metrics and those over variants; documents with a variant that failed are left out of
+        these.
+        """
+        plain = super().summarize(samples)
+        scored = [sample for sample in samples if sample.status == "ok"]
+        return (*plain, *compare(scored, self.options.seed, self.info.name.startswith("order:")))
+
+
+def compare(scored: Sequence[SampleResult], seed: int, orders: bool) -> tuple[Metric, ...]:
+    """The metrics over variants of scored samples."""
+    variants = list(dict.fromkeys(str(sample.document.data["variant"]) for sample in scored))
+    by_item: dict[Any, dict[str, SampleResult]] = {}
+    for sample in scored:
+        by_item.setdefault(sample.document.data["of"], {})[str(sample.document.data["variant"])] = sample
+    whole = [found for found in by_item.values() if len(found) == len(variants)]
+    table = [[found[variant].metrics["acc,none"] or 0.0 for variant in variants] for found in whole]
+    chosen = [[_option(found[variant]) for variant in variants] for found in whole]
+    by_variant = ",".join(f"{name}={_column(table, place):.4f}" for place, name in enumerate(variants)) if table else ""
+    metrics = [
+        _over_items("worst", table, lambda rates: min(rates), seed, by_variant),
+        _over_items("best", table, lambda rates: max(rates), seed, by_variant),
+        _over_items("spread", table, lambda rates: max(rates) - min(rates), seed, by_variant),
+        _share("consistency", [float(len(set(options)) == 1) for options in chosen], True),
+        _share("always_right", [float(all(row)) for row in table], True),
+    ]
+    if orders:
+        first = [float(sample.extra.get("prediction") == 0) for sample in scored]
+        metrics.append(replace(_share("first_place", first, False), baseline=_guess(scored)))
+    return tuple(metrics)
+
+
+def _guess(scored: Sequence[SampleResult]) -> float | None:
+    return sum(1 / len(sample.requests) for sample in scored) / len(scored) if scored else None
+
+
+def _column(table: Sequence[Sequence[float]], place: int) -> float:
+    return sum(row[place] for row in table) / len(table)
+
+
+def _option(sample: SampleResult) -> int:
+    """The option that was chosen, by its number in the original order."""
+    return int(sample.document.data["order"][sample.extra["prediction"]])
+
+
+def _share(name: str, values: Sequence[float], good: bool) -> Metric:
+    return base.aggregate(base.MetricDef(name, "choice", lambda sample: None, "mean", good, True, _SOURCE), values)
+
+
+def _over_items(
+    name: str, table: Sequence[Sequence[float]], of: Callable[[list[float]], float], seed: int, shown: str
+) -> Metric:
+    """A function of the variants' accuracies, its error by resampling documents."""
+    if not table:
+        return Metric(name, "none", None, None, None, 0, _HIGHER[name], f"{name}|n:0")
+    import numpy as np
+
+    values = np.array(table)
+    found = stats.bootstrap_interval(lambda rows: of(values[rows].mean(axis=0).tolist()), len(table), seed)
+    stderr, interval = found if found is not None else (None, None)
+    signature = f"{name}|variants:{len(table[0])}|by:{shown}|ci:{'bootstrap1000' if found else 'none'}|n:{len(table)}"
+    value = float(of(values.mean(axis=0).tolist()))
+    return Metric(name, "none", value, stderr, interval, len(table), _HIGHER[name], signature)
+
+
+# -- variants ------------------------------------------------------------------------------------------------------
+
+
+def _usable(inner: NativeTask, document: Document) -> Item | None:
+    item = inner.item(document)
+    return None if item.problem or not isinstance(item.target, int) else item
+
+
+def _row(document: Document, variant: str, prompt: str, choices: Sequence[str], gold: int, order: Sequence[int]) -> Row:
+    return {
+        "prompt": prompt,
+        "choices": list(choices),
+        "gold": gold,
+        "variant": variant,
+        "order": list(order),
+        "of": document.id,
+    }
+
+
+def _lettered(question: str, texts: Sequence[str], labels: Sequence[str], head: str = "Question: ") -> str:
+    listed = "\n".join(f"{label}. {text.strip()}" for label, text in zip(labels, texts, strict=True))
+    return f"{head}{question}\n{listed}\nAnswer:"
+
+
+def _orders(inner: NativeTask, document: Document, seed: int) -> Sequence[Row]:
+    item = _usable(inner, document)
+    if item is None:
+        return ()
+    found = options_of(inner, document, item)
+    count, rows = len(found.texts), []
+    for shift in range(count):
+        order = [(place + shift) % count for place in range(count)]
+        texts = [found.texts[index] for index in order]
+        if found.labelled:
+            prompt, choices = inner.item(with_options(document, found, texts)).question, item.choices
+        else:
+            choices = tuple(_LETTERS[:count])
+            prompt = _lettered(bare_question(inner, document, item, found), texts, choices)
+        rows.append(_row(document, f"shift{shift}", prompt, choices, order.index(item.target), order))
+    return rows
+
+
+def _labels(inner: NativeTask, document: Document, seed: int) -> Sequence[Row]:
+    item = _usable(inner, document)
+    if item is None:
+        return ()
+    found = options_of(inner, document, item)
+    count = len(found.texts)
+    question = bare_question(inner, document, item, found)
+    # The same mix for all documents with so many options.
+    mixed = random.Random(f"labels/{seed}/{count}").sample(_LETTERS[:count], count)
+    sets = {
+        "letters": list(_LETTERS[:count]),
+        "small": [letter.lower() for letter in _LETTERS[:count]],
+        "digits": [str(number) for number in range(1, count + 1)],
+        "roman": list(_ROMAN[:count]),
+        "mixed": mixed,
+    }
+    order = list(range(count))
+    return [
+        _row(document, name, _lettered(question, found.texts, labels), labels, item.target, order)
+        for name, labels in sets.items()
+        if len(labels) == count
+    ]
+
+
+def _templates(inner: NativeTask, document: Document, seed: int) -> Sequence[Row]:
+    item = _usable(inner, document)
+    if item is None:
+        return ()
+    found = options_of(inner, document, item)
+    question = bare_question(inner, document, item, found)
+    letters = list(_LETTERS[: len(found.texts)])
+    texts = [text.strip() for text in found.texts]
+    plain = "\n".join(f"- {text}" for text in texts)
+    prompts: list[tuple[str, str, Sequence[str]]] = [
+        ("own", item.question, item.choices),
+        ("lettered", _lettered(question, texts, letters), letters),
+        ("exam", _lettered(question, texts, letters, "The following is a question of an exam.\n\n"), letters),
+        ("options", f"{question}\nOptions:\n{plain}\nThe right option is:", texts),
+        ("bare", f"{question}", texts),
+    ]
+    order = list(range(len(texts)))
+    return [_row(document, name, prompt, choices, item.target, order) for name, prompt, choices in prompts]
+
+
+VARIANTS: Mapping[str, Derive] = {"order": _orders, "labels": _labels, "templates": _templates}

@@ -1,0 +1,228 @@
+"""Every probe tells apart scripted models that abstain, answer wrong, agree with everything, or prefer a place."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from probe_runs import metrics_of
+
+from evalkit.catalog import Catalog, resolve
+from evalkit.errors import UserError
+from evalkit.metrics.base import ScoringInput
+from evalkit.probes import generated, hallucination, options, prose
+from evalkit.probes.selfcheck import sentence_scores
+from evalkit.probes.summaries import is_supported
+from evalkit.spec import RunSpec
+
+OPEN = ("truthfulqa_gen", "closed_book_triviaqa", "closed_book_nq", "false_premise", "fabricated_entities", "nq_swap")
+CHOICE = ("medhalt_fct", "medhalt_nota", "medhalt_fake", "halueval", "memotrap")
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_a_model_that_always_abstains(name):
+    found = metrics_of(name, {"text": "I don't know."})
+    assert found["abstained"] == 1.0
+    assert found["correct"] == found["wrong"] == found["unparsed"] == 0.0
+    if "coverage" in found:
+        assert (found["coverage"], found["pointwise"]) == (0.0, 0.0)
+    if "selective_accuracy" in found:
+        assert found["selective_accuracy"] is None
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_a_model_that_always_answers_wrong(name):
+    found = metrics_of(name, {"text": "Purple zebras everywhere!"})
+    assert found["wrong"] == 1.0
+    assert found["correct"] == found["abstained"] == found["unparsed"] == 0.0
+    if "selective_accuracy" in found:
+        assert (found["selective_accuracy"], found["pointwise"]) == (0.0, -0.25)
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_a_model_that_says_nothing(name):
+    assert metrics_of(name, {"text": "\n"})["unparsed"] == 1.0
+
+
+@pytest.mark.parametrize("name", [*OPEN, *CHOICE, "reversal", "persistence", "stuffing"])
+def test_the_record_adds_up_to_one(name):
+    found = metrics_of(name)
+    if "unparsed" in found:
+        assert sum(found[key] for key in hallucination.OUTCOMES) == pytest.approx(1)
+
+
+def test_a_model_that_always_agrees_has_false_confidence():
+    found = metrics_of("medhalt_fct", {"prefer": "yes"})
+    assert (found["acc"], found["false_confidence"]) == (0.5, 1.0)
+    assert found["pointwise"] == pytest.approx((1 - 0.25) / 2)
+    assert metrics_of("medhalt_fct", {"prefer": "no"})["false_confidence"] == 0.0
+
+
+def test_a_model_that_admits_to_not_knowing_passes_the_fake_questions():
+    assert metrics_of("medhalt_fake", {"prefer": "E"})["correct"] == 1.0
+    assert metrics_of("medhalt_fake", {"prefer": "A"})["pointwise"] == -0.25
+
+
+def test_memory_against_instruction():
+    rows = [json.loads(line) for line in (Catalog.of().files["memotrap"].parent / "sample.jsonl").open()]
+    by_memory = [{"match": row["start"], "prefer": row["classes"][1 - row["gold"]].strip()} for row in rows]
+    assert metrics_of("memotrap", *by_memory)["acc"] == 0.0
+
+
+def test_a_model_that_denies_everything_fails_the_sound_twins():
+    found = metrics_of("false_premise", {"text": "No, that is not true."})
+    assert (found["correct_false"], found["correct_sound"], found["fabrication"]) == (1.0, 0.0, 0.0)
+
+
+def test_a_careful_model_is_told_from_one_that_never_answers():
+    rows = generated.fabricated_entities("seed=24:n=24")
+    knows = [{"match": row["entity"], "text": row["answers"][0]} for row in rows if row["real"]]
+    found = metrics_of("fabricated_entities", *knows, {"text": "There is no such thing."})
+    assert (found["fabrication"], found["correct_real"]) == (0.0, 1.0)
+    silent = metrics_of("fabricated_entities", {"text": "I do not know."})
+    assert (silent["fabrication"], silent["correct_real"]) == (0.0, 0.0)
+
+
+def test_memory_against_the_passage():
+    rows = generated.nq_swap("seed=24:n=24")
+    recalls = [{"match": f"(?s){row['context'][-60:]}", "text": row["original"][0]} for row in rows]
+    found = metrics_of("nq_swap", *[{**rule, "match": rule["match"].replace(".", r"\.")} for rule in recalls])
+    assert (found["memorisation"], found["correct"]) == (1.0, 0.0)
+
+
+def test_a_model_that_forgets_its_instruction_after_two_turns():
+    rows = generated.persistence("seed=24:n=24")
+    obeys = [
+        {"match": f'(?s)"{row["token"]}".*{row["question"].replace("?", ".")}', "text": f"So. {row['token']}"}
+        for row in rows
+    ]
+    late = {"match": r"(?s)(Question:.*){4}", "text": "So."}
+    found = metrics_of("persistence", late, *obeys)
+    assert [found[f"turn_{turns}"] for turns in (1, 2, 4, 8)] == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_a_model_that_reads_only_little_at_once():
+    rows = generated.stuffing("seed=24:n=24")
+    answers = [{"match": row["question"].replace("?", "."), "text": row["answers"][0]} for row in rows]
+    found = metrics_of("stuffing", {"match": "(?s)^.{2500,}", "text": "1066"}, *answers)
+    assert [found[f"among_{load}"] for load in (0, 2, 8, 16)] == [1.0, 1.0, 1.0, 0.0] or found["among_16"] == 0.0
+    assert found["among_0"] == 1.0
+
+
+def test_a_model_that_knows_facts_in_one_direction():
+    rows = generated.reversal("seed=24:n=24")
+    one_way = [
+        {"match": row["prompt"], "prefer": row["choices"][row["gold"]]} for row in rows if row["direction"] == "forward"
+    ]
+    backwards = [
+        {"match": row["prompt"], "prefer": row["choices"][(row["gold"] + 1) % 4]}
+        for row in rows
+        if row["direction"] == "reverse"
+    ]
+    found = metrics_of("reversal", *one_way, *backwards)
+    assert (found["forward"], found["reverse"], found["acc"]) == (1.0, 0.0, 0.5)
+
+
+def test_selfcheck_tells_a_steady_model_from_one_that_makes_things_up():
+    steady = metrics_of("selfcheck", {"text": "It is a river in Europe. It flows to the sea."})
+    varied = [
+        "Zorn built it in 1431 with gold.",
+        "A quiet queen sold her ships there.",
+        "Nine owls guard the copper door.",
+        "Milk and salt were its only trade.",
+    ]
+    inventive = metrics_of("selfcheck", {"text": varied})
+    assert steady["selfcheck_avg"] < inventive["selfcheck_avg"]
+    assert steady["selfcheck_max"] < inventive["selfcheck_max"]
+
+
+def test_selfcheck_by_hand():
+    # Words: a a b | a b, total 5 and 2 kinds: p(a) = 4/7, p(b) = 3/7.
+    ((mean, largest),) = sentence_scores("a a b", ["a b"])
+    assert mean == pytest.approx((2 * 0.559616 + 0.847298) / 3, abs=1e-5)
+    assert largest == pytest.approx(0.847298, abs=1e-5)
+
+
+def test_summaries():
+    found = metrics_of("summary_faithfulness", {"text": "Zelda Quark bought nine submarines in 1802."})
+    assert (found["hallucinated"], found["consistent"], found["answered"]) == (1.0, 0.0, 1.0)
+    silent = metrics_of("summary_faithfulness", {"text": "I cannot say."})
+    assert (silent["answered"], silent["consistent"]) == (0.0, None)
+    source = "Maren Holt opened a bakery in Tilsund in 1987. It is known for its rye bread."
+    assert is_supported("Maren Holt opened a bakery in 1987, known for rye bread.", source)
+    assert not is_supported("Maren Holt opened a bakery in 1986.", source)
+    assert not is_supported("The bakery of Tilsund belongs to Otto.", source)
+
+
+@pytest.mark.parametrize(
+    ("text", "yes"),
+    [
+        ("I don't know.", True),
+        ("I’m not sure about that", True),
+        ("Unknown", True),
+        ("We cannot determine this from the text", True),
+        ("I have never heard of it", True),
+        ("Paris", False),
+        ("The unknown soldier", False),
+        ("You know it is Paris", False),
+    ],
+)
+def test_how_an_abstention_is_told(text, yes):
+    assert hallucination.abstains(text) is yes
+
+
+def test_the_right_answer_counts_beside_doubt_and_exactly_if_asked():
+    def outcome(text: str, **args: str) -> str:
+        return hallucination.outcome(ScoringInput(target=["Paris", "City of Paris"], text=text, args=args))
+
+    assert outcome("I am not sure, but Paris.") == "correct"
+    assert outcome("Parisian") == "wrong"
+    assert outcome("It is Paris", match="exact") == "wrong"
+    assert outcome("the Paris!", match="exact") == "correct"
+    assert outcome(" ...") == "unparsed"
+
+
+def test_generators_depend_on_their_seed_alone():
+    for name in generated.MAKERS:
+        make = getattr(generated, name)
+        assert make("seed=3:n=9") == make("n=9:seed=3")
+        assert make("seed=3:n=9") == make("seed=3:n=20")[:9]
+        assert make("seed=3:n=9") != make("seed=4:n=9")
+        assert len(make(None)) == 200
+
+
+def test_a_seed_in_the_name_makes_other_documents():
+    spec = {"model": {"name": "mock"}, "tasks": [{"name": "false_premise:seed=9:n=4"}, {"name": "false_premise"}]}
+    one, other = resolve(RunSpec.model_validate(spec)).tasks
+    first, second = one.documents(None), other.documents(None)
+    assert (len(first), len(second)) == (4, 200)
+    assert first[0].hash != second[0].hash
+    with pytest.raises(UserError, match="no parameter"):
+        Catalog.of().require("false_premise:sed=9")
+
+
+def test_options_are_read():
+    assert options.parse("x:a:n=3", {"kind": str, "n": options.whole(1)}, "kind") == {"kind": "a", "n": 3}
+    assert options.wholes(0)("5+3+5") == (3, 5)
+    with pytest.raises(UserError, match="yes or no"):
+        options.parse("x:f=maybe", {"f": options.flag})
+
+
+def test_invented_names_are_many():
+    import random
+
+    assert len(set(prose.invented_names(random.Random(1), 500))) == 500
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize(
+    "name", ["medhalt_fake", "halueval", "truthfulqa_gen", "closed_book_triviaqa", "closed_book_nq"]
+)
+def test_the_mirrors_rows_are_read(name):
+    folder = os.environ.get("EVALKIT_DATA_DIR")
+    if not folder:
+        pytest.skip("EVALKIT_DATA_DIR names no mirror")
+    found = metrics_of(name, {"text": "I don't know.", "prefer": "A"}, sample=False, limit=40, data_dir=Path(folder))
+    assert sum(found[key] for key in hallucination.OUTCOMES) == pytest.approx(1)
