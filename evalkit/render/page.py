@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def assets(names: Sequence[str]) -> str:
-    """Files of reports/assets joined, as they go inside a script or style element.
+def assets(names: Sequence[str], folder: str = "reports") -> str:
+    """Files of reports/assets (or another shipped folder's assets) joined, as they go inside a script or style element.
 
     Raises ValueError for text that would end the element, which only a change to our own files could bring.
     """
-    text = "\n".join((share("reports") / "assets" / name).read_text("utf-8") for name in names)
+    text = "\n".join((share(folder) / "assets" / name).read_text("utf-8") for name in names)
     # A browser hashes an inline script after turning CRLF into LF.
     text = text.replace("\r\n", "\n")
     lowered = text.lower()

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from evalkit import __version__
 from evalkit.errors import UserError
 from evalkit.render import page
+from evalkit.render.beside import published_beside
 from evalkit.render.charts import charts
 from evalkit.render.markdown import code_block, inline
 from evalkit.render.numbers import MISSING
+from evalkit.render.performance_charts import performance_charts
+from evalkit.render.sample_charts import sample_charts
 from evalkit.render.samples import Browser, Piece
 from evalkit.render.text import visible
 from evalkit.render.ties import find_ties
@@ -41,7 +44,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     """
     opened, loaded = load(runs)
     view = build(loaded, _ties(opened, loaded))
-    figures = charts(view)
+    figures = [*charts(view), *sample_charts(opened, loaded), *performance_charts(loaded)]
     browser = Browser([run.label for run in loaded], _sample_tasks(loaded), opened)
     library = page.plotly() if figures else ""
     early, script = page.assets(EARLY), page.assets(SCRIPTS)
@@ -98,6 +101,7 @@ def _context(view: View) -> dict[str, Any]:
         "headline": headline,
         "baselines": any(row.baseline_at is not None for row in headline),
         "majorities": any(row.majority != MISSING for block in view.blocks for row in block.rows),
+        "beside": published_beside(view.runs),
         "facts": [_fact_line(run) for run in view.runs],
         "banner_words": BANNERS,
         "level_words": LEVELS,

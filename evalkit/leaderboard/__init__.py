@@ -1,0 +1,1 @@
+"""Leaderboards: runs become entries (one JSON file each), entries become a static site."""

@@ -1,0 +1,106 @@
+"""A board: which tasks, shots, columns and weights (leaderboards/NAME.yaml)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from evalkit.errors import UserError
+from evalkit.paths import share
+
+Facts = Literal["type", "parameters", "precision", "quantization", "adapters", "backend", "hardware", "date"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(_Strict):
+    """One column: a task's (or group's) metric, or a performance counter by its dotted name."""
+
+    title: str = Field(min_length=1, max_length=60)
+    task: str | None = None
+    metric: str | None = None
+    """"acc,none"; None: the task's primary metric."""
+    num_fewshot: int | None = Field(default=None, ge=0)
+    """Only results with these shots count; None: any."""
+    counter: str | None = None
+    scale: float = Field(default=1.0, gt=0)
+    """A counter is multiplied by it (1e-9: bytes as GB)."""
+    unit: str = Field(default="", max_length=20)
+    higher_is_better: bool = True
+    """Of counters; a metric knows its own direction."""
+    weight: float = Field(default=1.0, ge=0)
+    group: str = Field(default="", max_length=60)
+    hidden: bool = False
+    """Not shown until the reader chooses it."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Column:
+        if (self.task is None) == (self.counter is None):
+            raise ValueError("a column needs either task or counter")
+        if self.counter and (self.metric or self.num_fewshot is not None):
+            raise ValueError("metric and num_fewshot belong to a task, not to a counter")
+        return self
+
+
+class Board(_Strict):
+    """A leaderboard's definition."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
+    title: str = Field(min_length=1, max_length=120)
+    description: str = Field(default="", max_length=2000)
+    columns: tuple[Column, ...] = Field(min_length=1)
+    score: Literal["mean", "win_rate", "column"] = "mean"
+    """What rows are ranked by: the weighted mean of the columns, the mean win rate, or the first column."""
+    facts: tuple[Facts, ...] = ("type", "parameters", "precision", "quantization", "adapters")
+    """Facts of a model that are shown at first; the rest can be chosen."""
+    published: tuple[str, ...] = ()
+    """Files of leaderboards/published whose numbers stand beside the measured ones."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Board:
+        titles = [column.title for column in self.columns]
+        if len(set(titles)) != len(titles):
+            raise ValueError("two columns have the same title")
+        return self
+
+
+def names() -> list[str]:
+    """The boards that are shipped."""
+    return sorted(path.stem for path in share("leaderboards").glob("*.yaml"))
+
+
+def load_board(name: str) -> Board:
+    """A shipped board by its name, or one from a YAML file. Raises UserError that names file, key and what to do."""
+    import difflib
+
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = share("leaderboards") / f"{name}.yaml"
+        if name not in names():
+            near = difflib.get_close_matches(name, names(), 1)
+            hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names())}, or give a YAML file"
+            raise UserError(f"leaderboard: there is no board {name!r}: {hint}")
+    content = _yaml(path)
+    try:
+        return Board.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise UserError(f"{path}: {where}: {first['msg']}: see docs/leaderboards.md") from None
+
+
+def _yaml(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}): give a board's name or its YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        place = f":{line + 1}" if line is not None else ""
+        raise UserError(f"{path}{place}: not valid YAML ({getattr(error, 'problem', error)}): mend the file") from None

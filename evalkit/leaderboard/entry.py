@@ -1,0 +1,275 @@
+"""An entry: what a leaderboard keeps of one run, one JSON file that a git repository can hold and a schema checks.
+
+It holds numbers and what they were measured on; no prompt, no answer, no path and no command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from evalkit import __version__
+from evalkit.errors import UserError
+from evalkit.types import Metric, RunResult, TaskResult
+
+FORMAT: Literal["evalkit-entry"] = "evalkit-entry"
+SCHEMA_VERSION: Literal[1] = 1
+TYPES = ("pretrained", "fine-tuned", "instruction-tuned")
+MAX_BYTES = 8 << 20
+
+Text = Annotated[str, Field(max_length=400)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Link = Annotated[str, Field(max_length=1000, pattern=r"^https?://[^\s<>\"'\\]+$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Score(_Strict):
+    """One metric of one task, in the metric's own unit (a share is 0 to 1)."""
+
+    value: Finite | None
+    stderr: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    interval: tuple[Finite, Finite] | None = None
+    n: int = Field(default=0, ge=0)
+    higher_is_better: bool = True
+    proportion: bool = False
+    """A share of one, shown in percent."""
+    signature: Annotated[str, Field(max_length=1000)] = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Score:
+        if self.interval is not None and self.interval[0] > self.interval[1]:
+            raise ValueError("an interval's lower bound is above its upper one")
+        return self
+
+
+class Result(_Strict):
+    """One task or group. ``n`` of ``n_total`` documents were evaluated (0 of 0: not known)."""
+
+    version: Text = ""
+    num_fewshot: int | None = Field(default=None, ge=0)
+    n: int = Field(default=0, ge=0)
+    n_total: int = Field(default=0, ge=0)
+    errors: int = Field(default=0, ge=0)
+    sample: bool = False
+    primary: Text = ""
+    metrics: dict[Text, Score]
+
+
+class Model(_Strict):
+    """What answered. ``parameters`` counts weights; ``adapters`` are names without their folders."""
+
+    name: Annotated[str, Field(min_length=1, max_length=400)]
+    type: Text = "pretrained"
+    parameters: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    precision: Text = ""
+    quantization: Text = ""
+    adapters: tuple[Text, ...] = ()
+    backend: Text = ""
+    revision: Text = ""
+    fingerprint: Text = ""
+
+
+class Entry(_Strict):
+    """One run, or one model's published numbers."""
+
+    format: Literal["evalkit-entry"] = FORMAT
+    schema_version: Literal[1] = SCHEMA_VERSION
+    kind: Literal["measured", "published"] = "measured"
+    evalkit: Text = ""
+    date: Annotated[str, Field(pattern=r"^(\d{4}(-\d\d(-\d\d(T[0-9:.+Z-]{5,24})?)?)?)?$")] = ""
+    """ISO 8601, as exactly as it is known; empty: not known."""
+    model: Model
+    hardware: Text = ""
+    partial: bool = False
+    results: dict[Text, Result]
+    counters: dict[Text, Finite] = Field(default_factory=dict)
+    """Performance, by dotted name ("throughput.decode_tokens_per_s")."""
+    source: Text = ""
+    """Where published numbers stand."""
+    report: Link | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """The model's name made safe, and a hash of everything that was measured: also the file's name."""
+        content = json.dumps(self.model_dump(mode="json", exclude={"report"}), sort_keys=True, ensure_ascii=True)
+        return f"{slug(self.model.name)}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
+def slug(name: str) -> str:
+    """A name as part of a path or an address: ASCII letters, digits and dashes. Different names may meet."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-") or "model"
+
+
+def write_entry(entry: Entry, folder: Path) -> Path:
+    """Write ``folder``/ID.json; the same entry again is the same file. Raises UserError if it cannot be written."""
+    from evalkit.store.files import write_json
+
+    path = folder / f"{entry.id}.json"
+    write_json(path, entry.model_dump(mode="json", exclude_defaults=False))
+    return path
+
+
+def parse(text: str | bytes, where: str) -> Entry:
+    """An entry from JSON. Raises UserError naming the first thing that is wrong."""
+    if len(text) > MAX_BYTES:
+        raise UserError(f"{where}: larger than {MAX_BYTES >> 20} MiB: an entry holds numbers only, not samples")
+    try:
+        return Entry.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "file"
+        raise UserError(
+            f"{where}: not a leaderboard entry ({place}: {first['msg']}): write one with: evalkit leaderboard add RUN"
+        ) from None
+
+
+def is_entry(text: str) -> bool:
+    """Whether a JSON file says that it is an entry (so that other JSON beside it is left alone)."""
+    return f'"{FORMAT}"' in text[:400]
+
+
+def from_run(result: RunResult, *, label: str = "", kind_of_model: str = "") -> Entry:
+    """The entry of a run. ``label`` and ``kind_of_model`` take the place of what the run says."""
+    from evalkit.render.numbers import flatten
+
+    asked, model = result.spec.get("model") or {}, result.model
+    counters = {
+        ".".join(path): float(value)
+        for path, value in flatten(result.counters)
+        if isinstance(value, int | float) and not isinstance(value, bool) and path[0] != "tasks" and abs(value) < 1e300
+    }
+    quant = asked.get("quant") or ""
+    details = model.get("details") or {}
+    return Entry(
+        evalkit=__version__,
+        date=str(result.environment.get("start_time") or "")[:19],
+        model=Model(
+            name=_short(
+                label or str(asked.get("label") or _base(str(asked.get("name") or model.get("name") or "model")))
+            ),
+            type=kind_of_model or _type(asked),
+            parameters=model.get("n_parameters") or None,
+            precision=_short(str(model.get("dtype") or "")),
+            quantization=_short(str(quant or details.get("quantization") or "")),
+            adapters=tuple(_short(_base(str(path).partition(":")[0])) for path in asked.get("peft") or ()),
+            backend=_short(str(model.get("backend") or "")),
+            revision=_short(str(asked.get("revision") or "")),
+            fingerprint=_fingerprint(str(model.get("fingerprint") or "")),
+        ),
+        hardware=_short(hardware(result.environment, str(model.get("device") or ""))),
+        partial=result.partial,
+        results=dict(_results(result)),
+        counters=counters,
+    )
+
+
+def _base(name: str) -> str:
+    """A Hub id as it is; a path without its folders, which are nobody's business."""
+    folded = name.replace("\\", "/").rstrip("/")
+    local = folded.startswith(("/", ".", "~")) or folded.count("/") != 1 or Path(name).exists()
+    return (folded.rsplit("/", 1)[-1] if local else folded) or "model"
+
+
+def _fingerprint(text: str) -> str:
+    """A hash as it is; anything else, which might say more than it should, hashed."""
+    if not text or re.fullmatch(r"[0-9a-f]{16,64}", text):
+        return text
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 400 else text[:399] + "…"
+
+
+def _type(asked: Mapping[str, Any]) -> str:
+    """Adapters make a model fine-tuned; a chat template, or a name that says so, instruction-tuned."""
+    if asked.get("peft"):
+        return "fine-tuned"
+    told = bool(re.search(r"(?i)(^|[-_./])(instruct|chat|it|sft|rlhf|dpo)([-_./]|$)", str(asked.get("name") or "")))
+    return "instruction-tuned" if asked.get("chat_template") or told else "pretrained"
+
+
+def hardware(environment: Mapping[str, Any], device: str) -> str:
+    """What the model ran on, in a few words: GPUs where it was on one, else the processor and its cores."""
+    gpus = [str(gpu.get("name")) for gpu in environment.get("gpus") or [] if isinstance(gpu, Mapping)]
+    if gpus and not device.startswith("cpu"):
+        return f"{len(gpus)} × {gpus[0]}" if len(gpus) > 1 else gpus[0]
+    cpu = environment.get("cpu") or {}
+    words = str(cpu.get("model") or "").strip()
+    return f"{words}, {cpu['cores']} cores" if words and cpu.get("cores") else words
+
+
+def _results(result: RunResult) -> Iterator[tuple[str, Result]]:
+    tasks = {task.info.name: task for task in result.tasks}
+    groups = {group.group.name: group for group in result.groups}
+    for name, task in tasks.items():
+        info = task.info
+        yield (
+            name,
+            Result(
+                version=info.version,
+                num_fewshot=info.num_fewshot,
+                n=task.n,
+                n_total=task.n_total,
+                errors=task.n_error,
+                sample=info.sample,
+                primary=info.primary,
+                metrics=_metrics(task.metrics),
+            ),
+        )
+    for name, group in groups.items():
+        # lm-eval's groups weigh by size, as our micro averages do.
+        metrics = group.micro or group.macro
+        leaves = [tasks[leaf] for leaf in _leaves(name, groups, frozenset()) if leaf in tasks]
+        if metrics and leaves and name not in tasks:
+            yield name, _group(group.group.version, metrics, leaves)
+
+
+def _group(version: str, metrics: Sequence[Metric], leaves: Sequence[TaskResult]) -> Result:
+    shots = {task.info.num_fewshot for task in leaves}
+    return Result(
+        version=version,
+        num_fewshot=shots.pop() if len(shots) == 1 else None,
+        n=sum(task.n for task in leaves),
+        n_total=sum(task.n_total for task in leaves),
+        errors=sum(task.n_error for task in leaves),
+        sample=any(task.info.sample for task in leaves),
+        primary=metrics[0].key,
+        metrics=_metrics(metrics),
+    )
+
+
+def _leaves(name: str, groups: Mapping[str, Any], above: frozenset[str]) -> Iterator[str]:
+    for child in groups[name].group.children:
+        if child in groups and child not in above:
+            yield from _leaves(child, groups, above | {name})
+        else:
+            yield child
+
+
+def _metrics(metrics: Sequence[Metric]) -> dict[str, Score]:
+    from evalkit.render.numbers import is_proportion
+    from evalkit.store.files import plain
+
+    return {
+        metric.key: Score(
+            value=plain(metric.value),
+            stderr=plain(metric.stderr),
+            interval=metric.interval if metric.interval and None not in plain(metric.interval) else None,
+            n=metric.n,
+            higher_is_better=metric.higher_is_better,
+            proportion=is_proportion(metric),
+            signature=metric.signature[:1000],
+        )
+        for metric in metrics
+    }

@@ -1,0 +1,67 @@
+"""The board as data: JSON, CSV and Parquet, one record a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evalkit.leaderboard.rows import fact
+from evalkit.leaderboard.table import Row, Table
+from evalkit.store.files import clean, replacing, write_json
+
+
+def records(table: Table) -> list[dict[str, Any]]:
+    """Plain values: facts, score, rank, win rate, and per column value, interval, n and shots (metric's own unit)."""
+    return [_record(table, row) for row in table.rows]
+
+
+def _record(table: Table, row: Row) -> dict[str, Any]:
+    entry, model = row.entry, row.entry.model
+    record: dict[str, Any] = {
+        "rank": row.rank,
+        "tied": row.tied,
+        "model": clean(model.name),
+        "results": row.status,
+        "score": row.score,
+        "score_stderr": row.error or None,
+        "mean_win_rate": row.win_rate,
+        **{name: fact(entry, name) or None for name in ("type", "precision", "quantization", "adapters", "backend")},
+        "parameters": model.parameters,
+        "hardware": entry.hardware or None,
+        "date": entry.date or None,
+        "source": entry.source or None,
+        "entry": entry.id,
+    }
+    for column, cell in zip(table.board.columns, row.cells, strict=True):
+        low, high = cell.interval if cell and cell.interval else (None, None)
+        record |= {
+            column.title: cell.value if cell else None,
+            f"{column.title} low": low,
+            f"{column.title} high": high,
+            f"{column.title} n": cell.n or None if cell else None,
+        }
+    return record
+
+
+def write_exports(table: Table, folder: Path) -> None:
+    """board.json, board.csv and board.parquet. Raises UserError if one cannot be written."""
+    import pandas as pd
+
+    found = records(table)
+    board = table.board
+    write_json(folder / "board.json", {"board": board.model_dump(mode="json"), "rows": found})
+    frame = pd.DataFrame(found)
+    numeric = {"parameters", "score", "score_stderr", "mean_win_rate"}
+    for name in frame.columns:
+        if name in numeric or any(name == c.title or name.startswith(f"{c.title} ") for c in board.columns):
+            frame[name] = pd.to_numeric(frame[name])
+    frame["rank"] = frame["rank"].astype("Int64") if "rank" in frame else None
+    with replacing(folder / "board.parquet") as draft:
+        frame.to_parquet(draft, compression="zstd")
+    with replacing(folder / "board.csv") as draft:
+        frame.map(_no_formula).to_csv(draft, index=False, lineterminator="\n")
+
+
+def _no_formula(value: Any) -> Any:
+    """Text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection)."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -1,0 +1,338 @@
+"""Entries and a board become rows: which result fills which cell, scores, ranks with ties, win rates.
+
+docs/leaderboards.md tells the rules to readers of a board.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from evalkit.leaderboard.board import Board, Column
+from evalkit.leaderboard.collect import Found, engine
+from evalkit.leaderboard.entry import Entry, slug
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+
+STATUSES = ("full", "limited", "sample", "published")
+"""From the most to the least complete; ranks are among rows of the most complete kind that a board has."""
+AVERAGE = "average"
+"""The published "task" that stands for a board's own score."""
+Z = 1.959963984540054
+DRAWS = 400
+SEED = 1234
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A result in a column, in the metric's own unit (counters: times the column's scale)."""
+
+    value: float
+    stderr: float | None
+    interval: tuple[float, float] | None
+    n: int
+    n_total: int
+    num_fewshot: int | None
+    version: str
+    sample: bool
+    partial: bool
+    proportion: bool
+    higher_is_better: bool
+    signature: str
+    metric: str
+    entry: int
+
+    @property
+    def shown(self) -> float:
+        """Shares in percent."""
+        return 100 * self.value if self.proportion else self.value
+
+    @property
+    def error(self) -> float:
+        """The standard error in the unit of `shown`; from the interval where only that is known; 0: not known."""
+        own = self.stderr
+        if own is None and self.interval is not None:
+            own = (self.interval[1] - self.interval[0]) / (2 * Z)
+        return (own or 0.0) * (100 if self.proportion else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model as it was run: precision, quantization and adapters make another row."""
+
+    key: str
+    entry: Entry
+    """The newest one, whose facts are shown."""
+    status: str
+    cells: tuple[Cell | None, ...]
+    history: tuple[int, ...]
+    """All its entries, newest first, as numbers into the table's ``found``."""
+    score: float | None = None
+    error: float = 0.0
+    win_rate: float | None = None
+    rank: int | None = None
+    tied: bool = False
+    as_published: bool = False
+    """The score is the source's own average."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A board filled in. ``by_entry`` has the cells of each entry by itself, for histories."""
+
+    board: Board
+    found: tuple[Found, ...]
+    rows: tuple[Row, ...]
+    by_entry: Mapping[int, tuple[Cell | None, ...]]
+    ranked: str
+    """The status whose rows are ranked."""
+
+
+def build_table(board: Board, found: Sequence[Found]) -> Table:
+    """Rows in order of rank, then score, then name. A model without a value in any column has no row."""
+    keys = [_key(board, one.entry) for one in found]
+    newest: dict[str, int] = {}
+    for number, key in enumerate(keys):
+        if key not in newest or _age(found[number]) >= _age(found[newest[key]]):
+            newest[key] = number
+    by_entry, by_row = _fill(board, found, keys, newest)
+    rows = []
+    for key, top in newest.items():
+        cells = tuple(by_row.get(key, {}).get(column) for column in range(len(board.columns)))
+        if any(cells):
+            history = sorted((n for n, other in enumerate(keys) if other == key), key=lambda n: _age(found[n]))
+            rows.append(Row(key, found[top].entry, _status(found[top].entry, cells), cells, tuple(history[::-1])))
+    return _rank(board, tuple(found), rows, by_entry)
+
+
+def _age(one: Found) -> tuple[str, str]:
+    return one.entry.date, one.entry.id
+
+
+def _key(board: Board, entry: Entry) -> str:
+    """Name and hash of what makes a row; hardware too where a column is measured on it."""
+    model = entry.model
+    facts = [entry.kind, model.name, model.type, model.revision, model.precision, model.quantization, *model.adapters]
+    if any(column.counter for column in board.columns):
+        facts += [model.backend, entry.hardware]
+    return f"{slug(model.name)}-{hashlib.sha256(chr(0).join(facts).encode()).hexdigest()[:8]}"
+
+
+def _status(entry: Entry, cells: Sequence[Cell | None]) -> str:
+    if entry.kind == "published":
+        return "published"
+    scored = [cell for cell in cells if cell is not None and cell.n_total]
+    if any(cell.sample for cell in scored):
+        return "sample"
+    return "limited" if any(cell.n < cell.n_total or cell.partial for cell in scored) else "full"
+
+
+# -- which result fills which cell ------------------------------------------------------------------------------------
+
+
+_FIELDS = ("entry", "row", "current", "task", "metric", "counter", "shots", "date", "full", "sample")
+
+
+def _fill(
+    board: Board, found: Sequence[Found], keys: Sequence[str], newest: Mapping[str, int]
+) -> tuple[dict[int, tuple[Cell | None, ...]], dict[str, dict[int, Cell]]]:
+    """Cells by entry, and by row: of the newest weights' entries, the fullest result, then the newest.
+
+    A row never mixes two fingerprints: a new checkpoint under an old name starts a new line of results.
+    """
+    import pyarrow as pa
+
+    records, cells = _candidates(board, found, keys, newest)
+    if not records:
+        return {}, {}
+    names = (*_FIELDS, "column", "cell")
+    long = pa.table({name: [record[place] for record in records] for place, name in enumerate(names)})
+    connection = engine().connect()
+    connection.register("long", long)
+    best = connection.execute(
+        """
+        SELECT row, "column", cell FROM long WHERE current
+        QUALIFY row_number() OVER (
+            PARTITION BY row, "column" ORDER BY sample, "full" DESC, date DESC, entry DESC
+        ) = 1
+        """
+    ).fetchall()
+    by_row: dict[str, dict[int, Cell]] = {}
+    for row, column, cell in best:
+        by_row.setdefault(row, {})[column] = cells[cell]
+    by_entry: dict[int, list[Cell | None]] = {}
+    for record in records:
+        own = by_entry.setdefault(record[0], [None] * len(board.columns))
+        own[record[-2]] = cells[record[-1]]
+    return {entry: tuple(own) for entry, own in by_entry.items()}, by_row
+
+
+def _candidates(
+    board: Board, found: Sequence[Found], keys: Sequence[str], newest: Mapping[str, int]
+) -> tuple[list[tuple[Any, ...]], list[Cell]]:
+    records: list[tuple[Any, ...]] = []
+    cells: list[Cell] = []
+    for number, one in enumerate(found):
+        entry, key = one.entry, keys[number]
+        current = entry.model.fingerprint == found[newest[key]].entry.model.fingerprint
+        for place, column in enumerate(board.columns):
+            cell = _cell(column, entry, number)
+            if cell is not None:
+                full = cell.n >= cell.n_total and not cell.partial
+                records.append(
+                    (
+                        number,
+                        key,
+                        current,
+                        column.task,
+                        cell.metric,
+                        column.counter,
+                        cell.num_fewshot,
+                        entry.date,
+                        full,
+                        cell.sample,
+                        place,
+                        len(cells),
+                    )
+                )
+                cells.append(cell)
+    return records, cells
+
+
+def _cell(column: Column, entry: Entry, number: int) -> Cell | None:
+    """What ``entry`` has for ``column``; published results of unknown shots are taken at the column's word."""
+    if column.counter is not None:
+        value = entry.counters.get(column.counter)
+        if value is None:
+            return None
+        scaled = value * column.scale
+        return Cell(scaled, None, None, 0, 0, None, "", False, False, False, column.higher_is_better, "",
+                    column.counter, number)  # fmt: skip
+    result = entry.results.get(column.task or "")
+    if result is None:
+        return None
+    shots = result.num_fewshot
+    if (
+        column.num_fewshot is not None
+        and shots != column.num_fewshot
+        and not (entry.kind == "published" and shots is None)
+    ):
+        return None
+    key = column.metric or result.primary
+    score = result.metrics.get(key)
+    if score is None or score.value is None:
+        return None
+    return Cell(
+        score.value, score.stderr, score.interval, score.n or result.n, result.n_total, shots, result.version,
+        result.sample, entry.partial, score.proportion, score.higher_is_better, score.signature, key, number,
+    )  # fmt: skip
+
+
+# -- scores, ranks and win rates --------------------------------------------------------------------------------------
+
+
+def _rank(board: Board, found: tuple[Found, ...], rows: list[Row], by_entry: Any) -> Table:
+    import numpy as np
+
+    weights = np.array([column.weight for column in board.columns], float)
+    counted = [place for place, weight in enumerate(weights) if weight > 0] or [0]
+    if board.score == "column":
+        counted = [0]
+    rows = [_scored(board, row, counted, weights) for row in rows]
+    whole = [row for row in rows if all(row.cells[place] for place in counted)]
+    averaged = [row for row in rows if row.as_published]
+    ranked = next((status for status in STATUSES if any(row.status == status for row in (*whole, *averaged))), "full")
+    pool = _win_rates([row for row in whole if row.status == ranked], counted, board)
+    if ranked == "published":
+        pool += averaged
+    by_hardware = board.score == "column" and board.columns[0].counter is not None
+    falling = board.score == "column" and not _rising(board, pool)
+    placed: dict[str, Row] = {}
+    for hardware in sorted({row.entry.hardware if by_hardware else "" for row in pool}):
+        group = [r for r in pool if r.score is not None and (not by_hardware or r.entry.hardware == hardware)]
+        if not group:
+            continue
+        placed |= {row.key: row for row in _places(group, falling)}
+    rows = [placed.get(row.key, row) for row in rows]
+    sign = 1 if falling else -1
+    rows.sort(key=lambda row: (row.score is None, sign * (row.score or 0.0), row.entry.model.name.lower(), row.key))
+    return Table(board, found, tuple(rows), by_entry, ranked)
+
+
+def _rising(board: Board, pool: Sequence[Row]) -> bool:
+    cell = next((row.cells[0] for row in pool if row.cells[0]), None)
+    return cell.higher_is_better if cell else board.columns[0].higher_is_better
+
+
+def _scored(board: Board, row: Row, counted: Sequence[int], weights: Matrix) -> Row:
+    """The weighted mean (or first column) in percent where shares; None where a column is missing."""
+    if board.score == "win_rate":
+        return row
+    cells = [row.cells[place] for place in counted]
+    present = [cell for cell in cells if cell is not None]
+    if len(present) == len(cells):
+        own = [1.0] if board.score == "column" else [float(weights[place]) for place in counted]
+        total = sum(own)
+        score = sum(weight * cell.shown for weight, cell in zip(own, present, strict=True)) / total
+        known = all(cell.error for cell in present)
+        error = sum((weight * cell.error) ** 2 for weight, cell in zip(own, present, strict=True)) ** 0.5 / total
+        return replace(row, score=score, error=error if known else 0.0)
+    average = row.entry.results.get(AVERAGE)
+    if row.status == "published" and average is not None and board.score == "mean":
+        value = next((score for score in average.metrics.values() if score.value is not None), None)
+        if value is not None and value.value is not None:
+            return replace(row, score=round(value.value * (100 if value.proportion else 1), 6), as_published=True)
+    return row
+
+
+def _win_rates(pool: list[Row], counted: Sequence[int], board: Board) -> list[Row]:
+    """HELM's mean win rate: the share of other rows that a row beats in a column (a tie is half a win), averaged over
+    columns. Its standard error: that of win rates of seeded normal draws around every cell.
+    """
+    import numpy as np
+
+    if len(pool) < 2:
+        return pool
+    cells = [[row.cells[place] for place in counted] for row in pool]
+    sign = [1.0 if next(c[k] for c in cells if c[k]).higher_is_better else -1.0 for k in range(len(counted))]  # type: ignore[union-attr]
+    values = np.array([[cell.shown if cell else np.nan for cell in row] for row in cells]) * sign
+    errors = np.array([[cell.error if cell else 0.0 for cell in row] for row in cells])
+    rates = _wins(values)
+    spread = np.zeros(len(pool))
+    if board.score == "win_rate" and (errors > 0).all():
+        generator = np.random.default_rng(SEED)
+        draws = np.array([_wins(generator.normal(values, errors)) for _ in range(DRAWS)])
+        spread = draws.std(axis=0, ddof=1)
+    found = [replace(row, win_rate=float(rate)) for row, rate in zip(pool, rates, strict=True)]
+    if board.score != "win_rate":
+        return found
+    return [
+        replace(row, score=100 * float(rate), error=100 * float(error))
+        for row, rate, error in zip(found, rates, spread, strict=True)
+    ]
+
+
+def _wins(values: Matrix) -> Matrix:
+    """(rows, columns) of "more is better" -> each row's mean share of the others beaten, shape (rows,)."""
+    from scipy.stats import rankdata
+
+    return (rankdata(values, axis=0) - 1).mean(axis=1) / (len(values) - 1)
+
+
+def _places(group: Sequence[Row], falling: bool) -> list[Row]:
+    """Rank = 1 + the rows that are better by more than the 95 % interval of the difference, taken as independent."""
+    import numpy as np
+
+    scores = np.array([row.score for row in group], float) * (-1 if falling else 1)
+    errors = np.array([row.error for row in group], float)
+    gap = scores[None, :] - scores[:, None]
+    better = (gap > Z * np.sqrt(errors[None, :] ** 2 + errors[:, None] ** 2)) & (gap > 1e-9)
+    ranks = 1 + better.sum(axis=1)
+    counts = {int(rank): int((ranks == rank).sum()) for rank in set(ranks.tolist())}
+    return [replace(row, rank=int(rank), tied=counts[int(rank)] > 1) for row, rank in zip(group, ranks, strict=True)]

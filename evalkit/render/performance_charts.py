@@ -1,0 +1,76 @@
+"""Memory and latency as measured in the runs, where their counters have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evalkit.render.charts import Figure, safe
+from evalkit.render.view import Run
+
+MEMORY = {
+    "host_peak_bytes": "host, peak",
+    "device_peak_allocated_bytes": "device, peak",
+    "device_peak_reserved_bytes": "device, reserved",
+    "weights_bytes": "weights",
+    "predicted_beside_weights_bytes": "planned beside weights",
+}
+LATENCY = {"ttft": "first token", "per_token": "per token", "itl": "between tokens", "e2e": "whole answer"}
+PERCENTILES = ("p50_s", "p90_s", "p99_s")
+
+
+def performance_charts(runs: Sequence[Run]) -> list[Figure]:
+    """Memory in GB, and percentiles of latencies in milliseconds: grouped bars, one colour a run."""
+    memory = [_numbers(run.result.counters.get("memory")) for run in runs]
+    names = [name for name in MEMORY if any(name in one for one in memory)]
+    figures = []
+    if names:
+        rows = [{MEMORY[name]: one[name] / 1e9 for name in names if name in one} for one in memory]
+        figures.append(_bars("Memory", "As measured in the run, in GB (1e9 bytes).", "GB", runs, rows))
+    latency = [dict(_latencies(run.result.counters.get("latency"))) for run in runs]
+    if any(latency):
+        note = "Median, 90th and 99th percentile, in milliseconds."
+        figures.append(_bars("Latency", note, "ms", runs, latency))
+    return figures
+
+
+def _numbers(values: Any) -> dict[str, float]:
+    found = values if isinstance(values, Mapping) else {}
+    return {k: float(v) for k, v in found.items() if isinstance(v, int | float) and not isinstance(v, bool) and v > 0}
+
+
+def _latencies(values: Any) -> list[tuple[str, float]]:
+    found = values if isinstance(values, Mapping) else {}
+    return [
+        (f"{title}, {mark.removesuffix('_s')}", 1000 * numbers[mark])
+        for name, title in LATENCY.items()
+        for mark in PERCENTILES
+        if mark in (numbers := _numbers(found.get(name)))
+    ]
+
+
+def _bars(title: str, note: str, unit: str, runs: Sequence[Run], rows: Sequence[Mapping[str, float]]) -> Figure:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": safe(run.label),
+            "y": names,
+            "x": [row.get(name) for name in names],
+            "hovertemplate": "%{y}<br>%{x:.3g} " + unit + "<extra>%{fullData.name}</extra>",
+        }
+        for run, row in zip(runs, rows, strict=True)
+    ]
+    axis: dict[str, Any] = {"title": {"text": unit}, "rangemode": "tozero"}
+    return {
+        "title": title,
+        "note": note,
+        "data": traces,
+        "layout": {
+            "barmode": "group",
+            "height": 120 + max(30, 13 * len(runs) + 10) * len(names),
+            "xaxis": axis,
+            "yaxis": {"autorange": "reversed", "automargin": True},
+        },
+    }

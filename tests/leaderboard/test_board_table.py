@@ -1,0 +1,174 @@
+"""Which result fills which cell, and scores, ranks and win rates worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import made_runs as made
+import pytest
+from made_entries import BOARD, entry, result
+
+from evalkit.errors import UserError
+from evalkit.leaderboard import published
+from evalkit.leaderboard.board import Board, load_board, names
+from evalkit.leaderboard.collect import Found, collect, run_entry
+from evalkit.leaderboard.entry import Entry, from_run, parse, write_entry
+from evalkit.leaderboard.table import Table, build_table
+from evalkit.store import RunDir
+from evalkit.types import Group
+
+
+def table(*entries: Entry, board: Board = BOARD) -> Table:
+    return build_table(board, [Found(one, Path(f"{n}.json")) for n, one in enumerate(entries)])
+
+
+def test_the_score_is_the_weighted_mean_and_ranks_leave_out_incomplete_rows() -> None:
+    found = table(entry("good", 0.8, 0.6), entry("poor", 0.4, 0.2), entry("half", 0.9, None))
+    by_name = {row.entry.model.name: row for row in found.rows}
+    assert by_name["good"].score == pytest.approx((80 + 3 * 60) / 4)
+    # sqrt((1 * 1.2649)^2 + (3 * 1.5492)^2) / 4, standard errors in points
+    assert by_name["good"].error == pytest.approx(1.2041594)
+    assert [by_name[name].rank for name in ("good", "poor", "half")] == [1, 2, None]
+    assert by_name["half"].score is None
+    assert (by_name["good"].win_rate, by_name["poor"].win_rate) == (1.0, 0.0)
+
+
+def test_rows_within_the_error_share_a_rank_and_the_next_rank_counts_them() -> None:
+    found = table(entry("x", 0.70, 0.70), entry("y", 0.69, 0.69), entry("z", 0.30, 0.30))
+    assert [(r.entry.model.name, r.rank, r.tied) for r in found.rows] == [
+        ("x", 1, True),
+        ("y", 1, True),
+        ("z", 3, False),
+    ]
+
+
+def test_a_win_rate_counts_a_tie_as_half() -> None:
+    board = BOARD.model_copy(update={"score": "win_rate", "columns": BOARD.columns[:2]})
+    found = table(entry("x", 0.8, 0.5), entry("y", 0.8, 0.4), entry("z", 0.1, 0.6), board=board)
+    rates = {row.entry.model.name: row.win_rate for row in found.rows}
+    # Column a: x and y beat z and tie each other: 0.75, 0.75, 0; column b: z, x, y: 1, 0.5, 0.
+    assert rates == {"x": pytest.approx(0.625), "y": pytest.approx(0.375), "z": pytest.approx(0.5)}
+
+
+def test_other_shots_do_not_count_and_fuller_results_come_before_newer_ones() -> None:
+    limited = entry("m", None, 0.5, date="2026-02-01", results={"a": result(0.9, n=10, n_total=1000), "b": result(0.5)})
+    shots = entry("m", None, None, date="2026-03-01", results={"a": result(0.99, shots=5)})
+    found = table(entry("m", 0.6, 0.5, date="2026-01-01"), limited, shots)
+    (row,) = found.rows
+    assert row.cells[0] is not None
+    assert row.cells[0].value == 0.6
+    assert row.status == "full"
+    assert len(row.history) == 3
+
+
+def test_a_row_never_mixes_two_checkpoints_of_one_name() -> None:
+    old = entry("m", 0.6, 0.5, date="2026-01-01", fingerprint="old")
+    new = entry("m", 0.7, None, date="2026-02-01", fingerprint="new")
+    (row,) = table(old, new).rows
+    assert row.cells[0] is not None
+    assert (row.cells[0].value, row.cells[1]) == (0.7, None)
+
+
+def test_quantized_variants_are_rows_of_their_own() -> None:
+    assert len(table(entry("m", 0.6, 0.5), entry("m", 0.6, 0.5, quantization="nf4")).rows) == 2
+
+
+def test_published_rows_stand_beside_measured_ones_without_a_rank(tmp_path: Path) -> None:
+    file = tmp_path / "p.csv"
+    file.write_text(
+        "model,task,metric,num_fewshot,value,unit,source\nbig,a,acc,0,99,%,a paper\nbig,b,acc,,98,%,a paper\n"
+    )
+    found = table(entry("m", 0.6, 0.5), *published.read_csv(file))
+    top = found.rows[0]
+    assert (top.entry.model.name, top.status, top.rank, top.entry.source) == ("big", "published", None, "a paper")
+    assert top.score == pytest.approx((99 + 3 * 98) / 4)
+    assert found.rows[1].rank == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("model,task\n", ":1: no column 'metric'"),
+        ("model,task,metric,value,source,colour\n", "unknown column 'colour'"),
+        ("model,task,metric,value,source\nm,a,acc,high,s\n", ":2: value is 'high', not a number"),
+        ("model,task,metric,value,source\nm,a,acc,nan,s\n", ":2: value is 'nan', not a number"),
+        ("model,task,metric,value,source\nm,a,acc\n", ":2: has not as many fields"),
+        ("model,task,metric,value,source\n,a,acc,1,s\n", ":2: name: String should have at least 1 character"),
+    ],
+)
+def test_a_wrong_csv_is_named_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "p.csv"
+    file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        published.read_csv(file)
+    assert says in str(caught.value)
+
+
+def test_every_shipped_board_and_its_published_numbers_load() -> None:
+    assert {"open-llm", "experiment1", "hallucination", "llm-perf", "translation", "long-context"} <= set(names())
+    for name in names():
+        board = load_board(name)
+        assert board.name == name
+        beside = [Found(one, Path()) for file in board.published for one in published.shipped(file)]
+        assert bool(build_table(board, beside).rows) == bool(board.published)
+
+
+def test_published_averages_and_tables_are_what_the_sources_say() -> None:
+    board = load_board("open-llm")
+    found = build_table(board, [Found(one, Path()) for one in published.shipped("open_llm_2023")])
+    top = found.rows[0]
+    assert (top.entry.model.name, top.score, top.rank, top.as_published) == ("meta_llama/Llama-2-70b-hf", 67.3, 1, True)
+    family = {one.model.name: one for one in published.shipped("experiment1")}
+    assert family["Vicuna-7B"].results["wmt20:en-de"].metrics["bleu,none"].value == 18.245
+    assert family["llama-7B"].results["boolq"].metrics["acc,none"].value == pytest.approx(0.751)
+
+
+def test_an_unknown_board_and_a_wrong_key_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="did you mean open-llm"):
+        load_board("open-lm")
+    file = tmp_path / "b.yaml"
+    file.write_text("name: b\ntitle: B\ncolumns:\n  - {title: A, task: a, wieght: 2}\n")
+    with pytest.raises(UserError, match=r"columns\.0\.wieght"):
+        load_board(str(file))
+
+
+def test_a_run_becomes_an_entry_and_comes_back_the_same(tmp_path: Path) -> None:
+    tasks = [made.choice_task("a_1", [1, 0, 1, 1]), made.choice_task("a_2", [0, 0, 1, 1])]
+    run = made.write_run(tmp_path / "r", tasks, label="Nice name", groups=[Group("a", ("a_1", "a_2"))],
+                         counters={"throughput": {"tokens_per_s": 5.5}, "energy": {"cpu": "unavailable"}})  # fmt: skip
+    entry = run_entry(run).entry
+    assert entry.model.name == "Nice name"
+    assert entry.results["a_1"].metrics["acc,none"].value == 0.75
+    assert entry.results["a_1"].metrics["acc,none"].proportion
+    assert entry.counters == {"throughput.tokens_per_s": 5.5}
+    path = write_entry(entry, tmp_path / "entries")
+    assert path.name == f"{entry.id}.json"
+    assert parse(path.read_text(), str(path)) == entry
+    assert [one.entry.id for one in collect([tmp_path])] == [entry.id]
+
+
+def test_an_entry_carries_no_folder_of_the_machine(tmp_path: Path) -> None:
+    run = made.write_run(tmp_path / "r", [made.choice_task("a", [1, 0])], model=str(tmp_path / "secret" / "my-model"))
+    entry = from_run(RunDir.open(run).result())
+    assert entry.model.name == "my-model"
+    assert str(tmp_path) not in entry.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"format": "other"}, "format"),
+        ({"colour": 1}, "colour"),
+        ({"report": "javascript:alert(1)"}, "report"),
+        ({"date": "<b>"}, "date"),
+        ({"results": {"a": {"metrics": {"acc,none": {"value": "NaN"}}}}}, "results.a.metrics.acc,none.value"),
+    ],
+)
+def test_a_wrong_entry_is_refused_naming_the_field(change: dict[str, object], says: str) -> None:
+    import json
+
+    content = entry("m", 0.5, 0.5).model_dump(mode="json") | change
+    with pytest.raises(UserError) as caught:
+        parse(json.dumps(content), "x.json")
+    assert "x.json" in str(caught.value)
+    assert says in str(caught.value)
