@@ -62,8 +62,11 @@ class _BaselineRecord(_Strict):
     tasks: dict[str, _TaskRecord]
 
 
-def save_baseline(run: Path, out: Path, cluster_by: str | None = None) -> Path:
-    """Write the baseline of a run directory. Returns ``out``; raises UserError if it cannot be written."""
+def save_baseline(run: Path, out: Path, cluster_by: str | None = None, *, performance: bool = True) -> Path:
+    """Write the baseline of a run directory. Returns ``out``; raises UserError if it cannot be written.
+
+    Without ``performance`` it leaves out the hardware and its counters, which only matter to performance budgets.
+    """
     scores = load_scores(run, cluster_by)
     if scores.partial:
         raise UserError(f"{run}: a partial run cannot be a baseline: finish it with: evalkit run --resume {run}")
@@ -72,8 +75,8 @@ def save_baseline(run: Path, out: Path, cluster_by: str | None = None) -> Path:
         schema_version=1,
         evalkit=__version__,
         label=scores.label,
-        hardware=scores.hardware,
-        counters=dict(_scalars(scores.counters)),
+        hardware=scores.hardware if performance else None,
+        counters=dict(_scalars(scores.counters)) if performance else {},
         groups={name: list(leaves) for name, leaves in scores.groups.items()},
         tasks={name: _encode(task) for name, task in scores.tasks.items()},
     )

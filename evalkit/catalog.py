@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit import paths, registry
+from evalkit.data.generated import is_own
 from evalkit.errors import UserError
 from evalkit.spec import RunSpec, TaskSpec
+from evalkit.task import families
 from evalkit.task import sample as samples_of
 from evalkit.task.definition import Defined, Definition, load_group, load_task
+from evalkit.task.shots import fixed_shots, within_sample
 from evalkit.types import Group, PromptStyle, Task
 
 if TYPE_CHECKING:
@@ -91,7 +94,7 @@ def resolve(spec: RunSpec) -> Selection:
         for task in found:
             name = task.info.name
             before = asked.get(name)
-            if before is not None and _settings(before, spec) != _settings(wanted, spec):
+            if before is not None and _settings(before, tasks[name], spec) != _settings(wanted, task, spec):
                 raise UserError(
                     f"task {name} is asked for twice with different settings, by {before.name} and {wanted.name}; "
                     "give each its own run"
@@ -160,6 +163,7 @@ class Catalog:
         self.groups: dict[str, Group] = {}
         self.files: dict[str, Path] = {}
         self.notes: dict[str, str] = {}
+        self.shots: dict[str, Mapping[str, int]] = {}
         for file in _files(folders):
             self._add(load_task(file) if file.name == "task.yaml" else load_group(file))
         self._check_children()
@@ -185,11 +189,12 @@ class Catalog:
         self.groups |= {one.name: one for one in defined.groups}
         if defined.groups:
             self.notes[defined.groups[-1].name] = defined.description
+            self.shots[defined.groups[-1].name] = defined.shots
 
     def _check_children(self) -> None:
-        for group in self.groups.values():
+        for group in list(self.groups.values()):
             for child in group.children:
-                if child not in self.files:
+                if not self.has(child):
                     near = registry.did_you_mean(child, self.files)
                     raise UserError(f"{self.files[group.name]}: group {group.name}: unknown child {child!r}{near}")
             if group.name in self._below(group.name, ()):
@@ -212,7 +217,8 @@ class Catalog:
 
     def expand(self, name: str) -> tuple[str, ...]:
         """The task and group names that a name, tag or pattern stands for."""
-        if name in self.files:
+        if name in self.files or families.of(name) is not None:
+            self.require(name)
             return (name,)
         if name in self.tags:
             return self.tags[name]
@@ -223,9 +229,21 @@ class Catalog:
         self.require(name)
         return ()
 
+    def has(self, name: str) -> bool:
+        """Whether this is a task or group. A parametrised name ("wmt22:de-en") is made into one by its family, which
+        may raise UserError.
+        """
+        if name in self.files:
+            return True
+        family = families.of(name)
+        if family is None:
+            return False
+        self._add(family(name, self))
+        return name in self.files
+
     def require(self, name: str) -> None:
         """UserError with near names unless this is a task or group."""
-        if name not in self.files:
+        if not self.has(name):
             near = registry.did_you_mean(name, (*self.files, *self.tags))
             raise UserError(f"unknown task {name!r}{near}; see `evalkit tasks list`")
 
@@ -256,7 +274,7 @@ class Catalog:
         from evalkit.task.native import NativeTask
 
         definition, defined = self.tasks[name]
-        return NativeTask(definition, defined.source, options)
+        return (defined.build or NativeTask)(definition, defined.source, options)
 
     def n_sample(self, definition: Definition) -> int:
         """How many evaluated items the bundled sample has."""
@@ -312,19 +330,31 @@ def _from_catalog(catalog: Catalog, entry: TaskSpec, spec: RunSpec) -> tuple[lis
         seed=spec.seed,
         gen_kwargs=spec.gen_kwargs,
         sample=spec.sample or entry.sample,
+        metrics=spec.metrics,
     )
     tops = catalog.expand(entry.name)
     names = list(dict.fromkeys(leaf for top in tops for leaf in catalog.leaves(top)))
     if options.sample:
         names = _with_sample(catalog, entry.name, names)
     groups = [group for top in tops for group in catalog.nested(top, set(names))]
-    tasks = [catalog.task(name, options) for name in names]
+    fixed = {task: number for top in tops for task, number in fixed_shots(catalog, top).items()}
+    capped = fixed
+    if options.sample:
+        capped = {name: within_sample(catalog.tasks[name][0], number) for name, number in fixed.items()}
+    tasks = [catalog.task(name, replace(options, num_fewshot=capped.get(name, options.num_fewshot))) for name in names]
     notes = [note for task in tasks for note in task.warnings]
+    short = [name for name in names if name in fixed and capped[name] < fixed[name]]
+    notes += [f"{name}: its sample has {capped[name]} examples for the {fixed[name]} of {entry.name}" for name in short]
+    if entry.num_fewshot is not None and any(number != entry.num_fewshot for number in fixed.values()):
+        notes.append(f"{entry.name}: this group fixes its few-shot examples; {entry.num_fewshot} is ignored")
     return tasks, groups, notes
 
 
 def _with_sample(catalog: Catalog, asked: str, names: Sequence[str]) -> list[str]:
-    kept = [name for name in names if catalog.n_sample(catalog.tasks[name][0])]
+    # What is generated needs no sample: it is there offline as it is.
+    kept = [
+        name for name in names if catalog.n_sample(catalog.tasks[name][0]) or is_own(catalog.tasks[name][0].dataset.id)
+    ]
     if not kept:
         have = [name for name, (one, _) in catalog.tasks.items() if catalog.n_sample(one)]
         raise UserError(f"{asked}: has no bundled sample; these have one: {', '.join(have)}")
@@ -337,9 +367,9 @@ def _options(**chosen: Any) -> Options:
     return Options(**chosen)
 
 
-def _settings(entry: TaskSpec, spec: RunSpec) -> tuple[Any, ...]:
-    shots = spec.num_fewshot if entry.num_fewshot is None else entry.num_fewshot
-    return shots, spec.sample or entry.sample, spec.limit if entry.limit is None else entry.limit
+def _settings(entry: TaskSpec, task: Task, spec: RunSpec) -> tuple[Any, ...]:
+    """What must be the same where two entries bring one task."""
+    return task.info.num_fewshot, spec.sample or entry.sample, spec.limit if entry.limit is None else entry.limit
 
 
 def _folder(name: str) -> Path:

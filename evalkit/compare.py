@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UserError
+from evalkit.metrics.corpus import FROM_SUMS
 from evalkit.paired import Difference, aligned, corpus_difference, holm, paired_difference
 from evalkit.scores import RunScores, Series, TaskScores, load_scores
 
@@ -205,7 +206,7 @@ def _compare_task(base: TaskScores, candidate: TaskScores, options: Options) -> 
         if other is None:
             continue
         pairs = [(i, j) for i, j in zip(left, right, strict=True) if None not in (series.values[i], other.values[j])]
-        if len(pairs) < 2:
+        if len(pairs) < 2 or not _comparable(series):
             continue
         a, b = [series.values[i] for i, _ in pairs], [other.values[j] for _, j in pairs]
         clusters = None if base.clusters is None else [base.clusters[i] for i, _ in pairs]
@@ -243,10 +244,6 @@ def _difference(
     import numpy as np
 
     if series.aggregate == "mean" or series.aggregate not in AGGREGATES:
-        if isinstance(a[0], tuple):
-            raise UserError(
-                f"compare: cannot resample a metric aggregated by {series.aggregate!r}: compare another metric"
-            )
         means = (float(np.mean(a)), float(np.mean(b)))
         return means, paired_difference(
             a, b, clusters=clusters, alpha=options.alpha, seed=options.seed, resamples=options.resamples
@@ -259,6 +256,12 @@ def _difference(
     return (combine(left.sum(axis=0)), combine(right.sum(axis=0))), difference
 
 
+def _comparable(series: Series) -> bool:
+    """Whether there is a paired test: not for statistics that do not add up over items (distinct n-grams)."""
+    first = next((value for value in series.values if value is not None), None)
+    return series.aggregate in AGGREGATES or not isinstance(first, tuple)
+
+
 def _perplexity(sums: Sums) -> float:
     """exp(-log-likelihood / weight) of summed (log-likelihood in nats, weight)."""
     return math.exp(min(-sums[0] / sums[1], 700.0))
@@ -268,19 +271,11 @@ def _bits(sums: Sums) -> float:
     return float(-sums[0] / sums[1] / math.log(2))
 
 
-def _bleu(sums: Sums) -> float:
-    """Corpus BLEU of summed (system length, reference length, 4 matches, 4 totals), as sacrebleu orders them."""
-    from sacrebleu.metrics import BLEU
-
-    whole = [round(value) for value in sums]
-    return float(BLEU.compute_bleu(whole[2:6], whole[6:10], whole[0], whole[1], smooth_method="exp").score)
-
-
 AGGREGATES: Mapping[str, Callable[[Any], float]] = {
     "perplexity": _perplexity,
     "weighted_perplexity": _perplexity,
     "bits_per_byte": _bits,
-    "bleu": _bleu,
+    **FROM_SUMS,
 }
 """Corpus metrics as functions of summed sufficient statistics, by the aggregation in their signature."""
 

@@ -35,7 +35,7 @@ ADVICE = {
     "max_error_rate": "a share between 0 and 1",
 }
 
-Path_ = tuple[str | int, ...]
+Keys = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Origin:
     """Where settings came from, so that an error can name the flag, or the file, line and key."""
 
     file: Path | None = None
-    lines: Mapping[Path_, int] = field(default_factory=dict)
+    lines: Mapping[Keys, int] = field(default_factory=dict)
     flags: frozenset[str] = frozenset()
 
-    def name(self, path: Path_) -> str:
+    def name(self, path: Keys) -> str:
         """ "--limit", or "experiment.yaml:7: limit"."""
         key = str(path[0]) if path else ""
         if self.file is None or key in self.flags:
@@ -78,7 +78,7 @@ def load(path: Path) -> tuple[dict[str, Any], Origin]:
     return settings, Origin(file=path, lines=lines)
 
 
-def _lines(node: Any, where: Path_) -> Iterable[tuple[Path_, int]]:
+def _lines(node: Any, where: Keys) -> Iterable[tuple[Keys, int]]:
     import yaml
 
     if isinstance(node, yaml.MappingNode):
@@ -132,7 +132,7 @@ def _own_folders(specs: list[RunSpec], origin: Origin) -> list[RunSpec]:
     ]
 
 
-def _spec(settings: Mapping[str, Any], model: Any, place: Path_, origin: Origin) -> RunSpec:
+def _spec(settings: Mapping[str, Any], model: Any, place: Keys, origin: Origin) -> RunSpec:
     """Sort flat settings into the parts of a RunSpec and validate the whole."""
     from pydantic import ValidationError
 
@@ -176,6 +176,8 @@ def _read(key: str, value: Any, origin: Origin) -> Any:
     }
     if key == "include_path":
         return [value]
+    if key == "metrics":
+        return values.words(value)
     return readers[key](origin.name((key,)), value) if key in readers else value
 
 
@@ -187,7 +189,7 @@ def _unknown(key: str, known: set[str], origin: Origin) -> None:
     raise UserError(f"{origin.name((key,))}: unknown setting{hint}")
 
 
-def _mapping(value: Any, place: Path_, origin: Origin) -> Mapping[str, Any]:
+def _mapping(value: Any, place: Keys, origin: Origin) -> Mapping[str, Any]:
     from evalkit.values import key_values
 
     if isinstance(value, str):
@@ -197,7 +199,7 @@ def _mapping(value: Any, place: Path_, origin: Origin) -> Mapping[str, Any]:
     return value
 
 
-def _model(model: Any, shared: Mapping[str, Any], place: Path_, origin: Origin) -> dict[str, Any]:
+def _model(model: Any, shared: Mapping[str, Any], place: Keys, origin: Origin) -> dict[str, Any]:
     """A model as ModelSpec keys; the shared settings apply where the entry says nothing.
 
     lm_eval's way is understood: ``model`` names a backend and ``pretrained`` in its arguments the model.
@@ -249,7 +251,7 @@ def _tasks(tasks: Any, origin: Origin) -> list[Any]:
     return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
 
 
-def _explain(error: ValidationError, place: Path_, origin: Origin) -> UserError:
+def _explain(error: ValidationError, place: Keys, origin: Origin) -> UserError:
     """The first mistake pydantic found, in one line that names flag or file, line and key."""
     first = error.errors()[0]
     path, key = _place(tuple(first["loc"]), place, origin)
@@ -262,7 +264,7 @@ def _explain(error: ValidationError, place: Path_, origin: Origin) -> UserError:
     return UserError(f"{origin.name(path)}: {'must be ' + ADVICE[key] if key in ADVICE else first['msg']}{shown}")
 
 
-def _place(loc: Path_, place: Path_, origin: Origin) -> tuple[Path_, str]:
+def _place(loc: Keys, place: Keys, origin: Origin) -> tuple[Keys, str]:
     """Where the user wrote what pydantic calls ``loc`` (which ends in names of union members), and its key."""
     depth = {"tasks": 3, "model": 2, "engine": 2}.get(str(loc[0]) if loc else "", 1)
     loc = loc[:depth]

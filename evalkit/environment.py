@@ -35,6 +35,7 @@ PACKAGES = (
     "ray",
     "peft",
     "bitsandbytes",
+    "torchao",
     "openai",
 )
 """Packages that can change a number or a speed."""

@@ -64,19 +64,52 @@ def listing() -> list[dict[str, str]]:
 
 def resolve(model: ModelSpec) -> ModelSpec:
     """The model with its backend chosen. Raises UserError for a name that cannot be anything."""
+    backend = model.backend or _backend_of(model.name)
     if model.backend is not None:
         registry.load(BACKENDS, model.backend)
+    if backend == "openai":
+        from evalkit.backends.openai.settings import settings
+
+        settings(without_mode(model))  # before anything is recorded: a key in an argument must not reach a file
+    _check_variant(model, backend)
+    return model.model_copy(update={"backend": backend})
+
+
+def _check_variant(model: ModelSpec, backend: str) -> None:
+    """Only the backend hf changes a model while loading it; elsewhere such a setting would be ignored."""
+    flags = ("quant", "peft", "peft_merge", "prompt_lookup", "draft")
+    if backend != "hf" and (given := next((flag for flag in flags if getattr(model, flag)), None)):
+        raise UserError(
+            f"--{given.replace('_', '-')}: {model.name} runs on the backend {backend}, which cannot change it while "
+            "loading: leave it out, or give a Hub id or a folder (backend hf)"
+        )
+
+
+MODE = "mc"
+"""The argument that asks for multiple choice by generation; every backend has it, and none sees it."""
+
+
+def without_mode(model: ModelSpec) -> ModelSpec:
+    """The model without the argument MODE. Raises UserError for a value that it does not have."""
+    if MODE not in model.args:
         return model
-    return model.model_copy(update={"backend": _backend_of(model.name)})
+    if model.args[MODE] not in ("score", "generate"):
+        raise UserError(f"--model_args {MODE}={model.args[MODE]}: unknown; one of score, generate")
+    return model.model_copy(update={"args": {key: value for key, value in model.args.items() if key != MODE}})
+
+
+def by_generation(model: ModelSpec) -> bool:
+    """Whether multiple-choice tasks are to be asked as generations (`evalkit.task.generative_choice`)."""
+    return model.args.get(MODE) == "generate"
 
 
 def _backend_of(name: str) -> str:
     if name.startswith("predictions:"):
         return "predictions"
+    if name.startswith("cascade:"):
+        return "cascade"
     if name.startswith(("http://", "https://")):
-        if "openai" in registry.names(BACKENDS):
-            return "openai"
-        raise UserError(f"{name}: no installed backend talks to servers; see `evalkit models list`")
+        return "openai"
     if any(name == known.name for known in KNOWN):
         return "hf"
     if name in registry.names(BACKENDS):
@@ -85,7 +118,7 @@ def _backend_of(name: str) -> str:
     if name.endswith(".gguf"):
         if not path.is_file():
             raise UserError(f"{name}: no such file")
-        return "hf"
+        return "gguf" if importlib.util.find_spec("llama_cpp") else "hf"
     if path.is_dir() or "/" in name:
         return "hf"
     names = [*(known.name for known in KNOWN), *registry.names(BACKENDS)]
@@ -95,8 +128,12 @@ def _backend_of(name: str) -> str:
 
 
 def open_backend(model: ModelSpec, engine: EngineSpec) -> Backend:
-    """Load the model. Raises UserError where that fails."""
-    resolved = resolve(model)
+    """Load the model, or its replicas. Raises UserError where that fails."""
+    resolved = without_mode(resolve(model))
+    if engine.replicas > 1 or engine.executor != "local":
+        from evalkit.engine.executors import open_replicas
+
+        return open_replicas(resolved, engine)
     load = registry.load(BACKENDS, resolved.backend or "hf")
     backend: Backend = load(resolved, engine)
     return backend
@@ -124,6 +161,19 @@ def local_folder(model: ModelSpec) -> Path | None:
             f"{model.name}: the folder has no weights (*.safetensors); pickled weights are not loaded: save the model "
             f"with save_pretrained()"
         )
+    return path
+
+
+def gguf_file(name: str) -> Path:
+    """The GGUF file behind a model's name: a path, or a name of KNOWN. Raises UserError."""
+    for known in KNOWN:
+        if name == known.name:
+            file = _package_file(known)
+            if file is None:
+                raise MissingExtra(f"the model {known.name}", known.package.replace("_", "-"), known.extra)
+            return file
+    path = Path(name).expanduser()
+    _check_gguf(path)
     return path
 
 

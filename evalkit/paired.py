@@ -63,7 +63,8 @@ def paired_difference(
 
     Binary items: exact McNemar test, Bonett-Price interval. Continuous items: seeded paired bootstrap, Student's t
     below 50 items. With ``clusters`` (eight or more, some with two or more items): cluster-robust standard error and t
-    with G - 1 degrees of freedom, unless independent items would give the larger standard error. Raises ValueError for unequal lengths, fewer than two items or non-finite values.
+    with G - 1 degrees of freedom, unless independent items would give the larger standard error.
+    Raises ValueError for unequal lengths, fewer than two items or non-finite values.
     """
     import numpy as np
 

@@ -18,6 +18,7 @@ from evalkit.errors import UserError
 TASKS = "evalkit.tasks"
 BACKENDS = "evalkit.backends"
 METRICS = "evalkit.metrics"
+FAMILIES = "evalkit.task_families"
 
 
 def names(group: str) -> tuple[str, ...]:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from evalkit.answering import answer_all, unanswered
-from evalkit.backends.base import Backend
+from evalkit.backends.base import Backend, TokenBackend
 from evalkit.engine.interface import AnswerBook, Progress
 from evalkit.naming import default_output, model_label
+from evalkit.perf.counters import CountingProgress, Metered, run_counters
+from evalkit.perf.memory import Sampler
 from evalkit.progress import Silent
 from evalkit.spec import ModelSpec, RunSpec
 from evalkit.types import (
@@ -114,17 +116,23 @@ def evaluate(spec: RunSpec, watch: Watch, resume: bool = False) -> Finished:
     clock = Clock()
     selection = catalog.resolve(spec)
     model = models.resolve(spec.model)
+    if models.by_generation(model):
+        from evalkit.task.generative_choice import by_generation
+
+        selection = by_generation(selection)
     spec = spec.model_copy(update={"output": spec.output or default_output(spec)})
     works = _gather(selection, open_source(spec.data_dir), spec)
     watch.plan(_plan(spec, model, works))
     for warning in selection.warnings:
         watch.note(warning)
 
-    with _run_directory(spec, resume) as directory, _loaded(model, spec, clock) as backend:
+    with _run_directory(spec, resume) as directory, Sampler() as sampler, _loaded(model, spec, clock) as backend:
         works = _in_style(works, spec.model, backend)
         _bind(works, backend)
         with _book(directory, spec) as book, watch.answering() as progress, clock.measure("answer"):
-            responses, partial = answer_all(backend, _all_requests(works), book, spec.engine, progress)
+            counting = CountingProgress(progress)
+            responses, partial = answer_all(backend, _all_requests(works), book, spec.engine, counting)
+        sampled = sampler.counters()
         with clock.measure("score"):
             scored = _score(works, responses)
             tasks = tuple(_summarize(work, samples) for work, samples in zip(works, scored, strict=True))
@@ -134,9 +142,14 @@ def evaluate(spec: RunSpec, watch: Watch, resume: bool = False) -> Finished:
             model=asdict(backend.info),
             tasks=tasks,
             groups=_groups(selection, tasks),
-            counters=_counters(responses, clock),
+            counters={
+                **run_counters(backend, _by_task(works), responses, counting, clock.seconds(), sampled),
+                **_cascade(works, backend, watch),
+            },
             partial=partial,
         )
+        if isinstance(backend, Metered):
+            directory.write_performance(backend.meter.raw())
         _write(directory, result, works, scored)
     return Finished(result, directory.path, _report(directory.path))
 
@@ -183,12 +196,18 @@ def _gather(selection: Selection, data: DataSource, spec: RunSpec) -> list[Work]
 
 
 def _in_style(works: list[Work], model: ModelSpec, backend: Backend) -> list[Work]:
-    """The same works as conversations by the model's template, where one was asked for."""
-    if not model.chat_template:
-        return works
-    chat = getattr(backend, "chat", transcript)
-    style = PromptStyle(chat=chat, system=model.system, multiturn=model.fewshot_as_multiturn)
-    return [ask(work, style) for work in works]
+    """The same works as conversations by the model's template, where one was asked for; tasks that measure their
+    prompts (``counts_tokens``) write them anew with the model's tokenizer.
+    """
+    style = PromptStyle(
+        chat=getattr(backend, "chat", transcript) if model.chat_template else None,
+        system=model.system,
+        multiturn=model.fewshot_as_multiturn,
+        encode=backend.encode if isinstance(backend, TokenBackend) else None,
+        max_length=backend.info.max_length or None,
+    )
+    again = bool(model.chat_template)
+    return [ask(work, style) if again or getattr(work.task, "counts_tokens", False) else work for work in works]
 
 
 def _bind(works: Sequence[Work], backend: Backend) -> None:
@@ -255,7 +274,11 @@ def _book(directory: RunDir, spec: RunSpec) -> Iterator[AnswerBook]:
 
 
 def _all_requests(works: Sequence[Work]) -> list[Request]:
-    return [request for work in works for asked in work.requests for request in asked]
+    return [request for requests in _by_task(works).values() for request in requests]
+
+
+def _by_task(works: Sequence[Work]) -> dict[str, list[Request]]:
+    return {work.info.name: [request for asked in work.requests for request in asked] for work in works}
 
 
 def _score(works: Sequence[Work], responses: Sequence[Response]) -> list[list[SampleResult]]:
@@ -280,6 +303,24 @@ def _score_one(task: Task, sample: SampleResult) -> SampleResult:
         return replace(sample, status="error", error=f"scoring failed: {type(error).__name__}: {error}")
 
 
+def _cascade(works: Sequence[Work], backend: Backend, watch: Watch) -> dict[str, Any]:
+    """What a cascade decided, and the scores of each of its models alone; nothing for any other backend."""
+    from evalkit.backends.cascade import CascadeBackend, lines
+
+    if not isinstance(backend, CascadeBackend):
+        return {}
+    report = backend.report()
+    for stage, responses in zip(report["stages"], backend.alternatives(), strict=False):
+        scored = zip(works, _score(works, responses), strict=True)
+        stage["alone"] = {
+            work.info.name: {metric.key: metric.value for metric in work.task.summarize(samples)}
+            for work, samples in scored
+        }
+    for line in lines(report):
+        watch.note(line)
+    return {"cascade": report}
+
+
 def _summarize(work: Work, samples: Sequence[SampleResult]) -> TaskResult:
     statuses = [sample.status for sample in samples]
     return TaskResult(
@@ -299,15 +340,6 @@ def _groups(selection: Selection, tasks: Sequence[TaskResult]) -> tuple[GroupRes
     from evalkit.task.groups import summarize_groups
 
     return summarize_groups(selection.groups, tasks)
-
-
-def _counters(responses: Sequence[Response], clock: Clock) -> dict[str, Any]:
-    return {
-        "seconds": clock.seconds(),
-        "requests": len(responses),
-        "prompt_tokens": sum(response.prompt_tokens for response in responses),
-        "output_tokens": sum(response.output_tokens for response in responses),
-    }
 
 
 def _write(

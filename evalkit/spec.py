@@ -7,6 +7,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+Quant = Literal["int8", "nf4", "fp4", "int8wo", "int4wo", "int8da"]
+PROMPT_LOOKUP_TOKENS = 10
+"""Guessed tokens of --prompt-lookup without a number."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,8 +34,29 @@ class ModelSpec(_Frozen):
     chat_template: bool | str = False
     system: str | None = None
     fewshot_as_multiturn: bool = True
+    quant: Quant | None = None
+    """Quantize while loading: bitsandbytes' int8, nf4, fp4; torchao's int8wo, int4wo, int8da."""
+    peft: tuple[str, ...] = ()
+    """Adapters, each PATH or PATH:WEIGHT; several are added up with their weights (1 where none is given)."""
+    peft_merge: bool = False
+    """Merge the adapters into the weights."""
+    prompt_lookup: int | None = Field(default=None, ge=1)
+    """Guess so many next tokens from the prompt and check them at once; the text stays that of greedy decoding."""
+    draft: str | None = None
+    """A smaller model with the same tokenizer that guesses the next tokens."""
+    draft_tokens: int = Field(default=5, ge=1)
     label: str | None = None
     """Name in tables and reports; None: derived from ``name``."""
+
+    @field_validator("peft", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("prompt_lookup", mode="before")
+    @classmethod
+    def _switched_on(cls, value: Any) -> Any:
+        return {True: PROMPT_LOOKUP_TOKENS, False: None}[value] if isinstance(value, bool) else value
 
 
 class TaskSpec(_Frozen):
@@ -77,6 +102,8 @@ class RunSpec(_Frozen):
     sample: bool = False
     seed: int = 1234
     gen_kwargs: dict[str, Any] = Field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    """Metrics beside the tasks' own ("ece", "evaluate:NAME"); each goes to the tasks of its kind."""
     data_dir: Path | None = None
     include_path: tuple[Path, ...] = ()
     engine: EngineSpec = EngineSpec()

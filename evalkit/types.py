@@ -247,6 +247,10 @@ class PromptStyle:
     system: str | None = None
     multiturn: bool = True
     """With ``chat``: few-shot examples as separate turns (True) or inside one user turn."""
+    encode: Callable[[Sequence[str]], list[list[int]]] | None = None
+    """The model's own tokenizer, for tasks that measure their prompts (``counts_tokens``); None: not at hand."""
+    max_length: int | None = None
+    """The model's context window in tokens; None: not known."""
 
 
 class DataSource(Protocol):

@@ -107,6 +107,6 @@ def batch_size(flag: str, text: str) -> int | str:
 
 
 def boolean_or_text(value: Any) -> Any:
-    """"true" and "false" as booleans; anything else (a template's name) as it stands."""
+    """The words "true" and "false" as booleans; anything else (a template's name) as it stands."""
     named = {"true": True, "yes": True, "false": False, "no": False}
     return named.get(value.lower(), value) if isinstance(value, str) else value

@@ -8,6 +8,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from evalkit.data.generated import is_own
 from evalkit.errors import UserError
 from evalkit.types import DataSource, Document, PromptStyle, Request, Task, TaskInfo
 
@@ -49,7 +50,9 @@ def gather(task: Task, data: DataSource, limit: float | None, shuffle_seed: int 
             "check the data folder or choose another split"
         )
     content = hashlib.sha256("".join(document.hash for document in documents).encode()).hexdigest()[:16]
-    source = f"{'sample' if task.info.sample else data.name}:sha256={content}"
+    made = task.info.dataset is not None and is_own(task.info.dataset.id)
+    where = "sample" if task.info.sample else "generated" if made else data.name
+    source = f"{where}:sha256={content}"
     return Work(task, subset(documents, limit, task.info.name, shuffle_seed), len(documents), source, ())
 
 

@@ -7,7 +7,25 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from evalkit.cli import cache, data, models, report, retry, run, tasks, verify, version
+from evalkit.cli import (
+    baseline,
+    bench,
+    cache,
+    compare,
+    data,
+    estimate,
+    gate,
+    judge,
+    leaderboard,
+    models,
+    peft,
+    report,
+    retry,
+    run,
+    tasks,
+    verify,
+    version,
+)
 from evalkit.errors import UserError
 
 
@@ -53,9 +71,17 @@ def root(
 app.command("run", cls=run.RunCommand)(run.run)
 app.command("retry")(retry.retry)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
+app.command("gate")(gate.gate)
 app.command("verify")(verify.verify)
+app.command("bench")(bench.bench)
+app.command("estimate")(estimate.estimate)
 app.command("version")(version.version)
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(baseline.app, name="baseline")
+app.add_typer(leaderboard.app, name="leaderboard")
+app.add_typer(judge.app, name="judge")
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
+app.add_typer(peft.app, name="peft")

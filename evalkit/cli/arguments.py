@@ -17,7 +17,7 @@ OURS = {
     "--output-path": "--output",
 }
 """lm_eval's names for options that have another name here."""
-OPTIONAL = {"--chat-template": "true", "--fewshot-as-multiturn": "true"}
+OPTIONAL = {"--chat-template": "true", "--fewshot-as-multiturn": "true", "--prompt-lookup": "10"}
 """Options that may stand without a value, and the value that this means."""
 
 

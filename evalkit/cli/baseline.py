@@ -17,11 +17,14 @@ def save(
     cluster_by: Annotated[
         str | None, typer.Option("--cluster-by", help="Document field that items share; none: independent.")
     ] = None,
+    no_performance: Annotated[
+        bool, typer.Option("--no-performance", help="Leave out the hardware and its performance counters.")
+    ] = False,
 ) -> None:
     """Write a run's per-item scores without any text, small enough to commit."""
     from evalkit.baseline import save_baseline
 
-    typer.echo(save_baseline(run, out, cluster_by))
+    typer.echo(save_baseline(run, out, cluster_by, performance=not no_performance))
 
 
 @app.command("show")

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from evalkit.data import Wanted
+    from evalkit.data.generated import is_own
 
 app = typer.Typer(help="Data sets for machines without a network.", no_args_is_help=True)
 
@@ -47,7 +48,10 @@ def _wanted(tasks: str, include_path: list[Path]) -> list[Wanted]:
     if not names:
         raise UserError("data pull: which tasks? for example: evalkit data pull mmlu,hellaswag --to DIR")
     leaves = dict.fromkeys(leaf for name in names for leaf in catalog.leaves(name))
-    datasets = (catalog.tasks[leaf][0].dataset for leaf in leaves)
+    # What is generated is there already.
+    datasets = [one for leaf in leaves if not is_own((one := catalog.tasks[leaf][0].dataset).id)]
+    if leaves and not datasets:
+        raise UserError(f"data pull: {tasks}: made here from a seed; there is nothing to fetch")
     return [
         Wanted(
             one.id, one.config, one.revision, tuple(filter(None, dict.fromkeys((one.splits.eval, one.splits.fewshot))))

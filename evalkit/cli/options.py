@@ -45,6 +45,39 @@ Revision = Annotated[str | None, _flag("--revision", panel=_MODEL, help="Commit,
 MaxLength = Annotated[
     int | None, _flag("--max-length", panel=_MODEL, help="Context window in tokens. [default: the model's]")
 ]
+Quant = Annotated[
+    str | None,
+    _flag(
+        "--quant",
+        panel=_MODEL,
+        help="Quantize while loading: int8, nf4, fp4 (bitsandbytes); int8wo, int4wo, int8da (torchao).",
+    ),
+]
+Peft = Annotated[
+    str | None,
+    _flag(
+        "--peft",
+        panel=_MODEL,
+        metavar="PATH[:WEIGHT],...",
+        help="Adapters (LoRA, IA3, prefix, prompt tuning, ...); several are added up with their weights.",
+    ),
+]
+PeftMerge = Annotated[bool | None, _flag("--peft-merge", panel=_MODEL, help="Merge the adapters into the weights.")]
+PromptLookup = Annotated[
+    str | None,
+    _flag(
+        "--prompt-lookup",
+        panel=_MODEL,
+        metavar="[N]",
+        help="Guess N tokens from the prompt and check them at once; same text as greedy. [N: 10]",
+    ),
+]
+Draft = Annotated[
+    str | None, _flag("--draft", panel=_MODEL, metavar="MODEL", help="Smaller model that guesses the next tokens.")
+]
+DraftTokens = Annotated[
+    int | None, _flag("--draft-tokens", panel=_MODEL, help="Tokens that the draft guesses at a time. [default: 5]")
+]
 Label = Annotated[str | None, _flag("--label", panel=_MODEL, help="Name in tables and folders.")]
 Tasks = Annotated[
     str | None,
@@ -85,6 +118,15 @@ GenKwargs = Annotated[
         panel=_TASKS,
         metavar="K=V,...",
         help="Generation settings: temperature, top_p, max_gen_toks, until, ...",
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    _flag(
+        "--metrics",
+        panel=_TASKS,
+        metavar="A,B,...",
+        help="Metrics beside the tasks' own, where they fit: ece, rouge1, evaluate:NAME, ... (docs/metrics.md)",
     ),
 ]
 Seed = Annotated[

@@ -87,7 +87,7 @@ def test_reads_reach_the_token_that_ends_the_asked_prefix(
     rows: list[list[int]], budget: int, min_share: int, data: st.DataObject
 ) -> None:
     firsts = [data.draw(st.integers(0, len(row) - 1)) for row in rows]
-    reads = [(first, [100 * i + k for k in range(len(row) - first)]) for i, (row, first) in enumerate(zip(rows, firsts))]
+    reads = [(first, [100 * i + k for k in range(len(rows[i]) - first)]) for i, first in enumerate(firsts)]
     plan = PrefixPlan(arrays(rows), reads, min_share=min_share)
     passes, paths = walk(plan, budget)
     answered, done = [], 0

@@ -1,0 +1,351 @@
+"""A cascade: models from cheap to dear, each asked only what the ones before it were not sure of (FrugalGPT, Chen et
+al., arXiv 2305.05176).
+
+``--model cascade:CHEAP,DEAR`` with arguments (``--model_args``):
+
+    rule=max_prob|margin   how sure an answer among choices is: the softmax probability of the likeliest choice, or how
+                           far it is above the second. A generated answer's is the geometric mean of its tokens'
+                           probabilities, for which the stage scores its own text.
+    threshold=0.6          a stage's answer is taken where it is at least so sure; a list gives one for each stage but
+                           the last, which always answers
+    prices=[0.1,1.0]       price of a million tokens, one a stage; [[in,out],...] tells prompt and output apart
+    alone=true             also ask every stage everything, so that the run shows each model alone
+    stages=[...]           in a configuration file: the models as mappings (name, backend, args, dtype, ...)
+
+A decision needs all requests of a document, so the backend is told which belong together (`bind`) and takes the whole
+run at once; its answers are no answers of one model and are not journaled. With ``--cache`` each stage's answers are
+kept under that stage's own identity, so that nothing is computed twice, neither after an interruption nor when a stage
+runs alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evalkit.backends.base import Backend
+from evalkit.engine.interface import AnswerBook
+from evalkit.errors import UserError
+from evalkit.identity import digest
+from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
+
+PREFIX = "cascade:"
+Rule = Literal["max_prob", "margin"]
+
+
+class Settings(BaseModel):
+    """The arguments of a cascade."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: Rule = "max_prob"
+    threshold: float | list[float] = 0.6
+    prices: list[float | tuple[float, float]] | None = None
+    alone: bool = True
+    stages: list[str | dict[str, Any]] = Field(default_factory=list)
+
+
+@dataclass
+class Stage:
+    """One model of the cascade and what it did. ``seconds`` and tokens count what was decided with, not the rest."""
+
+    backend: Backend
+    threshold: float
+    """Confidence from which on its answers are taken; 0 for the last."""
+    price: tuple[float, float] | None
+    """A million prompt tokens, a million output tokens."""
+    asked: int = 0
+    answered: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+    responses: dict[int, Response] = field(default_factory=dict)
+    """Its own answers by the request's place in the run."""
+
+    @property
+    def cost(self) -> float | None:
+        """Tokens times price."""
+        return self._priced(self.prompt_tokens, self.output_tokens)
+
+    @property
+    def cost_alone(self) -> float | None:
+        """The same for everything that it answered, as if there were no other stage and no confidence to compute."""
+        answers = self.responses.values()
+        return self._priced(sum(one.prompt_tokens for one in answers), sum(one.output_tokens for one in answers))
+
+    def _priced(self, prompt: int, output: int) -> float | None:
+        return None if self.price is None else (prompt * self.price[0] + output * self.price[1]) / 1e6
+
+
+class CascadeBackend:
+    """An `evalkit.backends.base.TextBackend` that is several."""
+
+    positional = True
+
+    def __init__(self, info: ModelInfo, stages: Sequence[Stage], rule: Rule, alone: bool, engine: EngineSpec) -> None:
+        self.info = info
+        self.stages = list(stages)
+        self._rule = rule
+        self._alone = alone
+        self._engine = engine
+        self._sizes: list[int] = []
+        self._documents = 0
+
+    def bind(self, documents: Sequence[Document], requests: Sequence[tuple[Request, ...]], task: str = "") -> None:
+        """Which requests belong to one document, in the order of the run."""
+        self._sizes += [len(asked) for asked in requests]
+
+    def finish(self) -> None:
+        """All tasks are bound."""
+
+    def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        """(index, response) of every request, those of one document from one stage."""
+        groups = self._groups(len(requests))
+        open_groups = groups
+        with ExitStack() as stack:
+            book = self._book(stack)
+            for stage in self.stages:
+                taken = self._ask(stage, requests, open_groups, book)
+                for group in taken:
+                    yield from ((index, stage.responses[index]) for index in group)
+                answered = {group.start for group in taken}
+                open_groups = [group for group in open_groups if group.start not in answered]
+            if self._alone:
+                for stage in self.stages:
+                    self._complete(stage, requests, book)
+        self._documents = len(groups)
+
+    def alternatives(self) -> list[list[Response]]:
+        """Each stage's answers to everything, in the order of the stages; empty where they were not asked for."""
+        if not self._alone:
+            return []
+        return [[stage.responses[index] for index in sorted(stage.responses)] for stage in self.stages]
+
+    def report(self) -> dict[str, Any]:
+        """What was decided where, and what it cost: prices where they were given, seconds always (what a cache
+        answered takes none).
+        """
+        documents = self._documents
+        stages = [
+            {
+                "model": stage.backend.info.name,
+                "threshold": stage.threshold if place < len(self.stages) - 1 else None,
+                "documents_asked": stage.asked,
+                "documents_answered": stage.answered,
+                "share_answered": stage.answered / documents if documents else 0.0,
+                "prompt_tokens": stage.prompt_tokens,
+                "output_tokens": stage.output_tokens,
+                "seconds": round(stage.seconds, 4),
+                "cost": stage.cost,
+                "cost_alone": stage.cost_alone if self._alone else None,
+            }
+            for place, stage in enumerate(self.stages)
+        ]
+        costs = [stage.cost for stage in self.stages]
+        total = sum(cost for cost in costs if cost is not None) if None not in costs else None
+        return {"rule": self._rule, "documents": documents, "stages": stages, "cost": total}
+
+    def close(self) -> None:
+        """Close every stage."""
+        for stage in self.stages:
+            stage.backend.close()
+
+    def _groups(self, count: int) -> list[range]:
+        sizes = self._sizes or [1] * count
+        if sum(sizes) != count:
+            raise UserError(f"the cascade was told of {sum(sizes)} requests and is asked {count}")
+        groups, begin = [], 0
+        for size in sizes:
+            groups.append(range(begin, begin + size))
+            begin += size
+        return groups
+
+    def _book(self, stack: ExitStack) -> AnswerBook | None:
+        if self._engine.cache is None:
+            return None
+        from evalkit.store import ResponseCache
+
+        return stack.enter_context(ResponseCache(self._engine.cache))
+
+    def _ask(
+        self, stage: Stage, requests: Sequence[Request], groups: Sequence[range], book: AnswerBook | None
+    ) -> list[range]:
+        """Ask ``stage`` the documents of ``groups`` and return those whose answer is taken."""
+        if not groups:
+            return []
+        places = [index for group in groups for index in group]
+        begun = time.perf_counter()
+        stage.responses |= dict(zip(places, self._answer(stage, [requests[i] for i in places], book), strict=True))
+        last = stage is self.stages[-1]
+        sure = {} if last else self._confidences(stage, requests, groups, book)
+        taken = [group for group in groups if last or sure[group.start] >= stage.threshold]
+        stage.seconds += time.perf_counter() - begun
+        stage.asked += len(groups)
+        stage.answered += len(taken)
+        stage.prompt_tokens += sum(stage.responses[index].prompt_tokens for index in places)
+        stage.output_tokens += sum(stage.responses[index].output_tokens for index in places)
+        return taken
+
+    def _confidences(
+        self, stage: Stage, requests: Sequence[Request], groups: Sequence[range], book: AnswerBook | None
+    ) -> dict[int, float]:
+        """How sure ``stage`` is of each document, by the document's first request. A failed answer is not sure."""
+        generated = [i for group in groups for i in group if isinstance(requests[i], Generate)]
+        told = {i: response for i in generated if (response := stage.responses[i]).status == "ok" and response.text}
+        again = [_own_text(requests[i], response) for i, response in told.items()]
+        scored = dict(zip(told, self._answer(stage, again, book), strict=True)) if again else {}
+        stage.prompt_tokens += sum(one.prompt_tokens + one.output_tokens for one in scored.values())
+        return {
+            group.start: confidence([(requests[i], scored.get(i, stage.responses[i])) for i in group], self._rule)
+            for group in groups
+        }
+
+    def _complete(self, stage: Stage, requests: Sequence[Request], book: AnswerBook | None) -> None:
+        left = [index for index in range(len(requests)) if index not in stage.responses]
+        answers = self._answer(stage, [requests[index] for index in left], book)
+        stage.responses |= dict(zip(left, answers, strict=True))
+
+    def _answer(self, stage: Stage, requests: Sequence[Request], book: AnswerBook | None) -> list[Response]:
+        from evalkit.engine import answer
+
+        return answer(stage.backend, [_for(stage.backend, request) for request in requests], book, self._engine)
+
+
+def confidence(answers: Sequence[tuple[Request, Response]], rule: Rule) -> float:
+    """How sure a model is of a document's answer, in [0, 1]; 0 where an answer failed.
+
+    Several scores are choices: softmax of their log-likelihoods, its maximum or the distance of its two largest. A
+    single text's is exp(log-likelihood / tokens), the least over all texts of the document.
+    """
+    if any(response.status != "ok" for _, response in answers):
+        return 0.0
+    values = [response.loglikelihood for _, response in answers]
+    if any(value is None for value in values):
+        return 0.0
+    known = [value for value in values if value is not None]
+    if len(known) > 1 and all(isinstance(request, Score) for request, _ in answers):
+        top = max(known)
+        weights = sorted((math.exp(value - top) for value in known), reverse=True)
+        total = sum(weights)
+        return weights[0] / total if rule == "max_prob" else (weights[0] - weights[1]) / total
+    return min(
+        math.exp(value / max(1, response.output_tokens)) for value, (_, response) in zip(known, answers, strict=True)
+    )
+
+
+def lines(report: Mapping[str, Any]) -> list[str]:
+    """A cascade's report, one line a stage."""
+    found = []
+    for stage in report["stages"]:
+        cost = "" if stage["cost"] is None else f", cost {stage['cost']:.6g}"
+        if stage["cost_alone"] is not None:
+            cost += f" (alone {stage['cost_alone']:.6g})"
+        found.append(
+            f"cascade: {stage['model']} answered {stage['share_answered']:.1%} of {report['documents']} documents "
+            f"(asked {stage['documents_asked']}) in {stage['seconds']:.3g} s{cost}"
+        )
+    return found
+
+
+def _own_text(request: Request, response: Response) -> Score:
+    assert isinstance(request, Generate)
+    return Score(request.context, response.text or "", request.messages)
+
+
+def _for(backend: Backend, request: Request) -> Request:
+    """The request with its conversation rendered by this stage's own template."""
+    chat = getattr(backend, "chat", None)
+    if chat is None or isinstance(request, Rolling) or request.messages is None:
+        return request
+    return replace(request, context=chat(request.messages, True))
+
+
+def load(model: ModelSpec, engine: EngineSpec) -> CascadeBackend:
+    """Load every stage. Raises UserError for bad arguments and for a stage that cannot be loaded."""
+    from evalkit import models
+
+    chosen = _settings(model)
+    specs = _specs(model, chosen)
+    thresholds = _thresholds(chosen, len(specs))
+    prices = _prices(chosen, len(specs))
+    backends: list[Backend] = []
+    try:
+        for spec in specs:
+            backends.append(models.open_backend(spec, engine.model_copy(update={"replicas": 1, "executor": "local"})))
+    except BaseException:
+        for backend in backends:
+            backend.close()
+        raise
+    names = [backend.info.name for backend in backends]
+    stages = [
+        Stage(backend, threshold, price) for backend, threshold, price in zip(backends, thresholds, prices, strict=True)
+    ]
+    info = ModelInfo(
+        name=model.label or PREFIX + ",".join(names),
+        backend="cascade",
+        fingerprint=digest(
+            {"stages": [b.info.fingerprint for b in backends], "rule": chosen.rule, "thresholds": thresholds}
+        ),
+        max_length=min(backend.info.max_length for backend in backends),
+        device=", ".join(dict.fromkeys(backend.info.device for backend in backends if backend.info.device)),
+        details={"stages": names},
+    )
+    return CascadeBackend(info, stages, chosen.rule, chosen.alone, engine)
+
+
+def _settings(model: ModelSpec) -> Settings:
+    try:
+        return Settings.model_validate(model.args)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(Settings.model_fields)
+            raise UserError(f"--model_args: a cascade does not know {key}; it takes {known}") from None
+        raise UserError(f"--model_args {key}: {first['msg']}") from None
+
+
+def _specs(model: ModelSpec, chosen: Settings) -> list[ModelSpec]:
+    """The stages' specs; what the cascade's own spec says of loading and prompting holds for all."""
+    shared = {"chat_template": model.chat_template, "system": model.system, "device": model.device}
+    given: Sequence[str | Mapping[str, Any]] = chosen.stages or [
+        name.strip() for name in model.name.removeprefix(PREFIX).split(",") if name.strip()
+    ]
+    if len(given) < 2:
+        raise UserError(f"--model {model.name}: a cascade needs at least two models: cascade:CHEAP,DEAR")
+    specs = []
+    for one in given:
+        entry = {"name": one} if isinstance(one, str) else dict(one)
+        try:
+            specs.append(ModelSpec.model_validate({**shared, **entry}))
+        except ValidationError as error:
+            raise UserError(f"--model_args stages: {one!r}: {error.errors()[0]['msg']}") from None
+    if nested := next((spec.name for spec in specs if spec.name.startswith(PREFIX)), None):
+        raise UserError(f"--model {model.name}: {nested} is a cascade itself: name its models in this one")
+    return specs
+
+
+def _thresholds(chosen: Settings, count: int) -> list[float]:
+    given = chosen.threshold
+    found = [*given, 0.0] if isinstance(given, list) else [*[given] * (count - 1), 0.0]
+    if len(found) != count or not all(0 <= value <= 1 for value in found):
+        raise UserError(
+            f"--model_args threshold={given}: write one number from 0 to 1, or a list with one for each of the first "
+            f"{count - 1} models"
+        )
+    return found
+
+
+def _prices(chosen: Settings, count: int) -> list[tuple[float, float] | None]:
+    if chosen.prices is None:
+        return [None] * count
+    if len(chosen.prices) != count:
+        raise UserError(f"--model_args prices: {len(chosen.prices)} prices for {count} models: give one a model")
+    return [price if isinstance(price, tuple) else (price, price) for price in chosen.prices]

@@ -1,0 +1,22 @@
+"""GGUF files through llama.cpp (llama-cpp-python's low-level functions). See docs/backends.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evalkit.backends.gguf.backend import GgufBackend
+    from evalkit.spec import EngineSpec, ModelSpec
+
+
+def load(model: ModelSpec, engine: EngineSpec) -> GgufBackend:
+    """Load a .gguf file and return its backend. Raises UserError where that fails."""
+    from evalkit.errors import MissingExtra
+
+    try:
+        import llama_cpp  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("the backend gguf", "llama-cpp-python", "gguf") from error
+    from evalkit.backends.gguf.backend import open_file
+
+    return open_file(model, engine)

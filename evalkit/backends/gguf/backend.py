@@ -1,0 +1,174 @@
+"""The backend object: token rows in, answers out, through one llama.cpp context that grows as needed."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from evalkit import models
+from evalkit.backends.base import Done, GenerateRow, ScoreRow
+from evalkit.backends.gguf import walk
+from evalkit.backends.gguf.decoding import Decoder
+from evalkit.backends.gguf.native import Context, Model, version
+from evalkit.backends.gguf.settings import Settings, settings
+from evalkit.backends.hf.fingerprint import file_hash, fingerprint
+from evalkit.errors import UserError
+from evalkit.perf.counters import Meter
+from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.types import Message, ModelInfo
+
+CELLS_STEP = 256
+"""The cache's size is a multiple of this, as llama.cpp wants it."""
+
+
+class GgufBackend:
+    """A GGUF file as a TokenBackend."""
+
+    def __init__(self, model: Model, chosen: Settings, spec: ModelSpec, engine: EngineSpec, info: ModelInfo) -> None:
+        end = model.eos if model.eos is not None else model.bos
+        if end is None:
+            raise UserError(f"{spec.name}: its vocabulary has neither an end-of-text nor a beginning-of-text token")
+        self.info = info
+        self.meter = Meter()
+        self.eot_id: int = end
+        self.prefix_id: int = model.bos if model.bos is not None else end
+        self._model = model
+        self._chosen = chosen
+        self._add_bos = model.adds_bos if spec.add_bos is None else spec.add_bos
+        self._template = spec.chat_template if isinstance(spec.chat_template, str) else None
+        wanted = engine.batch_size if isinstance(engine.batch_size, int) else chosen.parallel
+        # llama.cpp has 256 sequences at most, and one of them is ours; a pass must hold a token of each.
+        self._parallel = min(wanted, 255, chosen.n_batch - 1)
+        self._share = engine.share_prefixes and model.branches
+        self._context: Context | None = None
+
+    def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
+        """See `TokenBackend.encode`."""
+        return [self._encode(text, special) for text in texts]
+
+    def _encode(self, text: str, special: bool | None) -> list[int]:
+        if special is None:
+            ids = self._model.tokenize(text, False)
+            bos = self._model.bos
+            return [bos, *ids] if self._add_bos and bos is not None and ids[:1] != [bos] else ids
+        return self._model.tokenize(text, special)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """See `TokenBackend.decode`."""
+        return self._model.text(tokens)
+
+    def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        """See `TokenBackend.chat`."""
+        template = self._template or self._model.template()
+        if not template:
+            raise UserError(f"{self.info.name}: the file has no chat template: run it without --apply_chat_template")
+        special = {
+            name: "" if token is None else self._model.text([token], special=True)
+            for name, token in (("bos_token", self._model.bos), ("eos_token", self._model.eos))
+        }
+        return render(template, messages, add_generation_prompt, special)
+
+    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
+        """Answer every row; see `TokenBackend.score`."""
+        if rows:
+            longest = max(len(row.tokens) for row in rows)
+            context = self._room(longest + self._chosen.n_batch)
+            walk.score(context, rows, self._chosen.n_batch, done, self._share, self.meter)
+
+    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+        """Answer every row; see `TokenBackend.generate`."""
+        if not rows:
+            return
+        if extra := sorted({name for row in rows for name, _ in row.sampling.extra} - {"do_sample"}):
+            raise UserError(f"--gen_kwargs {', '.join(extra)}: the backend gguf does not know this setting")
+        longest = max(len(row.tokens) for row in rows)
+        whole = max(len(row.tokens) + row.max_tokens for row in rows)
+        live = min(self._parallel, len(rows))
+        context = self._room(longest + live * whole)
+        Decoder(self._model, context, self._chosen.n_batch, self._share, self.meter).run(rows, done)
+
+    def close(self) -> None:
+        """Free cache and weights."""
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        self._model.close()
+
+    def _room(self, cells: int) -> Context:
+        """A context of at least ``cells``. Raises MemoryError where they do not fit, and the engine asks for less."""
+        cells = -(-cells // CELLS_STEP) * CELLS_STEP
+        if self._context is None or self._context.cells < cells:
+            if self._context is not None:
+                self._context.close()
+                self._context = None
+            self._context = Context(self._model, self._chosen, cells, self._parallel + 1)
+        return self._context
+
+
+def render(template: str, messages: Sequence[Message], add_generation_prompt: bool, special: dict[str, str]) -> str:
+    """A conversation by a chat template in transformers' dialect of Jinja, in a sandbox."""
+    import json
+
+    import jinja2
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def refuse(message: str) -> None:
+        raise jinja2.TemplateError(message)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.globals["raise_exception"] = refuse
+    environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
+    environment.globals["strftime_now"] = lambda pattern: datetime.datetime.now().strftime(pattern)
+    turns: list[dict[str, Any]] = [{"role": one.role, "content": one.content} for one in messages]
+    for attempt in (turns, [turn for turn in turns if turn["role"] != "system"]):
+        try:
+            return environment.from_string(template).render(
+                messages=attempt, add_generation_prompt=add_generation_prompt, tools=None, **special
+            )
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            problem = error
+    raise UserError(f"the model's chat template fails on these turns: {problem}")
+
+
+def open_file(model: ModelSpec, engine: EngineSpec) -> GgufBackend:
+    """Load a GGUF file. Raises UserError for one that cannot be loaded."""
+    chosen = settings(model)
+    file = models.gguf_file(model.name)
+    if model.dtype != "auto":
+        raise UserError(f"--dtype {model.dtype}: a GGUF file has its own types; leave it out, or add --backend hf")
+    weights = Model(file, chosen)
+    window = model.max_length or chosen.n_ctx or weights.n_ctx_train
+    info = ModelInfo(
+        name=model.label or model.name,
+        backend="gguf",
+        fingerprint=fingerprint(
+            file_hash(file),
+            engine=f"llama-cpp-python {version()}",
+            kv=chosen.kv,
+            flash_attn=chosen.flash_attn,
+            gpu=chosen.n_gpu_layers != 0,
+            add_bos=model.add_bos,
+            max_length=window,
+        ),
+        max_length=window,
+        tokenizer="llama.cpp",
+        n_parameters=int(weights.n_params),
+        dtype=weights.description,
+        device="cpu" if chosen.n_gpu_layers == 0 else "llama.cpp",
+        details={
+            "file": file.name,
+            "kv": chosen.kv,
+            "n_batch": chosen.n_batch,
+            "n_threads": chosen.n_threads,
+            "llama_cpp": version(),
+            "path": "tree" if engine.share_prefixes and weights.branches else "plain",
+        },
+    )
+    try:
+        return GgufBackend(weights, chosen, model, engine, info)
+    except BaseException:
+        weights.close()
+        raise

@@ -1,0 +1,25 @@
+"""Servers that speak the OpenAI API: ``--model http://host:port/v1`` (vLLM, llama.cpp, and those without
+log-probabilities by ``--model_args mc=generate``). See docs/backends.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evalkit.backends.openai.backend import ServerBackend
+    from evalkit.spec import EngineSpec, ModelSpec
+
+
+def load(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
+    """Connect to the server and return its backend. Raises UserError where that fails."""
+    from evalkit.errors import MissingExtra
+
+    try:
+        import httpx2  # noqa: F401
+        import tenacity  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("a model behind a server", error.name or "httpx2", "openai") from error
+    from evalkit.backends.openai.backend import connect
+
+    return connect(model, engine)

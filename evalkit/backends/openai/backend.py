@@ -1,0 +1,198 @@
+"""The backend object: whole requests in, responses out as they come, several under way at once."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+from urllib.parse import urlsplit
+
+from evalkit.backends.openai import scoring
+from evalkit.backends.openai.generating import generate
+from evalkit.backends.openai.http import Client, RequestFailed
+from evalkit.backends.openai.settings import Settings, settings
+from evalkit.errors import UserError
+from evalkit.identity import digest
+from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.types import Generate, ModelInfo, Request, Response, Score
+
+NOT_KNOWN = 1 << 30
+"""Window in tokens where the server does not tell its own."""
+
+
+class ServerBackend:
+    """An `evalkit.backends.base.TextBackend` over one server."""
+
+    def __init__(self, client: Client, chosen: Settings, model: str, info: ModelInfo, engine: EngineSpec) -> None:
+        self.info = info
+        self._client = client
+        self._settings = chosen
+        self._model = model
+        self._engine = engine
+        self._scorer: scoring.Scorer | None = None
+        self._failures_in_a_row = 0
+        self._lock = threading.Lock()
+        official = urlsplit(chosen.base_url).hostname == "api.openai.com"
+        default = "max_completion_tokens" if official else "max_tokens"
+        self._max_tokens_field = chosen.max_tokens_field or default
+
+    def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        """(index, response) of every request, as they come. Raises UserError once no request can succeed; what came
+        before has been handed over by then.
+        """
+        if any(not isinstance(request, Generate) for request in requests):
+            self._find_scorer()
+        ahead = iter(enumerate(requests))
+        pool = ThreadPoolExecutor(self._settings.num_concurrent, thread_name_prefix="evalkit-server")
+        running: dict[Future[Response], int] = {}
+        try:
+            while True:
+                while len(running) < self._settings.num_concurrent and (one := next(ahead, None)) is not None:
+                    running[pool.submit(self._answer, one[1])] = one[0]
+                if not running:
+                    return
+                ready, _ = wait(running, return_when=FIRST_COMPLETED)
+                failed: Exception | None = None
+                for future in ready:
+                    index = running.pop(future)
+                    if isinstance(error := future.exception(), Exception):
+                        failed = error
+                    else:
+                        yield index, future.result()
+                if failed is not None:
+                    yield from self._rest(running)
+                    raise failed
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    @staticmethod
+    def _rest(running: Mapping[Future[Response], int]) -> Iterator[tuple[int, Response]]:
+        """What was under way when the run had to stop: it is paid for, so it is kept."""
+        for future in wait(running).done:
+            if future.exception() is None:
+                yield running[future], future.result()
+
+    def _find_scorer(self) -> None:
+        if self._scorer is None:
+            window = self.info.max_length if self.info.max_length < NOT_KNOWN else None
+            self._scorer = scoring.find(
+                self._client, self._model, self._settings.scoring, window, self._engine.overlength
+            )
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            response = self._ask(request)
+        except RequestFailed as error:
+            self._count_failure(error)
+            return Response(status="error", error=str(error))
+        with self._lock:
+            self._failures_in_a_row = 0
+        return response
+
+    def _ask(self, request: Request) -> Response:
+        if isinstance(request, Generate):
+            return generate(self._client, self._model, self._max_tokens_field, request)
+        assert self._scorer is not None
+        return self._scorer.score(request) if isinstance(request, Score) else self._scorer.rolling(request)
+
+    def _count_failure(self, error: RequestFailed) -> None:
+        """A server that has gone away is told once, not a thousand times with all retries."""
+        with self._lock:
+            self._failures_in_a_row = self._failures_in_a_row + 1 if error.retried else 0
+            if self._failures_in_a_row >= max(3, self._settings.num_concurrent + 1):
+                raise UserError(
+                    f"{self._client.url}: the server has stopped answering ({error}); what was answered is kept: "
+                    "run the same command with --resume when it is back"
+                )
+
+
+def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
+    """A backend for a server that answers. Raises UserError for one that does not, or that lacks the model."""
+    chosen = settings(model)
+    client = Client(chosen)
+    try:
+        listed = _listed(client)
+        name = _model_name(client, chosen.model, listed)
+        meta = next((one for one in listed if one["id"] == name), {})
+        window = model.max_length or _window(client, meta)
+    except RequestFailed as error:
+        client.close()
+        raise UserError(f"{chosen.base_url}: {error}: is a server with the OpenAI API running there?") from None
+    except BaseException:
+        client.close()
+        raise
+    known = {key: meta[key] for key in ("root", "owned_by") if isinstance(meta.get(key), str)}
+    inner = meta.get("meta")
+    size: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
+    info = ModelInfo(
+        name=model.label or name,
+        backend="openai",
+        fingerprint=digest(
+            {
+                "server": chosen.base_url,
+                "model": name,
+                "weights": [size.get(key) for key in ("n_params", "size", "n_vocab", "ftype")],
+                "root": known.get("root"),
+                "scoring": chosen.scoring,
+                "max_length": window,
+                "overlength": engine.overlength,
+            }
+        ),
+        max_length=window or NOT_KNOWN,
+        n_parameters=size.get("n_params") if isinstance(size.get("n_params"), int) else None,
+        device="server",
+        details={"url": chosen.base_url, "model": name, **known},
+    )
+    return ServerBackend(client, chosen, name, info, engine)
+
+
+def _listed(client: Client) -> list[Mapping[str, Any]]:
+    """The models that the server lists; empty where it has no list."""
+    try:
+        reply = client.get("/models")
+    except RequestFailed as error:
+        if error.status in (404, 405, 501):
+            return []
+        raise
+    models = reply.get("data") if isinstance(reply, Mapping) else None
+    if not isinstance(models, list):
+        raise RequestFailed("its /models is no list of models")
+    return [one for one in models if isinstance(one, Mapping) and isinstance(one.get("id"), str)]
+
+
+def _model_name(client: Client, asked: str | None, listed: Sequence[Mapping[str, Any]]) -> str:
+    names = [str(one["id"]) for one in listed]
+    aliases = {str(alias) for one in listed for alias in one.get("aliases") or ()}
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    if asked is None:
+        if len(names) == 1:
+            return names[0]
+        has = f"lists {shown}" if names else "lists no models"
+        raise UserError(f"{client.url}: the server {has}: say which with --model_args model=NAME")
+    if names and asked not in names and asked not in aliases:
+        close = difflib.get_close_matches(asked, names, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"it has {shown}"
+        raise UserError(f"{client.url}: the server has no model {asked}: {hint}")
+    return asked
+
+
+def _window(client: Client, meta: Mapping[str, Any]) -> int | None:
+    """The context window in tokens as the server tells it: vLLM's max_model_len, llama.cpp's n_ctx of one slot."""
+    inner = meta.get("meta")
+    for value in (meta.get("max_model_len"), inner.get("n_ctx") if isinstance(inner, Mapping) else None):
+        if isinstance(value, int) and value > 0:
+            return value
+    if meta.get("owned_by") != "llamacpp":
+        return None
+    try:
+        props = client.get("/props", root=True)
+        value = props["default_generation_settings"]["n_ctx"]
+    except (RequestFailed, KeyError, TypeError):
+        return None
+    return value if isinstance(value, int) and value > 0 else None

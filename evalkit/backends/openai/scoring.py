@@ -1,0 +1,269 @@
+"""Log-likelihoods from a server, in whichever of two ways it allows.
+
+* ``echo`` (vLLM and others): /completions with ``echo`` and ``logprobs`` gives back the prompt's own tokens with their
+  log-probabilities. Tokens that begin at or behind the end of the context are the continuation's.
+* ``forced`` (llama.cpp, which has no echo): /completion gets the context as token ids and a grammar that allows nothing
+  but the continuation's tokens, one after another; the log-probabilities it reports are those of the raw logits, before
+  any sampling rule. Token ids come from the server's /tokenize, cut by the same rule as with a local model: trailing
+  white space of the context belongs to the continuation, whose tokens are what the whole has behind the context's.
+
+Both are tried once, on a prompt whose answer shows whether the server did what was asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from evalkit.backends.openai.http import Client, RequestFailed
+from evalkit.engine.encode import Overlength
+from evalkit.errors import UserError
+from evalkit.types import Message, Response, Rolling, Score
+
+PROBE = Score("The quick brown fox", " jumps over the lazy dog")
+
+GENERATE_INSTEAD = "add --model_args mc=generate, which lists the choices and reads the letter from the reply"
+
+
+class Scorer(Protocol):
+    """One way of getting log-likelihoods."""
+
+    @property
+    def name(self) -> str: ...
+
+    def score(self, request: Score) -> Response: ...
+
+    def rolling(self, request: Rolling) -> Response: ...
+
+
+def find(client: Client, model: str, wanted: str, window: int | None, overlength: Overlength) -> Scorer:
+    """The way that works with this server. Raises UserError where none does."""
+    ways: dict[str, Scorer] = {
+        "echo": Echo(client, model),
+        "forced": Forced(client, model, window, overlength),
+    }
+    reasons = []
+    for name, way in ways.items():
+        if wanted not in ("auto", name):
+            continue
+        try:
+            answer = way.score(PROBE)
+        except (RequestFailed, UserError) as error:
+            reasons.append(f"{name}: {error}")
+            continue
+        if answer.status == "ok":
+            return way
+        reasons.append(f"{name}: {answer.error}")
+    why = client.clean("; ".join(reasons), 300) or "scoring=none"
+    raise UserError(f"{client.url}: the server gives no log-probabilities of a prompt ({why}): {GENERATE_INSTEAD}")
+
+
+class Unusable(Exception):
+    """The server answered, but not what was asked."""
+
+
+@dataclass(frozen=True)
+class Echo:
+    """The prompt's own log-probabilities, echoed."""
+
+    client: Client
+    model: str
+    name: str = "echo"
+
+    def score(self, request: Score) -> Response:
+        """Log-likelihood of the continuation's tokens."""
+        if request.messages is not None:
+            return _failed("conversations cannot be scored through echo: the server's chat template is not known here")
+        context = request.context.rstrip()
+        prompt = request.context + request.continuation
+        body = {"model": self.model, "prompt": prompt, "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0}
+        reply = self.client.post("/completions", body)
+        try:
+            return _from_echo(reply, prompt, len(context))
+        except Unusable as error:
+            return _failed(str(error))
+
+    def rolling(self, request: Rolling) -> Response:
+        """Not possible: the windows of a long text are made of tokens, which stay on the server."""
+        return _failed("whole texts cannot be scored through echo: use a local model (--model FOLDER or FILE.gguf)")
+
+
+def _from_echo(reply: Any, prompt: str, boundary: int) -> Response:
+    choice = first_choice(reply)
+    report = choice.get("logprobs")
+    if not isinstance(report, Mapping) or not isinstance(report.get("token_logprobs"), list):
+        raise Unusable("no log-probabilities of the prompt came back")
+    tokens, values = report.get("tokens"), report["token_logprobs"]
+    tops = report.get("top_logprobs") or [None] * len(values)
+    if not isinstance(tokens, list) or not len(tokens) == len(values) == len(tops):
+        raise Unusable("tokens and log-probabilities that came back differ in number")
+    places = _places([str(token) for token in tokens], prompt)
+    # A token that only completes a character has no text of its own: it lies where the next one begins.
+    inside = [index for index, place in enumerate(places) if boundary <= place < len(prompt)]
+    if not inside:
+        raise Unusable("the continuation has no tokens of its own")
+    total, greedy = 0.0, True
+    for index in inside:
+        value = values[index]
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise Unusable("the server gives no log-probability for the first token of a text")
+        top = tops[index]
+        best = max(top.values()) if isinstance(top, Mapping) and top else None
+        total += value
+        greedy = greedy and best is not None and value >= best
+    return Response(
+        loglikelihood=total, is_greedy=greedy, prompt_tokens=inside[0], output_tokens=len(inside), finish=None
+    )
+
+
+def _places(tokens: Sequence[str], prompt: str) -> list[int]:
+    """Where in ``prompt`` each token begins; what the server put before it (a BOS) is negative.
+
+    Offsets are counted here, not taken from ``text_offset``, which some servers count otherwise.
+    """
+    offsets, length = [], 0
+    for token in tokens:
+        offsets.append(length)
+        length += len(token)
+    begin = "".join(tokens).find(prompt)
+    if begin < 0:
+        raise Unusable("the tokens that came back do not spell the prompt")
+    return [offset - begin for offset in offsets]
+
+
+@dataclass(frozen=True)
+class Forced:
+    """llama.cpp's server, made to produce the continuation."""
+
+    client: Client
+    model: str
+    window: int | None
+    overlength: Overlength
+    name: str = "forced"
+
+    def score(self, request: Score) -> Response:
+        """Log-likelihood of the continuation's tokens."""
+        try:
+            context, continuation = self._tokens(request)
+            if not continuation:
+                return _failed("the continuation has no tokens of its own")
+            return self._fitted(context, continuation)
+        except Unusable as error:
+            return _failed(str(error))
+
+    def rolling(self, request: Rolling) -> Response:
+        """Log-likelihood of a whole text in disjoint windows."""
+        from evalkit.engine.encode import rolling_windows
+
+        try:
+            tokens = self._encode(request.text, True)
+            if not tokens or self.window is None:
+                return _failed("the text has no tokens" if not tokens else "the server's window is not known")
+            rows = rolling_windows(tokens, self._prefix(), self.window)
+            parts = [self._forced(row.tokens[: row.start].tolist(), row.tokens[row.start :].tolist()) for row in rows]
+        except Unusable as error:
+            return _failed(str(error))
+        return Response(
+            loglikelihood=sum(total for total, _ in parts),
+            is_greedy=all(greedy for _, greedy in parts),
+            prompt_tokens=len(tokens),
+            output_tokens=len(tokens),
+        )
+
+    def _fitted(self, context: list[int], continuation: list[int]) -> Response:
+        excess = 0
+        if self.window is not None:
+            if len(continuation) >= self.window:
+                return _failed(f"the continuation has {len(continuation)} tokens, the server's window {self.window}")
+            excess = max(0, len(context) + len(continuation) - self.window)
+        if excess and self.overlength != "truncate":
+            reason = f"{len(context) + len(continuation)} tokens do not fit the server's window of {self.window}"
+            status = "unscored" if self.overlength == "skip" else "error"
+            return Response(status=status, error=reason, prompt_tokens=len(context), truncated=excess)  # type: ignore[arg-type]
+        total, greedy = self._forced(context[excess:], continuation)
+        return Response(
+            loglikelihood=total,
+            is_greedy=greedy,
+            prompt_tokens=len(context) - excess,
+            output_tokens=len(continuation),
+            truncated=excess,
+        )
+
+    def _tokens(self, request: Score) -> tuple[list[int], list[int]]:
+        text = request.context if request.messages is None else self._templated(request.messages)
+        context = text.rstrip()
+        head = self._encode(context, True) if context else []
+        if not head:
+            whole = self._encode(text + request.continuation, False)
+            prefix = self._prefix()
+            return ([prefix], whole[1:]) if whole[:1] == [prefix] else ([prefix], whole)
+        whole = self._encode(text + request.continuation, True)
+        return head, whole[len(head) :]
+
+    def _forced(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[float, bool]:
+        body = {
+            "prompt": list(context),
+            "n_predict": len(continuation),
+            "grammar": "root ::= " + " ".join(f"<[{token}]>" for token in continuation),
+            "n_probs": 1,
+            "temperature": 0,
+            "cache_prompt": True,
+            "return_tokens": True,
+            "ignore_eos": False,
+        }
+        reply = self.client.post("/completion", body, root=True)
+        report = reply.get("completion_probabilities") if isinstance(reply, Mapping) else None
+        if not isinstance(report, list) or [_entry(one, "id") for one in report] != list(continuation):
+            raise Unusable("the server did not produce the tokens that the grammar asks for")
+        total, greedy = 0.0, True
+        for one in report:
+            value = _entry(one, "logprob")
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise Unusable("a log-probability that came back is not a finite number")
+            total += value
+            best = one.get("top_logprobs") or [{}]
+            greedy = greedy and _entry(best[0], "id") == one["id"]
+        return total, greedy
+
+    def _encode(self, text: str, special: bool) -> list[int]:
+        body = {"content": text, "add_special": special, "parse_special": True}
+        reply = self.client.post("/tokenize", body, root=True)
+        tokens = reply.get("tokens") if isinstance(reply, Mapping) else None
+        if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
+            raise Unusable("the server's /tokenize gives no token ids")
+        return tokens
+
+    def _prefix(self) -> int:
+        """What stands before an empty context: the beginning-of-text token, else the end-of-text token."""
+        props = self.client.get("/props", root=True)
+        names = [props.get(name) for name in ("bos_token", "eos_token")] if isinstance(props, Mapping) else []
+        for name in names:
+            if isinstance(name, str) and name and len(found := self._encode(name, False)) == 1:
+                return found[0]
+        raise Unusable("the server names no token to stand before an empty context")
+
+    def _templated(self, messages: Sequence[Message]) -> str:
+        turns = [{"role": one.role, "content": one.content} for one in messages]
+        reply = self.client.post("/apply-template", {"messages": turns}, root=True)
+        prompt = reply.get("prompt") if isinstance(reply, Mapping) else None
+        if not isinstance(prompt, str):
+            raise Unusable("the server's /apply-template gives no prompt")
+        return prompt
+
+
+def first_choice(reply: Any) -> Mapping[str, Any]:
+    """The first of a reply's choices. Raises Unusable."""
+    choices = reply.get("choices") if isinstance(reply, Mapping) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+        raise Unusable("the server's reply has no choices")
+    return choices[0]
+
+
+def _entry(one: Any, key: str) -> Any:
+    return one.get(key) if isinstance(one, Mapping) else None
+
+
+def _failed(reason: str) -> Response:
+    return Response(status="error", error=reason)

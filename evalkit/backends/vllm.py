@@ -1,0 +1,189 @@
+"""vLLM in this process: prompt log-probabilities, prefix caching, tensor parallelism.
+
+Written against vLLM's documented offline API (``LLM``, ``SamplingParams``, ``TokensPrompt``; docs.vllm.ai, versions
+0.11 to 0.22). docs/backends.md says where it was run.
+
+Arguments (``--model_args``): tensor_parallel_size, gpu_memory_utilization, max_num_seqs, quantization, enforce_eager,
+enable_prefix_caching, kv_cache_dtype, seed; dtype, revision and max_length are settings of their own.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow
+from evalkit.backends.sampling import cut_at_stops
+from evalkit.errors import MissingExtra, UserError
+from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.types import Message, ModelInfo
+
+if TYPE_CHECKING:
+    from evalkit.backends.hf.tokens import Tokens
+
+ARGUMENTS = {
+    "tensor_parallel_size",
+    "gpu_memory_utilization",
+    "max_num_seqs",
+    "quantization",
+    "enforce_eager",
+    "enable_prefix_caching",
+    "kv_cache_dtype",
+    "seed",
+}
+
+CHUNK = 2048
+"""Rows handed to vLLM at a time: many for its scheduler, few enough that what was answered is soon in the journal."""
+
+
+class VllmBackend:
+    """A vLLM engine as a TokenBackend."""
+
+    def __init__(self, engine: Any, sampling_type: Any, tokens: Tokens, info: ModelInfo) -> None:
+        self.info = info
+        self.eot_id = tokens.eot_id
+        self.prefix_id = tokens.prefix_id
+        self._engine = engine
+        self._sampling_type = sampling_type
+        self._tokens = tokens
+
+    def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
+        """See `TokenBackend.encode`."""
+        return self._tokens.encode(texts, special)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """See `TokenBackend.decode`."""
+        return self._tokens.decode(tokens)
+
+    def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        """See `TokenBackend.chat`."""
+        return self._tokens.chat(messages, add_generation_prompt)
+
+    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
+        """Answer every row; see `TokenBackend.score`. Rows come in the order of their tokens, so that neighbours share
+        what vLLM's prefix cache keeps.
+        """
+        order = sorted(range(len(rows)), key=lambda index: rows[index].tokens.tolist())
+        # One token must be generated, for vLLM knows no request without; prompt_logprobs=1 is the arg-max beside the
+        # prompt's own token.
+        asked = self._sampling_type(temperature=0.0, max_tokens=1, prompt_logprobs=1, detokenize=False)
+        for begin in range(0, len(order), CHUNK):
+            part = order[begin : begin + CHUNK]
+            outputs = self._run([rows[index].tokens.tolist() for index in part], [asked] * len(part))
+            for index, output in zip(part, outputs, strict=True):
+                done(index, _scored(rows[index], output.prompt_logprobs))
+
+    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+        """Answer every row; see `TokenBackend.generate`."""
+        for begin in range(0, len(rows), CHUNK):
+            part = rows[begin : begin + CHUNK]
+            outputs = self._run([row.tokens.tolist() for row in part], [self._sampling(row) for row in part])
+            for place, (row, output) in enumerate(zip(part, outputs, strict=True)):
+                done(begin + place, _generated(row, output.outputs[0]))
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        del self._engine
+        gc.collect()
+
+    def _run(self, prompts: Sequence[list[int]], sampling: Sequence[Any]) -> Sequence[Any]:
+        given = [{"prompt_token_ids": prompt} for prompt in prompts]
+        outputs: Sequence[Any] = self._engine.generate(given, list(sampling), use_tqdm=False)
+        return outputs
+
+    def _sampling(self, row: GenerateRow) -> Any:
+        chosen = row.sampling
+        extra = {name: value for name, value in chosen.extra if name != "do_sample"}
+        settings: dict[str, Any] = {
+            "max_tokens": row.max_tokens,
+            "stop": [stop for stop in row.until if stop] or None,
+            "temperature": max(0.0, chosen.temperature),
+            **extra,
+        }
+        if chosen.temperature > 0:
+            seed = int.from_bytes(hashlib.sha256(f"{chosen.seed}:{row.key}".encode()).digest()[:4], "big")
+            settings |= {"top_p": chosen.top_p, "top_k": chosen.top_k if chosen.top_k > 0 else -1, "seed": seed}
+        try:
+            return self._sampling_type(**settings)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"--gen_kwargs: vLLM refuses {', '.join(sorted(extra)) or 'them'}: {error}") from None
+
+
+def _scored(row: ScoreRow, report: Sequence[Mapping[int, Any] | None] | None) -> ScoreAnswer | Exception:
+    """The continuation's part of ``prompt_logprobs`` [length]: token id -> Logprob, the arg-max with rank 1."""
+    if report is None or len(report) < len(row.tokens):
+        return RuntimeError("vLLM gave no log-probabilities of the prompt")
+    total, greedy = 0.0, True
+    for token, known in zip(row.tokens[row.start :].tolist(), report[row.start : len(row.tokens)], strict=True):
+        if known is None or token not in known or not math.isfinite(known[token].logprob):
+            return ArithmeticError("a log-probability is missing or not finite")
+        total += known[token].logprob
+        greedy = greedy and known[token].logprob >= max(one.logprob for one in known.values())
+    return ScoreAnswer(total, greedy)
+
+
+def _generated(row: GenerateRow, output: Any) -> GenerateAnswer:
+    text = cut_at_stops(output.text, row.until)
+    return GenerateAnswer(text, len(output.token_ids), "length" if output.finish_reason == "length" else "stop")
+
+
+def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
+    """Start vLLM on ``model``. Raises UserError where that fails."""
+    try:
+        import torch
+        from vllm import LLM, SamplingParams
+    except ImportError as error:
+        raise MissingExtra("the backend vllm", "vllm", "vllm") from error
+    if unknown := sorted(set(model.args) - ARGUMENTS):
+        raise UserError(
+            f"--model_args: the backend vllm does not know {', '.join(unknown)}; it takes "
+            + ", ".join(sorted(ARGUMENTS))
+        )
+    if not torch.cuda.is_available():
+        raise UserError("the backend vllm needs a GPU and there is none here: use --backend hf")
+    from evalkit import models
+    from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
+    from evalkit.backends.hf.tokens import Tokens
+
+    folder = models.local_folder(model)
+    source = str(folder) if folder else model.name
+    settings = {"enable_prefix_caching": engine.share_prefixes, "seed": 0, **model.args}
+    try:
+        llm = LLM(
+            model=source,
+            revision=model.revision,
+            dtype=model.dtype,
+            max_model_len=model.max_length + 1 if model.max_length else None,
+            max_logprobs=1,
+            trust_remote_code=False,
+            disable_log_stats=True,
+            **settings,
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f"{model.name}: vLLM cannot load this model: {reason}") from error
+    config = llm.llm_engine.model_config
+    tokens = Tokens(llm.get_tokenizer(), model.add_bos, model.chat_template)
+    # vLLM counts the token that it must generate, and a row of n tokens fits where n - 1 are read.
+    window = model.max_length or int(config.max_model_len) - 1
+    info = ModelInfo(
+        name=model.label or model.name,
+        backend="vllm",
+        fingerprint=fingerprint(
+            folder_hashes(folder) if folder else {"name": model.name, "revision": model.revision},
+            engine="vllm",
+            dtype=str(config.dtype),
+            add_bos=model.add_bos,
+            max_length=window,
+            arguments={key: str(value) for key, value in settings.items() if key != "gpu_memory_utilization"},
+        ),
+        max_length=window,
+        tokenizer=type(tokens.tokenizer).__name__,
+        dtype=str(config.dtype).removeprefix("torch."),
+        device="cuda",
+        details={"tensor_parallel_size": int(settings.get("tensor_parallel_size", 1))},
+    )
+    return VllmBackend(llm, SamplingParams, tokens, info)

