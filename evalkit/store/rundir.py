@@ -92,7 +92,7 @@ class RunDir:
             strangers = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
         except OSError as error:
             raise UserError(f"{path}: cannot be written ({error.strerror}): give another --output") from None
-        if strangers and SPEC not in strangers:
+        if strangers and SPEC not in strangers and not _stillborn(path, strangers):
             raise UserError(
                 f"{path}: is not empty and not a run directory (it holds {strangers[0]}): give a new or empty --output"
             )
@@ -282,6 +282,16 @@ class RunDir:
         write_json(self.path / ENVIRONMENT, {**seen, "resumes": resumes})
         if before != now:
             write_json(self.path / SPEC, now)
+
+
+def _stillborn(path: Path, names: Sequence[str]) -> bool:
+    """Whether a run was killed here between its first two files, so that nothing is lost by beginning again."""
+    if list(names) != [ENVIRONMENT]:
+        return False
+    try:
+        return "resumes" in read_json(path / ENVIRONMENT, "environment")
+    except (UserError, TypeError):
+        return False
 
 
 def _plain_spec(spec: RunSpec) -> dict[str, Any]:

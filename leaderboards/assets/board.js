@@ -107,7 +107,7 @@
   function showRows() {
     const picked = data.rows.map(function (_, index) { return index; }).filter(wanted).sort(order);
     body.replaceChildren();
-    waiting = picked;
+    waiting = picked.slice();
     more();
     Array.from(head.cells).forEach(function (cell) {
       if (cell.dataset.column === state.sort) cell.setAttribute("aria-sort", state.falling ? "descending" : "ascending");

@@ -71,6 +71,19 @@ def test_a_full_disk_ends_clearly_and_leaves_a_resumable_run(unbroken, tmp_path,
     assert len(again.answered()) == total - len(kept)
 
 
+def test_a_run_killed_between_its_first_two_files_begins_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = ("run", "--model", "mock", "--sample", "--tasks", "boolq", "--limit", "2", "--quiet", "--output")
+    assert evalkit(*line, "run").exit_code == 0
+    for folder, content in (("begun", (tmp_path / "run" / "environment.json").read_text()), ("alien", "{}")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "environment.json").write_text(content)
+    assert evalkit(*line, "begun").exit_code == 0
+    refused = evalkit(*line, "alien")
+    assert refused.exit_code == 2
+    assert "not a run directory" in refused.stderr
+
+
 # -- Ctrl-C -------------------------------------------------------------------------------------------------------
 
 

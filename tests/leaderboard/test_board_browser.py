@@ -168,6 +168,11 @@ def test_a_thousand_rows_sort(browser: Any, tmp_path: Path) -> None:
     build_site([tmp_path / "e"], BOARD, tmp_path / "site")
     watched = Watched(browser, (tmp_path / "site" / "index.html").as_uri())
     watched.page.click("th[data-column=c0] button")
+    for _ in range(40):
+        if watched.page.locator("#table tbody tr").count() == 1000:
+            break
+        watched.page.evaluate("() => { document.querySelector('.board-scroll').scrollTop = 1e7; }")
+        watched.page.wait_for_timeout(30)
     shown = watched.page.eval_on_selector_all(
         "tbody td:nth-child(4)", "all => all.map(one => parseFloat(one.textContent))"
     )

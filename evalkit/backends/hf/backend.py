@@ -50,7 +50,8 @@ class HfBackend:
         self.eot_id = self._tokens.eot_id
         self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))
         self._sizes = memory.footprint(self._model.config, self._model.dtype, HEAD_ROWS)
-        self._plain_attention = self._model.config._attn_implementation
+        implementation = self._model.config._attn_implementation
+        self._plain_attention = "sdpa" if implementation == attention.NAME else implementation
         self.meter = Meter()
         why_plain = self._why_plain() if engine.share_prefixes else "switched off"
         self.tree = why_plain is None
@@ -97,6 +98,7 @@ class HfBackend:
         if not rows:
             return
         if not self.tree:
+            self._set_attention(self._plain_attention)
             self._plain(rows).score(rows, done)
             return
         plan = self._plan(rows)

@@ -1,6 +1,6 @@
 """Simulate what evalkit's intervals and tests promise: coverage of 95 % intervals, false alarms at 5 %.
 
-Prints the Markdown tables of docs/statistics.md:  python benchmarks/statistics.py [--runs 2000] [--seed 1]
+Prints the Markdown tables of docs/statistics.md:  python benchmarks/interval_simulation.py [--runs 2000] [--seed 1]
 """
 
 from __future__ import annotations
