@@ -31,7 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(PIP) --no-build-isolation -e '.[hf,lm-eval,ray,dev]'
+	$(PIP) --no-build-isolation -e '.[hf,quant,peft,openai,ray,leaderboard,translation,lm-eval,dev]'
 	@if [ -f tests/plugin/pyproject.toml ]; then $(PIP) --no-build-isolation --no-deps -e tests/plugin; fi
 	@touch $@
 
