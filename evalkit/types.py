@@ -277,9 +277,7 @@ class Task(Protocol):
         """Requests of each document in turn; few-shot draws advance one seeded generator in this order."""
         ...
 
-    def score(
-        self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]
-    ) -> SampleResult:
+    def score(self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]) -> SampleResult:
         """Score one document. An error among the responses gives status "error", never a wrong answer."""
         ...
 
