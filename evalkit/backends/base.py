@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from evalkit.types import Message, ModelInfo, Request, Response, Sampling
 
-
 Tokens = npt.NDArray[np.int32]
 """Token ids of one sequence, shape [length]: four bytes a token, so that a million rows fit."""
 
