@@ -19,7 +19,7 @@ from evalkit.cli.app import app
 
 MOCK = ("run", "--model", "mock", "--model-args", "delay_s=0.0001", "--sample", "--tasks", "boolq,hellaswag,triviaqa",
         "--quiet", "--output", "run")  # fmt: skip
-REAL = ("run", "--model", "smollm2-135m", "--device", "cpu", "--sample", "--limit", "3", "--batch-size", "1",
+REAL = ("run", "--model", "smollm2-135m", "--device", "cpu", "--sample", "--limit", "8", "--batch-size", "1",
         "--tasks", "truthfulqa_mc2,arc_easy", "--quiet", "--output", "run")  # fmt: skip
 
 
@@ -273,7 +273,7 @@ def real(tmp_path_factory, smollm2_folder) -> Path:
 @pytest.mark.model
 def test_a_resume_with_another_batch_size_gives_the_same_within_1e_4(real, tmp_path):
     life = Life(tmp_path, *REAL)
-    assert life.wait_for_answers(6)
+    assert life.wait_for_answers(2)
     life.interrupt()
     assert life.end() == 130, life.output()
     assert 0 < len(journaled(tmp_path / "run")) < len(journaled(real / "run"))

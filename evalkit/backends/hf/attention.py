@@ -103,9 +103,10 @@ class TreeState:
 
     def commit(self) -> None:
         """Make what was kept the held path."""
-        for layer, pieces in self.kept.items():
-            for position, key, value in pieces:
-                self.stack.write(layer, position, key, value)
+        with torch.inference_mode():
+            for layer, pieces in self.kept.items():
+                for position, key, value in pieces:
+                    self.stack.write(layer, position, key, value)
 
 
 _active: list[Any] = []

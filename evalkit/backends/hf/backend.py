@@ -143,8 +143,9 @@ class HfBackend:
             while cursor.trunk < end.trunk:
                 work, behind = plan.cut(cursor, min(budget, end.trunk - cursor.trunk))
                 try:
-                    hidden, _ = runner.hidden(work)
+                    hidden, state = runner.hidden(work)
                     reading = runner.read(hidden, work)
+                    state.commit()
                 except Exception as error:
                     if not memory.is_out_of_memory(error) or budget <= 16:
                         raise

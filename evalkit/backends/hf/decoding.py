@@ -193,6 +193,7 @@ class Decoder:
                 continue
             break
         if not work.endings:
+            state.commit()
             self._meter.prefill(len(work.tokens), self._watch.lap())
             return behind
         last = [ending.pieces[-1][1] + ending.pieces[-1][2] - 1 for ending in work.endings]
@@ -207,6 +208,7 @@ class Decoder:
                     slot = len(self._live)
                     self._pool.fill(slot, ending, state.ended, self._runner.stack)
                     self._live.append(live)
+        state.commit()  # after the slots are filled: they read the path that the pass began with
         self._meter.prefill(len(work.tokens), self._watch.lap())
         self._meter.first(now() - self._turn, coming)
         self._turn = None

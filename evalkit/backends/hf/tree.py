@@ -43,13 +43,14 @@ class TreeRunner:
         self.stack = KeyValueStack()
 
     def hidden(self, work: Pass) -> tuple[torch.Tensor, _TreePass]:
-        """Hidden states [n, width] of the pass; the held path moves on only if all of it succeeded."""
+        """Hidden states [n, width] of the pass. The held path moves on when the caller commits the state: after
+        everything that reads the old path, and only if all of it succeeded.
+        """
         state = _TreePass(work, self.stack, self._device)
         with torch.inference_mode(), activate(state):
             tokens = torch.from_numpy(work.tokens.astype(np.int64)).to(self._device)
             positions = torch.from_numpy(work.positions).to(self._device)
             output = self._body(input_ids=tokens[None], position_ids=positions[None], use_cache=False)
-            state.commit()
         return output.last_hidden_state[0], state
 
     def read(self, hidden: torch.Tensor, work: Pass) -> Reading:
