@@ -204,19 +204,20 @@ def test_tokens_count_up_to_the_one_that_completes_a_stop() -> None:
 # -- quantized ----------------------------------------------------------------------------------------------------
 
 
-def quant_refused(match: str, device: str = "cpu", source: str = "nowhere", **settings: Any) -> None:
+def quant_refused(match: str, source: Path, device: str = "cpu", **settings: Any) -> None:
     with pytest.raises(UserError, match=match):
-        variants.check_quant(ModelSpec(name="m", **settings), source, torch.device(device))
+        variants.check_quant(ModelSpec(name="m", **settings), str(source), torch.device(device))
 
 
 def test_what_cannot_be_quantized_here_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "find_spec", lambda name: None if name != "torchao" else object())
-    quant_refused("bitsandbytes.*evalkit\\[quant\\]", quant="nf4")
-    quant_refused("need a CUDA device", quant="int4wo")
-    quant_refused("needs a CUDA device or a CPU", device="mps", quant="int8wo")
+    (tmp_path / "config.json").write_text("{}")
+    quant_refused("bitsandbytes.*evalkit\\[quant\\]", tmp_path, quant="nf4")
+    quant_refused("need a CUDA device", tmp_path, quant="int4wo")
+    quant_refused("needs a CUDA device or a CPU", tmp_path, device="mps", quant="int8wo")
     (tmp_path / "config.json").write_text(json.dumps({"quantization_config": {"quant_method": "gptq"}}))
-    quant_refused("quantized already \\(gptq\\)", source=str(tmp_path), quant="int8")
-    quant_refused("needs gptqmodel", source=str(tmp_path))
+    quant_refused("quantized already \\(gptq\\)", tmp_path, quant="int8")
+    quant_refused("needs gptqmodel", tmp_path)
 
 
 @pytest.mark.parametrize("quant", ["int8", "nf4", "fp4", "int8wo", "int8da"])
