@@ -58,7 +58,9 @@ MADE_ELSEWHERE = (
 
 
 def test_every_native_task_is_complete() -> None:
-    for task in resolve("*").tasks:
+    native = [task for task in resolve("*").tasks if not task.info.name.startswith("plugin_")]  # if it is installed
+    assert len(native) > 60
+    for task in native:
         assert task.info.description
         assert task.info.dataset is not None
         assert task.info.citation.startswith("@") or task.info.dataset.id.startswith("evalkit/"), task.info.name
