@@ -21,6 +21,7 @@ from evalkit.backends.base import Done, GenerateAnswer, GenerateRow
 from evalkit.backends.hf.attention import KeyValueStack, activate
 from evalkit.backends.hf.memory import is_out_of_memory
 from evalkit.backends.hf.tree import TreeRunner
+from evalkit.backends.sampling import cut_at_stops
 from evalkit.engine.plan import Ending, PrefixPlan
 from evalkit.perf.clocks import Stopwatch, now
 from evalkit.perf.counters import Meter
@@ -271,14 +272,6 @@ class Decoder:
         text = cut_at_stops(self._decode(live.tokens), (*live.row.until, self._eos_text))
         done(live.index, GenerateAnswer(text, len(live.tokens), why))
         return False
-
-
-def cut_at_stops(text: str, stops: Sequence[str]) -> str:
-    """The text before the first stop string (the rule of lm-eval's postprocess_generated_text)."""
-    for stop in stops:
-        if stop:
-            text = text.split(stop)[0]
-    return text
 
 
 def sample(

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow
-from evalkit.backends.hf.decoding import cut_at_stops
 from evalkit.backends.hf.memory import is_out_of_memory
 from evalkit.backends.hf.speculation import Speculation, StepClock, StopText, through_first_stop
+from evalkit.backends.sampling import cut_at_stops
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter
 
