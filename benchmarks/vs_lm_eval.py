@@ -4,9 +4,9 @@
     python benchmarks/vs_lm_eval.py --workloads boolq,piqa --limit 10 --repetitions 1
     python benchmarks/vs_lm_eval.py --evalkit-only --workloads mmlu --output mmlu.json
 
-Each measurement runs in a fresh process. lm-eval (its hf backend) is first run once at each of --lm-eval-batch-sizes;
-its best one is then repeated, evalkit and lm-eval in turn. The first runs of both are not counted: they fill the file
-cache. Printed are medians (smallest to largest).
+Each measurement runs in a fresh process. lm-eval (its hf backend) is first run once at each of --lm-eval-batch-sizes,
+on --search-limit documents a task where that is given; its best one is then repeated, evalkit and lm-eval in turn. The
+first runs of both are not counted: they fill the file cache. Printed are medians (smallest to largest).
 
 * s/document: seconds inside the evaluation, a document. For lm-eval: all of lm_eval.evaluator.evaluate (writing the
   prompts, tokenizing, the model, filters, metrics; no bootstrap). For evalkit: writing the prompts, tokenizing,
@@ -32,7 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,8 @@ def main() -> None:
     }
     for workload in chosen(options.workloads, options.limit):
 
-        def measure(program: str, batch: str, workload: Workload = workload) -> Run:
+        def measure(program: str, batch: str, limit: int, workload: Workload = workload) -> Run:
+            workload = replace(workload, limit=limit)
             job = {
                 "program": program, "batch_size": batch, "workload": asdict(workload), "model": source,
                 "data_dir": str(data_dir), "dtype": options.dtype, "device": options.device, "memory": options.memory,
@@ -74,8 +75,9 @@ def main() -> None:
             return run
 
         batches = [] if options.evalkit_only else options.lm_eval_batch_sizes.split(",")
+        searched = min(workload.limit, options.search_limit or workload.limit)
         found["workloads"][workload.name] = compare(
-            workload, measure, options.repetitions, batches, options.evalkit_batch_size
+            workload, measure, options.repetitions, batches, options.evalkit_batch_size, searched
         )
         if options.output:
             options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -93,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--limit", type=int, help="documents a task, instead of each workload's own number")
     made.add_argument("--repetitions", type=int, default=3)
     made.add_argument("--lm-eval-batch-sizes", default="1,4,8,auto", help="lm-eval is measured at its best of these")
+    made.add_argument("--search-limit", type=int, help="documents a task while lm-eval's batch size is searched")
     made.add_argument("--evalkit-batch-size", default="auto")
     made.add_argument("--evalkit-only", action="store_true")
     made.add_argument("--memory", type=float, default=0.9, help="share of the free memory that a process may take")
@@ -102,21 +105,27 @@ def parser() -> argparse.ArgumentParser:
 
 
 def compare(
-    workload: Workload, measure: Callable[[str, str], Run], repetitions: int, batches: list[str], own_batch: str
+    workload: Workload,
+    measure: Callable[[str, str, int], Run],
+    repetitions: int,
+    batches: list[str],
+    own_batch: str,
+    searched: int,
 ) -> dict[str, Any]:
-    """All measurements of one workload, and what follows from them."""
-    first = {batch: measure("lm_eval", batch) for batch in batches}
+    """All measurements of one workload, and what follows from them; ``searched``: documents of the first runs."""
+    first = {batch: measure("lm_eval", batch, searched) for batch in batches}
     working = {batch: run for batch, run in first.items() if "seconds" in run}
     best = min(working, key=lambda batch: working[batch]["seconds"], default=None)
-    measure("evalkit", own_batch)
+    measure("evalkit", own_batch, searched)
     ours: list[Run] = []
     theirs: list[Run] = []
     for _ in range(repetitions):
-        ours.append(measure("evalkit", own_batch))
+        ours.append(measure("evalkit", own_batch, workload.limit))
         if best is not None:
-            theirs.append(measure("lm_eval", best))
+            theirs.append(measure("lm_eval", best, workload.limit))
     result: dict[str, Any] = {"tasks": workload.tasks, "shots": workload.shots, "evalkit": summary(ours)}
     if batches:
+        result["lm_eval_search_documents"] = searched * len(workload.tasks)
         result["lm_eval_search"] = {batch: run.get("seconds", run.get("failed")) for batch, run in first.items()}
     if (answered := good(ours)) and (reference := good(theirs)):
         result["lm_eval"] = {"batch_size": best, **summary(theirs)}

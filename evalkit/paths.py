@@ -18,3 +18,8 @@ def cache_dir() -> Path:
     if override := os.environ.get("EVALKIT_CACHE"):
         return Path(override)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evalkit"
+
+
+def encodings_dir() -> Path | None:
+    """Where token ids of prompts are kept between runs; None where $EVALKIT_ENCODINGS is "off"."""
+    return None if os.environ.get("EVALKIT_ENCODINGS") == "off" else cache_dir() / "encodings"

@@ -7,20 +7,27 @@ an empty context is the prefix token; what is too long loses tokens on the left.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from evalkit.backends.base import GenerateRow, ScoreRow, TokenBackend
+import evalkit
+from evalkit.backends.base import GenerateRow, ScoreRow, TokenBackend, Tokens
+from evalkit.engine.encodings import EncodingCache, Encodings, Ragged
 from evalkit.identity import generate_key, rolling_key, score_key
+from evalkit.paths import encodings_dir
 from evalkit.types import Generate, Request, Response, Rolling, Score
 
 Overlength = Literal["truncate", "skip", "error"]
 
 CHUNK = 4096
 """Requests encoded at a time: large enough for the tokenizer's threads, small enough to bound memory."""
+
+RULES = 1
+"""Version of `tokenize`: raise it with every change of what it gives, and kept encodings are made anew."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,41 +43,88 @@ class Job:
 
 
 def encode(backend: TokenBackend, requests: Sequence[Request], overlength: Overlength) -> list[Job]:
-    """A job for every request, in order."""
+    """A job for every request, in order. Token ids that an earlier run kept are read instead of made."""
+    cache = _cache(backend)
+    maker = _Jobs(backend, overlength)
     jobs: list[Job] = []
     for begin in range(0, len(requests), CHUNK):
         chunk = requests[begin : begin + CHUNK]
-        encoder = _Encoder(backend, overlength, chunk)
-        jobs += [encoder.job(request) for request in chunk]
+        make = partial(tokenize, backend, chunk)
+        encodings = make() if cache is None else cache.through(chunk, make)
+        jobs += [maker.job(r, encodings.head(place), encodings.tail(place)) for place, r in enumerate(chunk)]
     return jobs
 
 
-class _Encoder:
-    """Encodes the distinct texts of a chunk in two batches, then looks them up."""
+def _cache(backend: TokenBackend) -> EncodingCache | None:
+    """Where this backend's encodings are kept; None for a tokenizer that does not say what its ids depend on."""
+    identity = getattr(backend, "encoding_identity", None)
+    folder = encodings_dir()
+    if identity is None or folder is None:
+        return None
+    whole = {"tokenizer": identity, "prefix": backend.prefix_id, "rules": RULES, "evalkit": evalkit.__version__}
+    return EncodingCache(folder, whole)
 
-    def __init__(self, backend: TokenBackend, overlength: Overlength, requests: Sequence[Request]) -> None:
-        self._backend = backend
+
+def tokenize(backend: TokenBackend, requests: Sequence[Request]) -> Encodings:
+    """The token ids of ``requests``: their distinct texts are encoded in two batches, then looked up."""
+    by_text = _encoded(backend, (text for request in requests for text in _texts(request)), None)
+    bare = _encoded(backend, (r.continuation for r in requests if isinstance(r, Score) and not r.context), False)
+    prefix = [backend.prefix_id]
+    heads: list[Sequence[int]] = [prefix]
+    numbers: dict[str, int] = {}
+    head_of = np.zeros(len(requests), dtype=np.int32)
+    tails: list[Sequence[int]] = []
+    for place, request in enumerate(requests):
+        text, tail = _split(request, by_text, bare, prefix)
+        if text is not None:
+            if text not in numbers:
+                numbers[text] = len(heads)
+                heads.append(by_text[text])
+            head_of[place] = numbers[text]
+        tails.append(tail)
+    return Encodings(Ragged.of(heads), head_of, Ragged.of(tails))
+
+
+def _encoded(backend: TokenBackend, texts: Iterable[str], special: bool | None) -> dict[str, list[int]]:
+    distinct = list(dict.fromkeys(texts))
+    return dict(zip(distinct, backend.encode(distinct, special), strict=True)) if distinct else {}
+
+
+def _split(
+    request: Request, by_text: Mapping[str, list[int]], bare: Mapping[str, list[int]], prefix: list[int]
+) -> tuple[str | None, list[int]]:
+    """The text whose ids are the context (None: the prefix token alone), and the ids of the continuation."""
+    if isinstance(request, Rolling):
+        return request.text, []
+    if isinstance(request, Generate):
+        return request.context if by_text[request.context] else None, []
+    if not request.context:
+        continuation = bare[request.continuation]
+        return None, continuation[1:] if continuation[:1] == prefix else continuation
+    context, rest = _boundary(request)
+    whole = by_text[context + rest]
+    if not by_text[context]:  # a context of spaces alone, which all moved to the continuation
+        return None, whole
+    return context, whole[len(by_text[context]) :]
+
+
+class _Jobs:
+    """Turns token ids into rows that fit the model's window, or says why not."""
+
+    def __init__(self, backend: TokenBackend, overlength: Overlength) -> None:
+        self._prefix = backend.prefix_id
         self._info = backend.info
         self._overlength = overlength
-        self._by_text = self._encode_all((text for r in requests for text in _texts(r)), None)
-        self._bare = self._encode_all(
-            (r.continuation for r in requests if isinstance(r, Score) and not r.context), False
-        )
 
-    def _encode_all(self, texts: Iterable[str], special: bool | None) -> dict[str, list[int]]:
-        distinct = list(dict.fromkeys(texts))
-        return dict(zip(distinct, self._backend.encode(distinct, special), strict=True)) if distinct else {}
-
-    def job(self, request: Request) -> Job:
+    def job(self, request: Request, head: Tokens, tail: Tokens) -> Job:
         if isinstance(request, Score):
-            return self._score(request)
+            return self._score(head, tail)
         if isinstance(request, Generate):
-            return self._generate(request)
-        return self._rolling(request)
+            return self._generate(request, head)
+        return self._rolling(head)
 
-    def _score(self, request: Score) -> Job:
-        context, continuation = self._split(request)
-        if not continuation:
+    def _score(self, context: Tokens, continuation: Tokens) -> Job:
+        if not len(continuation):
             return _failed("the continuation has no tokens of its own")
         window = self._info.max_length + 1
         if len(continuation) >= window:
@@ -78,49 +132,32 @@ class _Encoder:
         excess = max(0, len(context) + len(continuation) - window)
         if excess and (refused := self._refuse(len(context) + len(continuation))):
             return refused
-        tokens = np.array(context[excess:] + continuation, dtype=np.int32)
+        tokens = np.concatenate((context[excess:], continuation))
         row = ScoreRow(tokens, len(tokens) - len(continuation))
         key = score_key(self._info.fingerprint, tokens, row.start)
         return Job(key, scores=(row,), prompt_tokens=row.start, truncated=excess)
 
-    def _split(self, request: Score) -> tuple[list[int], list[int]]:
-        if not request.context:
-            continuation = self._bare[request.continuation]
-            if continuation and continuation[0] == self._backend.prefix_id:
-                return continuation[:1], continuation[1:]
-            return [self._backend.prefix_id], continuation
-        context, continuation_text = _boundary(request)
-        head = self._by_text[context]
-        whole = self._by_text[context + continuation_text]
-        if not head:  # a context of spaces alone, which all moved to the continuation
-            return [self._backend.prefix_id], whole
-        return head, whole[len(head) :]
-
-    def _generate(self, request: Generate) -> Job:
+    def _generate(self, request: Generate, prompt: Tokens) -> Job:
         room = self._info.max_length - request.max_tokens
         if room <= 0:
             return _failed(
                 f"asked for {request.max_tokens} new tokens, but the model's window has {self._info.max_length}"
             )
-        prompt = self._by_text[request.context] or [self._backend.prefix_id]
         excess = max(0, len(prompt) - room)
         if excess and (refused := self._refuse(len(prompt) + request.max_tokens)):
             return refused
-        tokens = np.array(prompt[excess:], dtype=np.int32)
+        tokens = prompt[excess:]
         key = generate_key(
             self._info.fingerprint, tokens, request.until, request.max_tokens, request.sampling, request.repeat
         )
         row = GenerateRow(tokens, request.until, request.max_tokens, request.sampling, key)
         return Job(key, generate=row, prompt_tokens=len(tokens), truncated=excess)
 
-    def _rolling(self, request: Rolling) -> Job:
-        tokens = self._by_text[request.text]
-        if not tokens:
+    def _rolling(self, tokens: Tokens) -> Job:
+        if not len(tokens):
             return _failed("the text has no tokens")
-        rows = tuple(rolling_windows(tokens, self._backend.prefix_id, self._info.max_length))
-        key = rolling_key(
-            self._info.fingerprint, np.array(tokens, dtype=np.int32), self._info.max_length, self._backend.prefix_id
-        )
+        rows = tuple(rolling_windows(tokens.tolist(), self._prefix, self._info.max_length))
+        key = rolling_key(self._info.fingerprint, tokens, self._info.max_length, self._prefix)
         return Job(key, scores=rows, prompt_tokens=len(tokens))
 
     def _refuse(self, length: int) -> Job | None:

@@ -5,16 +5,22 @@ All tokens of a pass stand in one row [1, tokens]; no token is padding. Each que
 log-sum-exp of its scores, and the partial results are merged exactly: with outputs o1, o2 and log-sum-exps l1, l2
 the whole is o1 + sigmoid(l2 - l1) * (o2 - o1) (the merge of FlashAttention's split keys, Dao et al. 2022,
 arXiv 2205.14135, section 3.1). Keys of a shared prefix are neither copied nor repeated.
+
+On a GPU hundreds of small calls a layer would take longer to launch than to run: there `packed.attend_packed` does the
+same in a few calls for all segments together.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 
+from evalkit.backends.hf.kernels import flash, packs
+from evalkit.backends.hf.packed import Packing, attend_packed
 from evalkit.engine.plan import Pass
 
 NAME = "evalkit_tree"
@@ -36,12 +42,16 @@ class KeyValueStack:
     def write(self, layer: int, position: int, key: torch.Tensor, value: torch.Tensor) -> None:
         """Put keys and values [1, kv_heads, n, head_dim] at ``position``."""
         end = position + key.shape[2]
-        held = self._layers.get(layer)
-        if held is None or held[0].shape[2] < end:
-            held = self._grow(held, end, key, value)
-            self._layers[layer] = held
+        self.make_room(layer, end, key, value)
+        held = self._layers[layer]
         held[0][:, :, position:end] = key
         held[1][:, :, position:end] = value
+
+    def make_room(self, layer: int, end: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Take the memory for positions [0, end), keeping what is there."""
+        held = self._layers.get(layer)
+        if held is None or held[0].shape[2] < end:
+            self._layers[layer] = self._grow(held, end, key, value)
 
     def reserve(self, depth: int) -> None:
         """Make all positions [0, depth) readable; what was never written is zero."""
@@ -79,31 +89,45 @@ class TreeState:
     work: Pass
     stack: KeyValueStack
     device: torch.device
-    single: list[tuple[int, int]] = field(default_factory=list)
-    batched: list[torch.Tensor] = field(default_factory=list)
-    """Index tensors [segments, length] of equally long small segments."""
     kept: dict[int, list[tuple[int, torch.Tensor, torch.Tensor]]] = field(default_factory=dict)
     """By layer: (position, keys, values), committed to the stack when the whole pass has succeeded."""
     ended: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     """By layer: all keys and values of the pass, where rows end in it and generation needs their paths."""
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def segments(self) -> tuple[list[tuple[int, int]], list[torch.Tensor]]:
+        """Segments [begin, end) that take a call each, and index tensors [segments, length] of equally long small
+        ones that share a call.
+        """
+        single: list[tuple[int, int]] = []
+        batched: list[torch.Tensor] = []
         by_length: dict[int, list[int]] = defaultdict(list)
         for begin, end in self.work.segments:
             if end - begin > SMALL_SEGMENT:
-                self.single.append((begin, end))
+                single.append((begin, end))
             else:
                 by_length[end - begin].append(begin)
         for length, begins in by_length.items():
             if len(begins) == 1:
-                self.single.append((begins[0], begins[0] + length))
+                single.append((begins[0], begins[0] + length))
             else:
                 starts = torch.tensor(begins, device=self.device)
-                self.batched.append(starts[:, None] + torch.arange(length, device=self.device))
+                batched.append(starts[:, None] + torch.arange(length, device=self.device))
+        return single, batched
+
+    @cached_property
+    def packing(self) -> Packing:
+        """The pass as a few calls for all segments together."""
+        return Packing.of(self.work, self.device)
 
     def commit(self) -> None:
-        """Make what was kept the held path."""
+        """Make what was kept the held path. All memory is taken first: a path half written would serve neither this
+        pass's successor nor its repetition.
+        """
         with torch.inference_mode():
+            for layer, pieces in self.kept.items():
+                end = max(position + key.shape[2] for position, key, _ in pieces)
+                self.stack.make_room(layer, end, *pieces[0][1:])
             for layer, pieces in self.kept.items():
                 for position, key, value in pieces:
                     self.stack.write(layer, position, key, value)
@@ -124,44 +148,6 @@ class activate:
 
     def __exit__(self, *_: object) -> None:
         _active.pop()
-
-
-def flash(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool, scale: float | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention of [b, heads, n, d] over [b, kv_heads, m, d] with its log-sum-exp [b, heads, n] in float32.
-
-    A causal call has m = n. Grouped query heads are native on CPU and on CUDA's flash kernel.
-    """
-    if query.device.type == "cpu":
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, causal, scale=scale)
-    if query.device.type == "cuda" and query.dtype in (torch.float16, torch.bfloat16):
-        key, value = _repeat(key, query), _repeat(value, query)
-        result = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, False, scale=scale)
-        return result[0], result[1][:, :, : query.shape[2]]
-    if query.device.type == "cuda":
-        key, value = _repeat(key, query), _repeat(value, query)
-        result = torch.ops.aten._scaled_dot_product_efficient_attention(
-            query, key, value, None, True, 0.0, causal, scale=scale
-        )
-        return result[0], result[1][:, :, : query.shape[2]]
-    return plain(query, key, value, causal, scale)
-
-
-def plain(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool, scale: float | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """`flash` by its formula, for devices without a fused kernel; the reference in tests."""
-    scores = query @ _repeat(key, query).transpose(-1, -2) * (scale or query.shape[-1] ** -0.5)
-    if causal:
-        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        scores = scores.masked_fill(hidden, float("-inf"))
-    return scores.softmax(-1) @ _repeat(value, query), scores.float().logsumexp(-1)
-
-
-def _repeat(tensor: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
-    groups = query.shape[1] // tensor.shape[1]
-    return tensor if groups == 1 else tensor.repeat_interleave(groups, dim=1)
 
 
 def tree_attention(
@@ -191,14 +177,33 @@ def attend_tree(
     state: TreeState, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
 ) -> torch.Tensor:
     """Attention of one pass: [1, heads, n, d] -> [1, n, heads, d]."""
+    if packs(query):
+        output = attend_packed(state.packing, query, key, value, scale, lambda depth: state.stack.read(layer, depth))
+    else:
+        output = _attend_by_segment(state, layer, query, key, value, scale)
+    if state.work.keeps:
+        state.kept[layer] = [
+            (keep.position, key[:, :, keep.begin : keep.end].clone(), value[:, :, keep.begin : keep.end].clone())
+            for keep in state.work.keeps
+        ]
+    if state.work.endings:
+        state.ended[layer] = (key, value)
+    return output
+
+
+def _attend_by_segment(
+    state: TreeState, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+) -> torch.Tensor:
     _, heads, size, width = query.shape
     output = query.new_empty((1, size, heads, width))
-    weight = torch.empty((1, heads, size), dtype=torch.float32, device=query.device)
-    for begin, end in state.single:
+    working = torch.promote_types(query.dtype, torch.float32)
+    weight = torch.empty((1, heads, size), dtype=working, device=query.device)
+    single, batched = state.segments
+    for begin, end in single:
         part, lse = flash(query[:, :, begin:end], key[:, :, begin:end], value[:, :, begin:end], True, scale)
         output[:, begin:end] = part.transpose(1, 2)
         weight[:, :, begin:end] = lse
-    for index in state.batched:
+    for index in batched:
         part, lse = flash(
             query[0][:, index].transpose(0, 1), key[0][:, index].transpose(0, 1), value[0][:, index].transpose(0, 1),
             True, scale,
@@ -213,13 +218,6 @@ def attend_tree(
         a, b = held.query_begin, held.query_end
         keys, values = state.stack.read(layer, held.depth)
         _merge(output[:, a:b], weight[:, :, a:b], *flash(query[:, :, a:b], keys, values, False, scale))
-    if state.work.keeps:
-        state.kept[layer] = [
-            (keep.position, key[:, :, keep.begin : keep.end].clone(), value[:, :, keep.begin : keep.end].clone())
-            for keep in state.work.keeps
-        ]
-    if state.work.endings:
-        state.ended[layer] = (key, value)
     return output
 
 

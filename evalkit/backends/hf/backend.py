@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from evalkit.backends.base import Done, GenerateRow, ScoreAnswer, ScoreRow
+from evalkit.backends.base import Done, GenerateRow, ScoreAnswer, ScoreRow, carry_on
 from evalkit.backends.hf import attention, memory, replay
 from evalkit.backends.hf.decoding import Decoder
 from evalkit.backends.hf.loading import Parts, quiet
 from evalkit.backends.hf.plain import PlainRunner
 from evalkit.backends.hf.tokens import Tokens
-from evalkit.backends.hf.tree import HEAD_ROWS, TreeRunner
-from evalkit.engine.plan import PrefixPlan
-from evalkit.perf.clocks import Stopwatch
+from evalkit.backends.hf.tree import Pending, TreeRunner, head_rows
+from evalkit.engine.plan import Pass, PrefixPlan
+from evalkit.perf.clocks import now, synchronize
 from evalkit.perf.counters import Meter
 from evalkit.spec import EngineSpec, ModelSpec
 from evalkit.types import Message, ModelInfo
@@ -35,6 +36,49 @@ INT8_TOLERANCE = 0.5
 answer depends on its batch on either path, here and elsewhere."""
 
 
+def passes_ahead(device: torch.device) -> int:
+    """Passes that a device is given before the answers of those before them are waited for: a GPU computes while the
+    host hands on answers and cuts the next pass.
+    """
+    return 1 if device.type == "cuda" else 0
+
+
+class _Tally:
+    """Sums what passes read, row by row, and answers the first ``wanted`` rows as they become complete."""
+
+    def __init__(self, rows: Sequence[ScoreRow], wanted: int, done: Done, meter: Meter, device: torch.device) -> None:
+        self._totals = np.zeros(len(rows))
+        self._greedy = np.ones(len(rows), dtype=bool)
+        self._left = np.array([len(row.tokens) - row.start for row in rows])
+        self._wanted = wanted
+        self._done = done
+        self._meter = meter
+        self._ahead = passes_ahead(device)
+        self._waiting: deque[tuple[Pass, Pending]] = deque()
+        synchronize(device)
+        self._last = now()
+
+    def add(self, work: Pass, reading: Pending) -> None:
+        """A pass that the device was given."""
+        self._waiting.append((work, reading))
+        self.settle(self._ahead)
+
+    def settle(self, ahead: int = 0) -> None:
+        """Wait for all passes but the last ``ahead``. A pass's time is that from the end of the one before it."""
+        while len(self._waiting) > ahead:
+            work, pending = self._waiting.popleft()
+            reading = pending.wait()
+            at = now()
+            self._meter.prefill(len(work.tokens), at - self._last)
+            self._last = at
+            np.add.at(self._totals, work.read_row, reading.logprob)
+            np.logical_and.at(self._greedy, work.read_row, reading.greedy)
+            np.subtract.at(self._left, work.read_row, 1)
+            for row in np.unique(work.read_row):
+                if self._left[row] == 0 and row < self._wanted:
+                    self._done(int(row), _answer(float(self._totals[row]), bool(self._greedy[row])))
+
+
 class HfBackend:
     """A transformers model as a TokenBackend."""
 
@@ -49,10 +93,11 @@ class HfBackend:
         self._tokens = Tokens(parts.tokenizer, model.add_bos, model.chat_template)
         self.eot_id = self._tokens.eot_id
         self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))
-        self._sizes = memory.footprint(self._model.config, self._model.dtype, HEAD_ROWS)
+        self._sizes = memory.footprint(self._model.config, self._model.dtype, head_rows(self._device))
         implementation = self._model.config._attn_implementation
         self._plain_attention = "sdpa" if implementation == attention.NAME else implementation
         self.meter = Meter()
+        self.between: Callable[[], None] = carry_on
         why_plain = self._why_plain() if engine.share_prefixes else "switched off"
         self.tree = why_plain is None
         self.meter = Meter()  # a fresh one: what the probe took is not the run's
@@ -74,6 +119,11 @@ class HfBackend:
     def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
         """See `TokenBackend.encode`."""
         return self._tokens.encode(texts, special)
+
+    @property
+    def encoding_identity(self) -> str | None:
+        """See `TokenBackend`."""
+        return self._tokens.encoding_identity
 
     def decode(self, tokens: Sequence[int]) -> str:
         """See `TokenBackend.decode`."""
@@ -135,34 +185,31 @@ class HfBackend:
         cut again at half the size.
         """
         runner = TreeRunner(self._model, self._device)
-        totals = np.zeros(len(rows))
-        greedy = np.ones(len(rows), dtype=bool)
-        left = np.array([len(row.tokens) - row.start for row in rows])
-        watch = Stopwatch(self._device)
+        tally = _Tally(rows, wanted, done, self.meter, self._device)
         for cursor, end in spans:
             while cursor.trunk < end.trunk:
                 work, behind = plan.cut(cursor, min(budget, end.trunk - cursor.trunk))
                 try:
-                    hidden, state = runner.hidden(work)
-                    reading = runner.read(hidden, work)
-                    state.commit()
+                    reading = runner.run(work)
                 except Exception as error:
                     if not memory.is_out_of_memory(error) or budget <= 16:
                         raise
+                    reading = None
+                if reading is None:
                     budget //= 2
-                    if self._device.type == "cuda":
-                        torch.cuda.empty_cache()
+                    tally.settle()
+                    memory.release(self._device)
                     continue
                 cursor = behind
                 if len(spans) > 1:
                     runner.stack.reserve(plan.depth)
-                self.meter.prefill(len(work.tokens), watch.lap())
-                np.add.at(totals, work.read_row, reading.logprob)
-                np.logical_and.at(greedy, work.read_row, reading.greedy)
-                np.subtract.at(left, work.read_row, 1)
-                for row in np.unique(work.read_row):
-                    if left[row] == 0 and row < wanted:
-                        done(int(row), _answer(float(totals[row]), bool(greedy[row])))
+                tally.add(work, reading)
+                try:
+                    self.between()
+                except BaseException:
+                    tally.settle()  # what the device was given already is answered too
+                    raise
+        tally.settle()
 
     def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
         """Answer every row; see `TokenBackend.generate`."""
@@ -197,6 +244,7 @@ class HfBackend:
             self._budget(rows, longest),
             self._min_share(),
             self.meter,
+            self.between,
         )
 
     def _stop_ids(self) -> frozenset[int]:
@@ -239,6 +287,7 @@ class HfBackend:
             self._tokens.eot_text,
             self.meter,
             self._speculation,
+            self.between,
         )
 
     def _budget(self, rows: Sequence[ScoreRow] | Sequence[GenerateRow], depth: int) -> int:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from evalkit.backends.base import Done, GenerateAnswer, GenerateRow
+from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, carry_on
 from evalkit.backends.hf.attention import KeyValueStack, activate
-from evalkit.backends.hf.memory import is_out_of_memory
+from evalkit.backends.hf.memory import is_out_of_memory, release
 from evalkit.backends.hf.tree import TreeRunner
 from evalkit.backends.sampling import cut_at_stops
 from evalkit.engine.plan import Ending, PrefixPlan
@@ -113,6 +113,8 @@ class _Step:
         if self._bias is None:
             hidden = torch.zeros(self._visible.shape, dtype=query.dtype, device=query.device)
             self._bias = hidden.masked_fill_(~self._visible, float("-inf"))
+        if query.device.type == "cuda" and query.shape[1] != key.shape[1]:
+            return self._attend_grouped(query, keys, values, scale)
         output = torch.nn.functional.scaled_dot_product_attention(
             query.transpose(1, 2).transpose(0, 1).transpose(1, 2),
             keys[: self._count, :, : self._longest],
@@ -122,6 +124,22 @@ class _Step:
             enable_gqa=query.shape[1] != key.shape[1],
         )
         return output.transpose(1, 2).transpose(0, 1)
+
+    def _attend_grouped(
+        self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float | None
+    ) -> torch.Tensor:
+        """The same with the heads that share keys as rows of one query: with a mask, CUDA's fused kernels take no
+        grouped heads, and its fallback repeats the pool's keys for every head.
+        """
+        rows = query[0].transpose(0, 1).unflatten(1, (keys.shape[1], -1))
+        output = torch.nn.functional.scaled_dot_product_attention(
+            rows,
+            keys[: self._count, :, : self._longest],
+            values[: self._count, :, : self._longest],
+            attn_mask=self._bias,
+            scale=scale,
+        )
+        return output.flatten(1, 2).unsqueeze(0)
 
 
 class Decoder:
@@ -139,6 +157,7 @@ class Decoder:
         budget: int,
         min_share: int,
         meter: Meter | None = None,
+        between: Callable[[], None] = carry_on,
     ) -> None:
         self._body = model.base_model
         self._runner = runner
@@ -150,6 +169,7 @@ class Decoder:
         self._budget = budget
         self._min_share = min_share
         self._meter = meter or Meter()
+        self._between = between
         self._watch = Stopwatch(device)
         self._turn: float | None = None
         self._pool = _Pool()
@@ -172,6 +192,7 @@ class Decoder:
                     cursor = self._prefill(plan, cursor, free, groups, rows, done)
                 else:
                     self._step(done)
+                self._between()
 
     def _prefill(
         self,
@@ -190,9 +211,10 @@ class Decoder:
             except Exception as error:
                 if not is_out_of_memory(error) or self._budget <= 16:
                     raise
-                self._budget //= 2
-                continue
-            break
+            else:
+                break
+            self._budget //= 2
+            release(self._device)
         if not work.endings:
             state.commit()
             self._meter.prefill(len(work.tokens), self._watch.lap())

@@ -51,6 +51,7 @@ def load_parts(spec: ModelSpec) -> Parts:
     """Load weights and tokenizer; file hashes are computed beside the loading."""
     _check(spec)
     device = pick_device(spec.device)
+    variants.check_setting(spec, device)
     spec, source, folder = locate(spec)
     variants.check_quant(spec, source, device)
     adapters = variants.find_adapters(spec)

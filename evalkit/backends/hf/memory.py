@@ -72,6 +72,14 @@ def decode_slots(sizes: Footprint, device: torch.device, length: int, limit_gb: 
     return max(1, min(most, int(free // max(1, length * sizes.key_value))))
 
 
+def release(device: torch.device) -> None:
+    """Give back what the allocator keeps in pieces too small for the next try. Call it outside of the ``except``
+    that caught the error: its traceback holds the tensors of the pass that failed.
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, on any device."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):

@@ -6,13 +6,13 @@ that only transformers' generate knows, and as the reference that the tree is te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow
+from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow, carry_on
 from evalkit.backends.hf.memory import is_out_of_memory
 from evalkit.backends.hf.speculation import Speculation, StepClock, StopText, through_first_stop
 from evalkit.backends.sampling import cut_at_stops
@@ -32,6 +32,7 @@ class PlainRunner:
         eos_text: str,
         meter: Meter | None = None,
         speculation: Speculation | None = None,
+        between: Callable[[], None] = carry_on,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
@@ -40,6 +41,7 @@ class PlainRunner:
         self._eos_text = eos_text
         self._meter = meter or Meter()
         self._speculation = speculation
+        self._between = between
 
     def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
         """Log-likelihood of each row by a right-padded forward pass."""
@@ -59,6 +61,7 @@ class PlainRunner:
                 self._batch = max(1, self._batch // 2)
                 continue
             at += len(part)
+            self._between()
 
     def _score_batch(self, rows: Sequence[ScoreRow], part: Sequence[int], done: Done) -> None:
         longest = max(len(rows[i].tokens) for i in part) - 1
@@ -96,6 +99,7 @@ class PlainRunner:
             if self._speculation and sampling.temperature <= 0 and not sampling.extra:
                 for index in members:
                     self._speculate(rows[index], index, done)
+                    self._between()
                 continue
             order = sorted(members, key=lambda i: -len(rows[i].tokens))
             self._batches(order, lambda part: self._generate_batch(rows, part, done))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
-from evalkit.backends.hf.pieces import PieceEncoder
+from evalkit.backends.hf.pieces import TRIALS, PieceEncoder
 from evalkit.errors import UserError
+from evalkit.identity import digest
 from evalkit.types import Message
 
 
@@ -36,6 +39,31 @@ class Tokens:
         fresh = iter(self._encode([t for t, b in zip(texts, begun, strict=True) if not b], self._add_bos))
         having = iter(self._encode([t for t, b in zip(texts, begun, strict=True) if b], False))
         return [next(having) if b else next(fresh) for b in begun]
+
+    @cached_property
+    def encoding_identity(self) -> str | None:
+        """Changes with everything that token ids depend on; None for a tokenizer written in Python, whose insides
+        cannot be told apart.
+        """
+        inner = getattr(self.tokenizer, "backend_tokenizer", None)
+        if inner is None or not getattr(self.tokenizer, "is_fast", False):
+            return None
+        import tokenizers
+        import transformers
+
+        # The trials first: the first call sets truncation and padding, which are part of the inner tokenizer's text.
+        trials = [self.encode([*TRIALS, self._prefix_text], special) for special in (None, True, False)]
+        return digest(
+            {
+                "kind": type(self.tokenizer).__name__,
+                "tokenizer": hashlib.sha256(inner.to_str().encode()).hexdigest(),
+                "special_as_text": bool(inner.encode_special_tokens),
+                "add_bos": self._add_bos,
+                "prefix": [self.prefix_id, self._prefix_text],
+                "trials": trials,
+                "libraries": [transformers.__version__, tokenizers.__version__],
+            }
+        )
 
     def _encode(self, texts: Sequence[str], special: bool | None) -> list[list[int]]:
         return self._pieces(texts, special) if texts else []

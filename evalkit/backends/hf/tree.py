@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,18 @@ import numpy as np
 import torch
 
 from evalkit.backends.hf.attention import KeyValueStack, TreeState, activate, attend_tree
+from evalkit.backends.hf.transfer import Download, upload
 from evalkit.engine.plan import Pass
 
 HEAD_ROWS = 128
 """Rows of the vocabulary projection at a time: the only logits that ever exist, [128, vocabulary]."""
+HEAD_ROWS_CUDA = 512
+"""The same on a GPU, where 128 rows would take as long to multiply as the weights to read."""
+
+
+def head_rows(device: torch.device) -> int:
+    """Rows of the vocabulary projection at a time on ``device``."""
+    return HEAD_ROWS_CUDA if device.type == "cuda" else HEAD_ROWS
 
 
 class _TreePass(TreeState):
@@ -32,6 +41,23 @@ class Reading:
     greedy: np.ndarray
 
 
+class Pending:
+    """A reading that the device may still be at: ``parts`` are log-probabilities and arg-max hits of its chunks on
+    the device, in the order ``places`` of the reads.
+    """
+
+    def __init__(self, parts: Sequence[tuple[torch.Tensor, torch.Tensor]], places: np.ndarray) -> None:
+        self._places = places
+        self._copies = Download(*(torch.cat(columns) for columns in zip(*parts, strict=True))) if parts else None
+
+    def wait(self) -> Reading:
+        """The reading, once the device has come so far."""
+        logprob, greedy = np.empty(len(self._places), dtype=np.float64), np.empty(len(self._places), dtype=bool)
+        if self._copies is not None:
+            logprob[self._places], greedy[self._places] = self._copies.wait()
+        return Reading(logprob, greedy)
+
+
 class TreeRunner:
     """Runs passes one after another; holds the path between them."""
 
@@ -48,37 +74,43 @@ class TreeRunner:
         """
         state = _TreePass(work, self.stack, self._device)
         with torch.inference_mode(), activate(state):
-            tokens = torch.from_numpy(work.tokens.astype(np.int64)).to(self._device)
-            positions = torch.from_numpy(work.positions).to(self._device)
+            tokens = upload(work.tokens.astype(np.int64), self._device)
+            positions = upload(work.positions, self._device)
             output = self._body(input_ids=tokens[None], position_ids=positions[None], use_cache=False)
         return output.last_hidden_state[0], state
 
-    def read(self, hidden: torch.Tensor, work: Pass) -> Reading:
+    def run(self, work: Pass) -> Pending:
+        """One pass from tokens to what is read of it; the held path moves on. If it fails nothing has changed, and
+        nothing of it is kept alive.
+        """
+        hidden, state = self.hidden(work)
+        reading = self.read(hidden, work)
+        state.commit()
+        return reading
+
+    def read(self, hidden: torch.Tensor, work: Pass) -> Pending:
         """Log-probabilities of the targets of a pass: each distinct row is projected once."""
         index, inverse = np.unique(work.read_index, return_inverse=True)
-        logprob = np.empty(len(inverse), dtype=np.float64)
-        greedy = np.empty(len(inverse), dtype=bool)
         by_row = np.argsort(inverse, kind="stable")
-        bounds = np.searchsorted(inverse[by_row], np.arange(0, len(index) + HEAD_ROWS, HEAD_ROWS))
+        step = head_rows(self._device)
+        bounds = np.searchsorted(inverse[by_row], np.arange(0, len(index) + step, step)).tolist()
+        parts = []
         with torch.inference_mode():
-            for chunk, begin in enumerate(range(0, len(index), HEAD_ROWS)):
-                rows = torch.from_numpy(index[begin : begin + HEAD_ROWS]).to(self._device)
-                asked = by_row[bounds[chunk] : bounds[chunk + 1]]
-                logprob[asked], greedy[asked] = self._log_probabilities(
-                    hidden[rows], inverse[asked] - begin, work.read_target[asked]
-                )
-        return Reading(logprob, greedy)
+            rows = upload(index, self._device)
+            which = upload(inverse[by_row] % step, self._device)
+            targets = upload(work.read_target[by_row], self._device)
+            for chunk, begin in enumerate(range(0, len(index), step)):
+                asked = slice(bounds[chunk], bounds[chunk + 1])
+                parts.append(self._log_probabilities(hidden[rows[begin : begin + step]], which[asked], targets[asked]))
+            return Pending(parts, by_row)
 
     def _log_probabilities(
-        self, rows: torch.Tensor, which: np.ndarray, targets: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, rows: torch.Tensor, which: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         # torch's own log_softmax in float32, as lm-eval calls it: its rounding (1e-5 a token) is part of its numbers.
         logprobs = torch.log_softmax(self._head(rows), dim=-1, dtype=torch.float32)
         best = logprobs.argmax(dim=-1)
-        which_t = torch.from_numpy(which).to(self._device)
-        targets_t = torch.from_numpy(targets).to(self._device)
-        logprob = logprobs[which_t, targets_t]
-        return logprob.double().cpu().numpy(), (best[which_t] == targets_t).cpu().numpy()
+        return logprobs[which, targets], best[which] == targets
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits [n, vocabulary] in float32 of hidden rows [n, width]; for generation, one row a sequence."""

@@ -54,6 +54,14 @@ class Adapter:
 
 def check_quant(spec: ModelSpec, source: str, device: torch.device) -> None:
     """Raise UserError, before any weight is read, for what cannot be quantized or run quantized here."""
+    check_held(spec, source)
+    check_setting(spec, device)
+
+
+def check_held(spec: ModelSpec, source: str) -> None:
+    """Raise UserError for a checkpoint that is quantized in a way that cannot be read here. Of a Hub id config.json
+    alone is fetched.
+    """
     held = _held_quantization(source, spec)
     if held is not None:
         method = str(held.get("quant_method", "unknown"))
@@ -65,6 +73,10 @@ def check_quant(spec: ModelSpec, source: str, device: torch.device) -> None:
                     f"{spec.name}: is quantized with {method}, which needs {package}: "
                     f"pip install {package.replace('_', '-')}"
                 )
+
+
+def check_setting(spec: ModelSpec, device: torch.device) -> None:
+    """Raise UserError for a --quant that cannot be here, whatever the model; nothing is looked up for it."""
     if spec.quant is None:
         return
     package = "bitsandbytes" if spec.quant in BITSANDBYTES else "torchao"

@@ -1,0 +1,250 @@
+"""The attention paths of devices that this machine need not have: the formula, the packed path of GPUs with the
+operators' part played by the formula, and the operators themselves by the shapes that PyTorch knows of them.
+"""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers")
+
+import tiny_models as tiny
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.backends.hf import attention, backend, decoding, kernels, memory, tree
+from evalkit.backends.hf.attention import KeyValueStack, TreeState, attend_tree
+from evalkit.backends.hf.packed import levels
+from evalkit.engine.plan import Cross, PrefixPlan
+
+
+def tensors(rows: int, columns: int, heads: int, kv_heads: int, width: int, dtype: torch.dtype) -> list[torch.Tensor]:
+    draw = torch.Generator().manual_seed(rows * 1000 + columns)
+    shapes = ((2, heads, rows, width), (2, kv_heads, columns, width), (2, kv_heads, columns, width))
+    return [torch.randn(shape, generator=draw, dtype=torch.float64).to(dtype) for shape in shapes]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "apart"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 3e-2), (torch.float16, 4e-3)]
+)
+@pytest.mark.parametrize(("rows", "columns", "causal"), [(7, 7, True), (1, 1, True), (5, 33, False), (130, 3, False)])
+@pytest.mark.parametrize("kv_heads", [6, 2, 1])
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_the_formula_equals_the_fused_kernel(
+    dtype: torch.dtype, apart: float, rows: int, columns: int, causal: bool, kv_heads: int, scale: float | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(kernels, "FORMULA_SCORES", 2 * 6 * columns * 4)  # four rows at a time
+    given_to = tensors(rows, columns, 6, kv_heads, 10, dtype)
+    output, total = kernels.formula(*given_to, causal, scale)
+    fused, fused_total = kernels.flash(*given_to, causal, scale)
+    assert output.dtype == dtype
+    assert output.shape == fused.shape
+    assert total.shape == (2, 6, rows)
+    torch.testing.assert_close(output, fused, atol=apart, rtol=apart)
+    torch.testing.assert_close(total, fused_total.to(total.dtype), atol=apart, rtol=apart)
+
+
+def test_the_log_sum_exp_is_natural_and_scaled() -> None:
+    query, key = torch.tensor([[[[2.0]]]]), torch.tensor([[[[1.0], [3.0]]]])
+    for attend in (kernels.formula, kernels.flash):
+        _, total = attend(query, key, key, False, 0.5)
+        assert float(total) == pytest.approx(np.log(np.exp(1.0) + np.exp(3.0)), rel=1e-6)
+
+
+@pytest.mark.parametrize("width", [64, 36, 20])
+def test_the_operators_of_cuda_give_what_is_made_of_them(width: int) -> None:
+    """Their registered shapes: log-sum-exps of 50 rows are padded to 64 by one of them, widths of 36 by neither."""
+
+    def made(*shape: int, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    output, total = kernels.cuda_flash(made(2, 8, 50, width), *[made(2, 2, 70, width)] * 2, False, None)
+    assert (output.shape, total.shape, total.dtype) == ((2, 8, 50, width), (2, 8, 50), torch.float32)
+    single = [made(2, heads, n, width, dtype=torch.float32) for heads, n in ((8, 50), (2, 70), (2, 70))]
+    output, total = kernels.cuda_efficient(*single, False, None)
+    assert (output.shape, total.shape, total.dtype) == ((2, 8, 50, width), (2, 8, 50), torch.float32)
+    rows, columns = (kernels.Runs(lengths, max(lengths), made(3, dtype=torch.int32)) for lengths in ((20, 30), (4, 6)))
+    keys = [made(10, 2, width)] * 2
+    output, total = kernels.cuda_packed(made(50, 8, width), *keys, rows, columns, False, None)
+    assert (output.shape, total.shape, total.dtype) == ((50, 8, width), (8, 50), torch.float32)
+
+
+def reference_operator(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, begins: torch.Tensor, key_begins: torch.Tensor,
+    longest: int, longest_key: int, dropout: float, causal: bool, debug: bool, *, scale: float,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """`_flash_attention_forward` as its sources describe it, with their checks."""
+    assert query.shape[-1] % 8 == 0
+    assert all(tensor.stride(-1) == 1 for tensor in (query, key, value))
+    assert begins.dtype == key_begins.dtype == torch.int32
+    assert (dropout, debug) == (0.0, False)
+    lengths, key_lengths = begins.diff().tolist(), key_begins.diff().tolist()
+    assert begins[0] == key_begins[0] == 0
+    assert (sum(lengths), sum(key_lengths)) == (len(query), len(key))
+    assert 0 < min(lengths) <= max(lengths) <= longest
+    assert 0 < min(key_lengths) <= max(key_lengths) <= longest_key
+    parts = []
+    for one in zip(query.split(lengths), key.split(key_lengths), value.split(key_lengths), strict=True):
+        parts.append(kernels.formula(*(tensor.transpose(0, 1)[None] for tensor in one), causal, scale))
+    outputs = torch.cat([output[0].transpose(0, 1) for output, _ in parts])
+    return outputs, torch.cat([total[0] for _, total in parts], dim=-1), None, None, None  # type: ignore[return-value]
+
+
+@pytest.fixture
+def gpu_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that a GPU does otherwise, on the CPU."""
+    tiny.model("llama")  # transformers itself looks at torch's operators when it is imported
+    monkeypatch.setattr(torch.ops.aten, "_flash_attention_forward", reference_operator)
+    for module in (attention, kernels):
+        monkeypatch.setattr(module, "packs", lambda query: True)
+    monkeypatch.setattr(tree, "head_rows", lambda device: 3)
+    monkeypatch.setattr(backend, "passes_ahead", lambda device: 1)
+
+
+def branching(seed: int, rows: int = 12) -> list[list[int]]:
+    """Rows that share prefixes of several lengths with earlier ones, over several levels; some are equal."""
+    draw = np.random.default_rng(seed)
+    made: list[list[int]] = [draw.integers(5, 60, 30).tolist()]
+    for _ in range(rows - 1):
+        base = made[int(draw.integers(len(made)))]
+        made.append(
+            base[: int(draw.integers(1, len(base) + 1))] + draw.integers(5, 60, int(draw.integers(1, 20))).tolist()
+        )
+    return [row[:100] for row in made]
+
+
+@pytest.mark.parametrize("width", [8, 20])
+@pytest.mark.parametrize("budget", [7, 40, 1000])
+@pytest.mark.parametrize("seed", range(3))
+def test_packed_attention_equals_that_by_segment(
+    seed: int, budget: int, width: int, monkeypatch: pytest.MonkeyPatch, gpu_path: None
+) -> None:
+    plan = PrefixPlan([np.array(row, dtype=np.int32) for row in branching(seed)])
+    draw = torch.Generator().manual_seed(seed)
+    stacks = KeyValueStack(), KeyValueStack()
+    cursor = plan.start()
+    most = 0
+    while not plan.done(cursor):
+        work, cursor = plan.cut(cursor, budget)
+        size = len(work.tokens)
+        made = [torch.randn((1, heads, size, width), generator=draw, dtype=torch.float64) for heads in (6, 2, 2)]
+        outputs = []
+        for packs, stack in zip((True, False), stacks, strict=True):
+            monkeypatch.setattr(attention, "packs", lambda query, packs=packs: packs)
+            state = TreeState(work, stack, torch.device("cpu"))
+            outputs.append(attend_tree(state, 0, *made, None))
+            state.commit()
+        assert outputs[0].shape == (1, size, 6, width)
+        torch.testing.assert_close(*outputs, atol=1e-12, rtol=1e-12)
+        most = max(most, len(levels(work.crosses)))
+    assert most > 1 or budget < 1000
+
+
+@pytest.mark.parametrize("budget", [16, 40, 700])
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_of_the_packed_path_are_those_of_each_row_alone(
+    seed: int, budget: int, monkeypatch: pytest.MonkeyPatch, gpu_path: None
+) -> None:
+    monkeypatch.setattr(memory, "token_budget", lambda *_: budget)
+    made = tiny.model("llama")
+    shared = tiny.backend(made)
+    assert shared.tree
+    rows = [tiny.score_row([*prompt, 1, 2, 3], max(1, len(prompt) // 2)) for prompt in branching(seed)]
+    reference = copy.deepcopy(made).double()
+    for row, answer in zip(rows, tiny.answers(shared.score, rows), strict=True):
+        assert answer.loglikelihood == pytest.approx(tiny.exact(reference, row), abs=1e-4)
+    assert shared.meter.computed == shared._plan(rows).tokens_computed
+
+
+def test_generations_of_the_packed_path_are_the_models_own(gpu_path: None) -> None:
+    made = tiny.model("llama")
+    asked = branching(5, 6)
+    answers = tiny.answers(tiny.backend(made).generate, [tiny.generate_row(prompt, 6) for prompt in asked])
+    for prompt, answer in zip(asked, answers, strict=True):
+        assert answer.text == tiny.tokenizer().decode(tiny.own_generation(made, prompt, 6))
+
+
+stretches = st.tuples(st.integers(0, 30), st.integers(1, 12)).map(lambda pair: (pair[0], sum(pair)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(asked=st.lists(stretches, max_size=12))
+def test_levels_are_as_few_as_the_overlaps_allow(asked: list[tuple[int, int]]) -> None:
+    crosses = [Cross(begin, end, 0, 1) for begin, end in asked]
+    found = levels(crosses)
+    assert sorted(map(repr, crosses)) == sorted(repr(one) for level in found for one in level)
+    for level in found:
+        for before, after in pairwise(level):
+            assert before.query_end <= after.query_begin
+    assert len(found) == max((sum(a <= at < b for a, b in asked) for at in range(43)), default=0)
+
+
+def test_memory_that_runs_out_while_passes_are_under_way_changes_no_score(
+    monkeypatch: pytest.MonkeyPatch, gpu_path: None
+) -> None:
+    monkeypatch.setattr(memory, "token_budget", lambda *_: 64)
+    rows = [tiny.score_row(prompt, 1) for prompt in branching(3, 20)]
+    shared = tiny.backend(tiny.model("llama"))
+    expected = tiny.answers(shared.score, rows)
+    own, refused = tree.TreeRunner.hidden, []
+
+    def hidden(runner: Any, work: Any) -> Any:
+        if len(work.tokens) > 30 and work.read_index.size and work.held:
+            refused.append(len(work.tokens))
+            raise torch.OutOfMemoryError("provoked")
+        return own(runner, work)
+
+    monkeypatch.setattr(tree.TreeRunner, "hidden", hidden)
+    got = tiny.answers(shared.score, rows)
+    assert refused
+    for one, other in zip(got, expected, strict=True):
+        assert one.loglikelihood == pytest.approx(other.loglikelihood, abs=1e-4)
+
+
+def test_a_held_path_that_cannot_grow_in_one_layer_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second layer runs out of memory after the first has grown: the pass is repeated on the old path."""
+    monkeypatch.setattr(memory, "token_budget", lambda *_: 64)
+    own, calls = KeyValueStack._grow, [0]
+    held = torch.arange(4.0).reshape(1, 1, 4, 1)
+
+    def grow(*arguments: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 4:
+            raise torch.OutOfMemoryError("provoked")
+        return own(*arguments)
+
+    monkeypatch.setattr(KeyValueStack, "_grow", staticmethod(grow))
+    plan = PrefixPlan([np.arange(4, dtype=np.int32)])
+    work, _ = plan.cut(plan.start(), 4)
+    stack = KeyValueStack()
+    state = TreeState(work, stack, torch.device("cpu"), kept={layer: [(0, held, held)] for layer in (0, 1)})
+    state.commit()
+    longer = torch.full((1, 1, 300, 1), -1.0)
+    state = TreeState(work, stack, torch.device("cpu"), kept={layer: [(2, longer, longer)] for layer in (0, 1)})
+    with pytest.raises(torch.OutOfMemoryError):
+        state.commit()
+    for layer in (0, 1):
+        assert stack.read(layer, 4)[0].flatten().tolist() == [0, 1, 2, 3]
+    state.commit()
+    assert stack.read(1, 5)[1].flatten().tolist() == [0, 1, -1, -1, -1]
+
+
+def test_a_decoding_step_with_folded_heads_equals_the_other() -> None:
+    draw = torch.Generator().manual_seed(0)
+    pool = decoding._Pool()
+    like = torch.randn((1, 2, 1, 8), generator=draw)
+    pool.reserve(3, 20, {0: (like, like)})
+    for tensor in pool.layer(0):
+        tensor.copy_(torch.randn(tensor.shape, generator=draw))
+    query, key, value = (torch.randn((1, heads, 3, 8), generator=draw) for heads in (6, 2, 2))
+    step = decoding._Step(pool, [5, 1, 17], torch.device("cpu"))
+    expected = step.attend(0, query, key, value, 0.4)
+    assert expected.shape == (1, 3, 6, 8)
+    torch.testing.assert_close(step._attend_grouped(query, *pool.layer(0), 0.4), expected)
