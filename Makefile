@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make test    install the test packages too and run the tests"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite the code"
+	@echo "make docs    write the documentation's site into build/site"
 	@echo "make clean   remove $(VENV) and caches"
 
 # torch goes first, and alone: the version pinned here is the build the index offers for this machine.
@@ -31,7 +32,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(PIP) --no-build-isolation -e '.[hf,quant,peft,openai,ray,leaderboard,translation,lm-eval,dev]'
+	$(PIP) --no-build-isolation -e '.[hf,quant,peft,openai,ray,leaderboard,translation,lm-eval,docs,dev]'
 	@if [ -f tests/plugin/pyproject.toml ]; then $(PIP) --no-build-isolation --no-deps -e tests/plugin; fi
 	@touch $@
 
@@ -49,6 +50,19 @@ lint: $(VENV)/.tested
 format: $(VENV)/.tested
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Only what the site needs: neither torch nor a model.
+$(VENV)/.documented: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "evalkit needs Python 3.11 or newer with venv: make docs PYTHON=/path/to/python3"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.documented
+	$(BIN)/python scripts/command_docs.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

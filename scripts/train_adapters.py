@@ -25,6 +25,8 @@ LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj"]
 ADAPTERS: dict[str, tuple[str, float, Any]] = {
     "lora": ("triviaqa", 1e-3, lambda: peft.LoraConfig(task_type=TASK, r=8, lora_alpha=16, target_modules=LINEAR)),
     "lora-wide": ("boolq", 1e-3, lambda: peft.LoraConfig(task_type=TASK, r=16, lora_alpha=16, target_modules=LINEAR)),
+    # A learning rate a hundred times too large, for showing that the gate notices.
+    "broken": ("triviaqa", 1e-1, lambda: peft.LoraConfig(task_type=TASK, r=8, lora_alpha=16, target_modules=LINEAR)),
     "ia3": (
         "triviaqa",
         1e-2,

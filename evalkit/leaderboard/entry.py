@@ -26,7 +26,7 @@ MAX_BYTES = 8 << 20
 
 Text = Annotated[str, Field(max_length=400)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Link = Annotated[str, Field(max_length=1000, pattern=r"^https?://[^\s<>\"'\\]+$")]
+Link = Annotated[str, Field(max_length=1000, pattern=r"^https://[^\s<>\"'\\]+$")]
 
 
 class _Strict(BaseModel):

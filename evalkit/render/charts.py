@@ -5,7 +5,7 @@ Texts reach plotly with their markup taken out: plotly renders a small HTML subs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from evalkit.render.text import visible
@@ -34,8 +34,7 @@ def charts(view: View) -> list[Figure]:
         categories = [row for row in block.rows if row.level == "micro" and row.depth == 1]
         if len(categories) >= 3:
             figures.append(_radar(block.title, categories, view.runs))
-    pareto = _quality_speed(view)
-    return [*figures, *([pareto] if pareto else [])]
+    return figures
 
 
 def _factor(row: Row) -> float:
@@ -167,67 +166,3 @@ def _radar(title: str, rows: Sequence[Row], runs: Sequence[Run]) -> Figure:
         "data": traces,
         "layout": {"height": 420, "polar": {"radialaxis": {"range": [0, 100], "angle": 90, "tickangle": 90}}},
     }
-
-
-_SPEEDS = (
-    "tokens_per_second",
-    "tokens_per_s",
-    "documents_per_second",
-    "documents_per_s",
-    "requests_per_second",
-    "requests_per_s",
-)
-
-
-def _quality_speed(view: View) -> Figure | None:
-    """Quality against speed with the Pareto front, when two or more runs measured the same speed."""
-    from evalkit.render.numbers import flatten
-
-    flat = [{path[-1]: value for path, value in flatten(run.result.counters)} for run in view.runs]
-    name = next((name for name in _SPEEDS if sum(isinstance(one.get(name), int | float) for one in flat) > 1), None)
-    if name is None:
-        return None
-    rows = [block.headline[0] for block in view.blocks if block.headline and block.headline[0].unit]
-    points = []
-    for run, one in zip(view.runs, flat, strict=True):
-        values = [cell.value for row in rows if (cell := row.cells[run.number]) and cell.value is not None]
-        if rows and len(values) == len(rows) and isinstance(one.get(name), int | float):
-            points.append((float(one[name]), 100 * sum(values) / len(values), run))
-    if len(points) < 2:
-        return None
-    front = [point for point in points if not any(_dominates(other, point) for other in points)]
-    front.sort(key=lambda point: point[0])
-    line: Mapping[str, Any] = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "Pareto front",
-        "x": [point[0] for point in front],
-        "y": [point[1] for point in front],
-        "line": {"dash": "dot", "shape": "hv"},
-        "neutral": True,
-    }
-    dots = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": safe(run.label),
-            "x": [speed],
-            "y": [quality],
-            "marker": {"size": 12},
-        }
-        for speed, quality, run in points
-    ]
-    return {
-        "title": "Quality against speed",
-        "note": "Mean of the tasks' primary metrics against measured speed; on the front, none beats it at both.",
-        "data": [*dots, dict(line)],
-        "layout": {
-            "height": 380,
-            "xaxis": {"title": {"text": name.replace("_", " ")}},
-            "yaxis": {"title": {"text": "mean score, percent"}},
-        },
-    }
-
-
-def _dominates(a: tuple[float, float, Run], b: tuple[float, float, Run]) -> bool:
-    return a[0] >= b[0] and a[1] >= b[1] and (a[0] > b[0] or a[1] > b[1])

@@ -10,12 +10,20 @@ from evalkit.render.view import Run
 
 MEMORY = {
     "host_peak_bytes": "host, peak",
+    "replicas_host_peak_bytes": "replicas, peaks together",
     "device_peak_allocated_bytes": "device, peak",
     "device_peak_reserved_bytes": "device, reserved",
     "weights_bytes": "weights",
     "predicted_beside_weights_bytes": "planned beside weights",
 }
-LATENCY = {"ttft": "first token", "per_token": "per token", "itl": "between tokens", "e2e": "whole answer"}
+LATENCY = {
+    "ttft": "first token",
+    "per_token": "per token",
+    "itl": "between pieces",
+    "tpot": "per token of an answer",
+    "e2e": "whole answer",
+    "score": "scored request",
+}
 PERCENTILES = ("p50_s", "p90_s", "p99_s")
 
 

@@ -15,6 +15,7 @@ from evalkit.render.beside import published_beside
 from evalkit.render.charts import charts
 from evalkit.render.markdown import code_block, inline
 from evalkit.render.numbers import MISSING
+from evalkit.render.pareto import pareto_charts
 from evalkit.render.performance_charts import performance_charts
 from evalkit.render.sample_charts import sample_charts
 from evalkit.render.samples import Browser, Piece
@@ -44,7 +45,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     """
     opened, loaded = load(runs)
     view = build(loaded, _ties(opened, loaded))
-    figures = [*charts(view), *sample_charts(opened, loaded), *performance_charts(loaded)]
+    figures = [*charts(view), *pareto_charts(view), *sample_charts(opened, loaded), *performance_charts(loaded)]
     browser = Browser([run.label for run in loaded], _sample_tasks(loaded), opened)
     library = page.plotly() if figures else ""
     early, script = page.assets(EARLY), page.assets(SCRIPTS)
@@ -104,6 +105,7 @@ def _context(view: View) -> dict[str, Any]:
         "beside": published_beside(view.runs),
         "facts": [_fact_line(run) for run in view.runs],
         "banner_words": BANNERS,
+        "missing": MISSING,
         "level_words": LEVELS,
         "version": __version__,
     }

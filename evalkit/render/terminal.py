@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from evalkit.task.groups import leaves
 from evalkit.types import GroupResult, Metric, RunResult, TaskInfo, TaskResult
 
 if TYPE_CHECKING:
@@ -76,8 +78,7 @@ def warnings(result: RunResult) -> list[str]:
     lines = []
     if sampled := [task.info.name for task in result.tasks if task.info.sample]:
         lines.append(f"{SAMPLE_NOTE}: {_names(sampled)}")
-    if limited := [task.info.name for task in result.tasks if task.n < task.n_total]:
-        lines.append(f"not all documents were scored: {_names(limited)}")
+    lines += _left_out(result)
     for what, field in (
         ("failed", "n_error"),
         ("without a score", "n_unscored"),
@@ -87,6 +88,33 @@ def warnings(result: RunResult) -> list[str]:
         if counts:
             lines.append(f"items {what}: {_names(counts)}")
     return lines
+
+
+def _left_out(result: RunResult) -> list[str]:
+    """Which tasks were not scored whole, by the reason for it."""
+    by_reason: dict[str, list[str]] = {}
+    for task in result.tasks:
+        if task.n < task.n_total:
+            limit = _limit(result, task.info.name)
+            reasons = [*([f"--limit {limit}"] if limit else []), *(["interrupted"] if result.partial else [])]
+            reason = f" ({', '.join(reasons)})" if reasons else ""
+            by_reason.setdefault(reason, []).append(f"{task.info.name} {task.n:,} of {task.n_total:,}")
+    return [f"not all documents were scored{reason}: {_names(tasks)}" for reason, tasks in by_reason.items()]
+
+
+def _limit(result: RunResult, task: str) -> str | None:
+    """The limit that was asked for this task, as on the command line; the entry that brought it may have its own."""
+    limit = result.spec.get("limit")
+    groups = {one.group.name: one.group for one in result.groups}
+    for entry in result.spec.get("tasks") or ():
+        name = str(entry.get("name", "")).partition("@")[0]
+        members = leaves(groups[name], groups) if name in groups else ()
+        if task == name or task in members or fnmatchcase(task, name):
+            limit = limit if entry.get("limit") is None else entry["limit"]
+            break
+    if limit is None:
+        return None
+    return f"{limit if limit < 1 else int(limit)}{':random' if result.spec.get('limit_random') else ''}"
 
 
 def rows_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> RenderableType:

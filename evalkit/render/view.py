@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evalkit.render import numbers
-from evalkit.render.facts import as_yaml, command, plain, side_by_side
+from evalkit.render import counters, numbers
+from evalkit.render.counters import ByTask
+from evalkit.render.facts import Facts, as_yaml, command, plain, side_by_side
 from evalkit.types import GroupResult, Metric, RunResult, TaskResult
 
 Level = str
@@ -103,9 +104,10 @@ class View:
     blocks: tuple[Block, ...]
     counts: tuple[Counts, ...]
     warnings: tuple[tuple[str, str], ...]
-    counters: tuple[tuple[str, tuple[str, ...]], ...]
-    environment: tuple[tuple[str, tuple[str, ...]], ...]
-    models: tuple[tuple[str, tuple[str, ...]], ...]
+    counters: tuple[tuple[str, Facts], ...]
+    task_counters: ByTask | None
+    environment: Facts
+    models: Facts
     specs: tuple[str, ...]
     commands: tuple[str, ...]
 
@@ -132,6 +134,7 @@ def labels(results: Sequence[RunResult], paths: Sequence[Path]) -> list[str]:
 def build(runs: Sequence[Run], ties: Ties) -> View:
     """Lay the runs out: blocks in the order of the first run that has them."""
     blocks = tuple(_blocks(runs, ties))
+    measured = [run.result.counters for run in runs]
     title = runs[0].label if len(runs) == 1 else " · ".join(run.label for run in runs)
     return View(
         title=title,
@@ -139,7 +142,8 @@ def build(runs: Sequence[Run], ties: Ties) -> View:
         blocks=blocks,
         counts=tuple(_counts(runs)),
         warnings=tuple(_warnings(runs)),
-        counters=side_by_side([run.result.counters for run in runs], numbers.counter),
+        counters=counters.groups(measured),
+        task_counters=counters.by_task([run.label for run in runs], measured),
         environment=side_by_side([run.result.environment for run in runs], plain),
         models=side_by_side([run.result.model for run in runs], plain),
         specs=tuple(as_yaml(run.result.spec) for run in runs),
@@ -197,7 +201,7 @@ def _tree(
     """Rows of a group: its averages, then its groups and tasks, each with its own rows below it."""
     found = groups[name]
     first = next(group for group in found if group)
-    rows = [*_group_rows(name, found, depth, "micro", ties), *_group_rows(name, found, depth, "macro", ties)]
+    inside: list[Row] = []
     leaves: list[str] = []
     for child in first.group.children:
         if child in groups and child not in above:
@@ -206,9 +210,11 @@ def _tree(
             inner, names = _task_rows(child, tasks[child], depth + 1, ties), [child]
         else:
             continue
-        rows.extend(inner)
+        inside.extend(inner)
         leaves.extend(names)
-    return rows, leaves
+    shots = _joined(str(task.info.num_fewshot) for leaf in leaves for task in tasks[leaf] if task)
+    rows = [row for level in ("micro", "macro") for row in _group_rows(name, found, depth, level, ties, shots)]
+    return [*rows, *inside], leaves
 
 
 def _task_rows(name: str, found: Sequence[TaskResult | None], depth: int, ties: Ties) -> list[Row]:
@@ -227,14 +233,16 @@ def _task_rows(name: str, found: Sequence[TaskResult | None], depth: int, ties: 
     return rows
 
 
-def _group_rows(name: str, found: Sequence[GroupResult | None], depth: int, level: Level, ties: Ties) -> list[Row]:
+def _group_rows(
+    name: str, found: Sequence[GroupResult | None], depth: int, level: Level, ties: Ties, shots: str
+) -> list[Row]:
     sides = [None if group is None else (group.micro if level == "micro" else group.macro) for group in found]
     version = _joined(group.group.version for group in found if group)
     keys = dict.fromkeys(metric.key for side in sides if side for metric in side)
     rows = []
     for key in keys:
         metrics = [_pick(side, key) if side else None for side in sides]
-        rows.append(_row(name, metrics, level, depth, ties, shots="", version=version, sample=False, primary=True))
+        rows.append(_row(name, metrics, level, depth, ties, shots=shots, version=version, sample=False, primary=True))
     return rows
 
 
@@ -356,7 +364,8 @@ def _warnings_of(result: RunResult) -> Iterator[tuple[str, str]]:
         yield "partial", "the run was interrupted; the numbers cover only what was answered."
     limited = [task.info.name for task in result.tasks if task.n < task.n_total and not task.info.sample]
     if limited:
-        yield "limited", f"scored on part of the documents (limit): {_some(limited)}."
+        what = "all tasks" if len(limited) == len(result.tasks) > 1 else _some(limited)
+        yield "limited", f"scored on part of the documents ({what})."
     for count, what in (
         (sum(task.n_error for task in result.tasks), "ended in an error and are left out of the scores"),
         (sum(task.n_unscored for task in result.tasks), "could not be scored and are left out of the scores"),

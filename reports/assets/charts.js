@@ -1,9 +1,11 @@
 "use strict";
-// Plots: plotly is opened when the first plot comes into view, and each plot is drawn when it does.
+// Plots: plotly is opened when the first plot comes into view, and each plot is drawn when it does; paper cannot wait
+// for that, so the rest is drawn when the browser has nothing else to do.
 (function () {
   const figures = evalkit.json("figures") || [];
   const places = Array.from(document.querySelectorAll(".chart"));
   if (!places.length) return;
+  const PAPER = { width: 690, height: 960 }; // pixels that A4 and Letter have between our margins
   let library = null;
 
   function loadPlotly() {
@@ -60,9 +62,9 @@
         paper_bgcolor: "rgba(0,0,0,0)",
         plot_bgcolor: "rgba(0,0,0,0)",
         font: { family: "system-ui, sans-serif", size: 12, color: ink },
-        margin: layout.polar ? { l: 90, r: 90, t: 70, b: 30 } : { l: 8, r: 16, t: layout.xaxis && layout.xaxis.side === "top" ? 44 : 12, b: 40 },
+        margin: layout.polar ? { l: 90, r: 90, t: many ? 100 : 60, b: 30 } : { l: 8, r: 16, t: layout.xaxis && layout.xaxis.side === "top" ? 44 : 12, b: 40 },
         showlegend: many,
-        legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+        legend: { orientation: "h", y: layout.polar ? 1.12 : 1.02, yanchor: "bottom", x: 0 },
         bargap: 0.32,
         hoverlabel: { bgcolor: tone("--surface"), bordercolor: line, font: { color: ink } },
         xaxis: Object.assign({}, axis, layout.xaxis),
@@ -79,7 +81,13 @@
   function draw(place) {
     const figure = figures[Number(place.dataset.figure)];
     return loadPlotly().then(function (Plotly) {
-      const ready = themed(figure, place.clientWidth);
+      const paper = document.documentElement.dataset.paper;
+      const ready = themed(figure, paper ? PAPER.width : place.clientWidth);
+      if (paper) {
+        ready.layout.autosize = false;
+        ready.layout.width = PAPER.width;
+        ready.layout.height = Math.min(ready.layout.height || 360, PAPER.height);
+      }
       place.dataset.drawn = "yes";
       return Plotly.react(place, ready.data, ready.layout, { displayModeBar: false, responsive: true });
     }).catch(function (error) {
@@ -100,7 +108,17 @@
   }, { rootMargin: "400px" });
   places.forEach(function (place) { watcher.observe(place); });
 
+  const idle = window.requestIdleCallback || function (call) { window.setTimeout(call, 300); };
+  function drawRest() {
+    const place = places.find(function (one) { return !one.dataset.drawn; });
+    if (!place) return;
+    place.dataset.drawn = "asked";
+    watcher.unobserve(place);
+    draw(place).then(function () { idle(drawRest); });
+  }
+  window.addEventListener("load", function () { window.setTimeout(function () { idle(drawRest); }, 1500); });
+
   document.addEventListener("evalkit:theme", function () {
-    places.forEach(function (place) { if (place.dataset.drawn) draw(place); });
+    places.forEach(function (place) { if (place.dataset.drawn === "yes") draw(place); });
   });
 })();

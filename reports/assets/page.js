@@ -29,12 +29,20 @@
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tell);
 
-  let folded = [];
+  // The column chooser of a board is a menu, not a text.
+  let folded = [], chosen = "auto";
   window.addEventListener("beforeprint", function () {
-    folded = Array.from(document.querySelectorAll("details:not([open])"));
+    folded = Array.from(document.querySelectorAll("details:not([open]):not(.chooser)"));
     folded.forEach(function (details) { details.open = true; });
+    chosen = document.documentElement.dataset.theme || "auto";
+    document.documentElement.dataset.theme = "light";
+    document.documentElement.dataset.paper = "yes";
+    tell();
   });
   window.addEventListener("afterprint", function () {
     folded.forEach(function (details) { details.open = false; });
+    document.documentElement.dataset.theme = chosen;
+    delete document.documentElement.dataset.paper;
+    tell();
   });
 })();

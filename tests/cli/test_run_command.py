@@ -184,6 +184,22 @@ def test_cache_commands(evalkit):
     assert "removed 48 answers" in evalkit("cache", "prune", "answers", "--max-size", "0k").output
 
 
+def test_cache_commands_without_a_folder_are_about_token_ids(evalkit, tmp_path, monkeypatch):
+    monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path / "mine"))
+    assert "files: 0" in evalkit("cache", "stats").output
+    kept = tmp_path / "mine" / "encodings"
+    kept.mkdir(parents=True)
+    for name in "ab":
+        (kept / f"{name}.npz").write_bytes(bytes(1000))
+    assert evalkit("cache", "stats").output == f"folder: {kept}\nfiles: 2\nbytes: 2,000\n"
+    assert "removed 1 files" in evalkit("cache", "prune", "--max-size", "1k").output
+    assert "removed 0 files" in evalkit("cache", "prune", "--older-than", "1d").output
+    assert evalkit("cache", "prune").exit_code == 2
+    assert evalkit("cache", "verify").exit_code == 2
+    monkeypatch.setenv("EVALKIT_ENCODINGS", "off")
+    assert "no token ids are kept" in evalkit("cache", "stats").stderr
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -77,12 +78,31 @@ def test_the_reader_is_warned_of_samples_limits_and_failures():
     run = result("boolq", metric(), sample=True, n_total=500, n_error=2, n_unscored=3, n_truncated=4)
     assert terminal.warnings(run) == [
         "sample: not comparable with the full set: boolq",
-        "not all documents were scored: boolq",
+        "not all documents were scored: boolq 100 of 500",
         "items failed: boolq 2",
         "items without a score: boolq 3",
         "items over the context window: boolq 4",
     ]
     assert terminal.warnings(result("boolq", metric())) == []
+
+
+def test_what_left_documents_out_is_named():
+    def told(run: RunResult, **spec) -> str:
+        partial = spec.pop("partial", False)
+        (line,) = terminal.warnings(replace(run, spec=spec, partial=partial))
+        return line.removeprefix("not all documents were scored").removesuffix(" 100 of 5,000")
+
+    run = result("mmlu_anatomy", metric(), n_total=5000)
+    assert told(run, limit=100.0) == " (--limit 100): mmlu_anatomy"
+    assert told(run, limit=0.02, limit_random=True) == " (--limit 0.02:random): mmlu_anatomy"
+    assert told(run, limit=1234567.0, partial=True) == " (--limit 1234567, interrupted): mmlu_anatomy"
+    assert told(run, partial=True) == " (interrupted): mmlu_anatomy"
+    own = [{"name": "arc_easy", "limit": 3.0}, {"name": "mmlu@5shot", "limit": 100.0}]
+    assert told(run, limit=7.0, tasks=own) == " (--limit 7): mmlu_anatomy"
+    inside = replace(run, groups=(GroupResult(Group("mmlu", ("mmlu_anatomy",)), (), ()),))
+    assert told(inside, limit=7.0, tasks=own) == " (--limit 100): mmlu_anatomy"
+    assert told(run, limit=7.0, tasks=[{"name": "mmlu_*", "limit": 9.0}]) == " (--limit 9): mmlu_anatomy"
+    assert told(run, limit=7.0, tasks=[{"name": "mmlu_*", "limit": None}]) == " (--limit 7): mmlu_anatomy"
 
 
 def test_numbers_keep_their_size():

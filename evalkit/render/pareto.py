@@ -1,0 +1,130 @@
+"""Quality against speed and against memory: one point a run, and the front of those that none beats at both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from evalkit.render.charts import Figure, safe
+from evalkit.render.numbers import flatten
+from evalkit.render.view import Run, View
+
+SPEEDS = (
+    "tokens_per_second",
+    "tokens_per_s",
+    "documents_per_second",
+    "documents_per_s",
+    "requests_per_second",
+    "requests_per_s",
+)
+Point = tuple[float, float, Run]
+"""What it costs or does, its quality in percent, and whose it is."""
+
+
+def pareto_charts(view: View) -> list[Figure]:
+    """The plots that at least two runs have numbers for."""
+    return [figure for figure in (_quality_speed(view), _quality_memory(view)) if figure is not None]
+
+
+def qualities(view: View) -> list[float | None]:
+    """Each run's mean of the tasks' (or groups') primary metrics in percent; None where one of them is missing."""
+    rows = [block.headline[0] for block in view.blocks if block.headline and block.headline[0].unit]
+    found: list[float | None] = []
+    for run in view.runs:
+        values = [cell.value for row in rows if (cell := row.cells[run.number]) and cell.value is not None]
+        found.append(100 * sum(values) / len(values) if rows and len(values) == len(rows) else None)
+    return found
+
+
+def memory(run: Run) -> float | None:
+    """The largest memory that the run took, in bytes: of its devices where it used any, else of its processes.
+
+    None for a model behind a server, whose memory is not seen from here.
+    """
+    if "server" in str(run.result.model.get("device", "")):
+        return None
+    held = run.result.counters.get("memory") or {}
+    if device := _positive(held.get("device_peak_allocated_bytes")):
+        return device
+    host = _positive(held.get("host_peak_bytes"))
+    return None if host is None else host + (_positive(held.get("replicas_host_peak_bytes")) or 0.0)
+
+
+def _positive(value: Any) -> float | None:
+    known = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return float(value) if known else None
+
+
+def _quality_speed(view: View) -> Figure | None:
+    flat = [{path[-1]: value for path, value in flatten(run.result.counters)} for run in view.runs]
+    name = next((name for name in SPEEDS if sum(isinstance(one.get(name), int | float) for one in flat) > 1), None)
+    if name is None:
+        return None
+    note = "Mean of the tasks' primary metrics against measured speed; on the front, none beats it at both."
+    speeds = [_positive(one.get(name)) for one in flat]
+    return _figure(view, "Quality against speed", note, speeds, name.replace("_", " "), larger_is_better=True)
+
+
+def _quality_memory(view: View) -> Figure | None:
+    sizes = [None if size is None else size / 1e9 for size in map(memory, view.runs)]
+    note = (
+        "Mean of the tasks' primary metrics against the peak of device memory (GPU runs) or of the process (CPU runs), "
+        "in GB (1e9 bytes); on the front, none is better with less. Models behind servers are left out."
+    )
+    return _figure(view, "Quality against memory", note, sizes, "peak memory, GB", larger_is_better=False)
+
+
+def _figure(
+    view: View, title: str, note: str, values: Sequence[float | None], axis: str, *, larger_is_better: bool
+) -> Figure | None:
+    points = [
+        (value, quality, run)
+        for value, quality, run in zip(values, qualities(view), view.runs, strict=True)
+        if value is not None and quality is not None
+    ]
+    if len(points) < 2:
+        return None
+    best = front(points, larger_is_better)
+    dots = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": safe(run.label),
+            "x": [value],
+            "y": [quality],
+            "marker": {"size": 12},
+            "hovertemplate": "%{x:.3g}<br>%{y:.1f} %<extra>%{fullData.name}</extra>",
+        }
+        for value, quality, run in points
+    ]
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "Pareto front",
+        "x": [point[0] for point in best],
+        "y": [point[1] for point in best],
+        # Between two of its points the front is as good as the next one at least: a step, and never a slope.
+        "line": {"dash": "dot", "shape": "vh" if larger_is_better else "hv"},
+        "neutral": True,
+    }
+    return {
+        "title": title,
+        "note": note,
+        "data": [*dots, line],
+        "layout": {
+            "height": 380,
+            "xaxis": {"title": {"text": axis}},
+            "yaxis": {"title": {"text": "mean score, percent"}},
+        },
+    }
+
+
+def front(points: Sequence[Point], larger_is_better: bool) -> list[Point]:
+    """The points that no other beats at both, from small to large values."""
+    sign = 1 if larger_is_better else -1
+
+    def beats(a: Point, b: Point) -> bool:
+        ahead = sign * (a[0] - b[0])
+        return ahead >= 0 and a[1] >= b[1] and (ahead > 0 or a[1] > b[1])
+
+    return sorted((one for one in points if not any(beats(other, one) for other in points)), key=lambda one: one[0])
