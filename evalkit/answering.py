@@ -72,6 +72,7 @@ class _HaltedTokens:
         self.info = backend.info
         self.eot_id = backend.eot_id
         self.prefix_id = backend.prefix_id
+        self.encoding_identity = getattr(backend, "encoding_identity", None)
 
     def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
         return self._backend.encode(texts, special)

@@ -1,4 +1,8 @@
-"""Ctrl-C in two steps: the first stops the run when the batch at work is done, the second stops it at once."""
+"""Ctrl-C in two steps: the first stops the run when the batch at work is done, the second stops it at once.
+
+A backend that works in passes says when one is done (`Stoppable.by_passes`). Of the others only the answers are seen:
+there a batch counts as done when no answer has come for a moment.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -63,22 +67,33 @@ def two_step(stop: Stop, announce: str) -> Iterator[None]:
 
 class Stoppable:
     """A Progress that ends the run once ``stop`` is set: Interrupted is raised in the main thread as soon as all
-    answers of the batch at work have been reported, and so are in the journal.
+    answers of the pass or batch at work have been reported, and so are in the journal.
     """
 
     def __init__(self, inner: Progress, stop: Stop) -> None:
         self._inner = inner
         self._stop = stop
         self._deadline: float | None = None
+        self._knows_passes = False
 
     def begin(self, total: int, reused: int, tokens: int | None) -> None:
         self._inner.begin(total, reused, tokens)
+        self._knows_passes = False
+        self.end_if_asked()
+
+    def by_passes(self) -> Callable[[], None]:
+        """From now on the run ends nowhere but where the returned function is called."""
+        self._knows_passes = True
+        return self.end_if_asked
+
+    def end_if_asked(self) -> None:
+        """Raise Interrupted if the user asked to stop."""
         if self._stop:
             raise Interrupted
 
     def advance(self, requests: int, tokens: int = 0) -> None:
         self._inner.advance(requests, tokens)
-        if not self._stop:
+        if not self._stop or self._knows_passes:
             return
         if self._deadline is None:
             self._deadline = time.monotonic() + PATIENCE_SECONDS

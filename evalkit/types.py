@@ -122,6 +122,10 @@ class SampleResult:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+Bounds = tuple[float | None, float | None]
+"""The least and the largest value that a metric can have; None: no such bound."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """An aggregated number with everything needed to read it.
@@ -143,6 +147,8 @@ class Metric:
     """The score of random guessing, where it is known."""
     majority: float | None = None
     """The score of always giving the most frequent answer, computed from the documents where it applies."""
+    bounds: Bounds | None = None
+    """What the value lies within by its definition, and so the interval; None: not known."""
 
     @property
     def key(self) -> str:

@@ -22,6 +22,10 @@ Tokens = npt.NDArray[np.int32]
 """Token ids of one sequence, shape [length]: four bytes a token, so that a million rows fit."""
 
 
+def carry_on() -> None:
+    """What a backend calls between two passes until the engine sets something else as its ``between``."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreRow:
     """Score ``tokens[start:]`` given ``tokens[:start]``; 1 <= start < len(tokens) <= max_length + 1."""
@@ -68,7 +72,13 @@ Done = Callable[[int, "Answer | Exception"], None]
 
 @runtime_checkable
 class TokenBackend(Protocol):
-    """A backend whose tokenizer runs here."""
+    """A backend whose tokenizer runs here.
+
+    Optional attributes: ``encoding_identity``, a text that changes with everything that the ids of `encode` depend on
+    (tokenizer, special tokens, library versions), lets the engine keep encodings between runs; ``repeats`` says that
+    `score` takes ``known`` rows; ``between``, a function that the engine sets, is called between two passes, when all
+    answers of the first have been reported, and may raise to end the work there.
+    """
 
     info: ModelInfo
     eot_id: int

@@ -33,6 +33,7 @@ from evalkit.backends.base import Backend
 from evalkit.engine.interface import AnswerBook
 from evalkit.errors import UserError
 from evalkit.identity import digest
+from evalkit.perf.meter import Meter, Metered
 from evalkit.spec import EngineSpec, ModelSpec
 from evalkit.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
 
@@ -68,6 +69,17 @@ class Stage:
     seconds: float = 0.0
     responses: dict[int, Response] = field(default_factory=dict)
     """Its own answers by the request's place in the run."""
+
+    @property
+    def meter(self) -> Meter:
+        """What it computed, for decisions and for being shown alone; where it counts nothing itself, its answers are
+        so many requests whose tokens nobody counted.
+        """
+        if isinstance(self.backend, Metered):
+            return self.backend.meter
+        found = Meter()
+        found.uncounted = len(self.responses)
+        return found
 
     @property
     def cost(self) -> float | None:
@@ -121,6 +133,28 @@ class CascadeBackend:
                 for stage in self.stages:
                     self._complete(stage, requests, book)
         self._documents = len(groups)
+
+    @property
+    def meter(self) -> Meter:
+        """The work of all stages together."""
+        whole = Meter()
+        for stage in self.stages:
+            whole.add(stage.meter)
+        return whole
+
+    @property
+    def weight_bytes(self) -> int:
+        """Weights of the stages that tell theirs; all of them are loaded at once."""
+        return sum(getattr(stage.backend, "weight_bytes", 0) for stage in self.stages)
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Each stage's counters by its place and name; together they are the run's."""
+        return {
+            "by_stage": {
+                f"{place} {stage.backend.info.name}": stage.meter.counters()
+                for place, stage in enumerate(self.stages, 1)
+            }
+        }
 
     def alternatives(self) -> list[list[Response]]:
         """Each stage's answers to everything, in the order of the stages; empty where they were not asked for."""

@@ -13,23 +13,20 @@ fails on command. Arguments (``--model_args``):
     fail_first=K          the first K rows fail
     chat=false            as a model without a chat template
 
-A rule: ``match`` (regular expression searched in the prompt; none: every prompt), ``continuation`` (the same for the
-scored text), and what to do: ``text`` (the reply, or a list from which sampling draws), ``prefer`` (the choice that is
-most likely), ``loglikelihood`` (a number), ``error`` (a message), ``nan: true``, ``delay_s`` (a token).
+The rules of a script: evalkit.backends.mock_script.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow, Tokens
+from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow, Tokens, carry_on
+from evalkit.backends.mock_script import NO_RULE, Rule, read_script
 from evalkit.errors import UserError
 from evalkit.identity import digest, is_greedy, pack
 from evalkit.perf.clocks import Stopwatch
@@ -52,48 +49,6 @@ _WORDS = (
     "kelp",
     "lumen",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One line of a script; see the module's docstring."""
-
-    match: str = ""
-    continuation: str = ""
-    text: str | tuple[str, ...] | None = None
-    prefer: str | None = None
-    loglikelihood: float | None = None
-    error: str | None = None
-    nan: bool = False
-    delay_s: float = 0.0
-
-    def applies(self, prompt: str, continuation: str | None) -> bool:
-        """Whether the rule is for this prompt (and this scored text; None when generating)."""
-        if self.match and not re.search(self.match, prompt):
-            return False
-        if self.continuation:
-            return continuation is not None and bool(re.search(self.continuation, continuation))
-        return True
-
-    def replies(self) -> tuple[str, ...]:
-        """The texts this rule wants to see, if it names any."""
-        if self.text is not None:
-            return (self.text,) if isinstance(self.text, str) else self.text
-        return (self.prefer,) if self.prefer is not None else ()
-
-    def answers(self) -> dict[str, Any] | None:
-        """What of the rule can change an answer: an error or a delay is none."""
-        if self.error is not None or self.nan:
-            return None
-        return {
-            "match": self.match,
-            "continuation": self.continuation,
-            "replies": list(self.replies()),
-            "loglikelihood": self.loglikelihood,
-        }
-
-
-NO_RULE = Rule()
 
 
 class Tokenizer:
@@ -156,6 +111,7 @@ class MockBackend:
         self.info = info
         self.settings = settings
         self.meter = Meter()
+        self.between: Callable[[], None] = carry_on
         self.rows_computed = 0
         """Rows answered or failed since the start, for tests that count work."""
         self.batches: list[int] = []
@@ -209,16 +165,17 @@ class MockBackend:
     def _each(self, rows: Sequence[Any], done: Done, answer: Callable[[Any], Any]) -> None:
         for index, row in enumerate(rows):
             self.rows_computed += 1
-            if self._to_fail > 0:
-                self._to_fail -= 1
-                done(index, RuntimeError(f"mock: row failed on command ({self._to_fail} more to fail)"))
-                continue
-            try:
-                result = answer(row)
-            except _Scripted as error:
-                done(index, RuntimeError(str(error)))
-            else:
-                done(index, result)
+            done(index, self._answer_or_failure(row, answer))
+            self.between()
+
+    def _answer_or_failure(self, row: Any, answer: Callable[[Any], Any]) -> Any:
+        if self._to_fail > 0:
+            self._to_fail -= 1
+            return RuntimeError(f"mock: row failed on command ({self._to_fail} more to fail)")
+        try:
+            return answer(row)
+        except _Scripted as error:
+            return RuntimeError(str(error))
 
     def _rule(self, prompt: str, continuation: str | None) -> Rule:
         rule = next((rule for rule in self.settings.rules if rule.applies(prompt, continuation)), NO_RULE)
@@ -317,7 +274,7 @@ def _share(noise: bytes) -> float:
 def load(model: ModelSpec, engine: EngineSpec) -> MockBackend:
     """The mock model that ``model.args`` describe. Raises UserError for an unknown argument or a broken script."""
     args = dict(model.args)
-    rules = _rules(args.pop("script", None))
+    rules = read_script(args.pop("script", None))
     known = {field.name for field in fields(Settings)} - {"rules"}
     for name in args:
         if name not in known:
@@ -367,52 +324,3 @@ def _flag(value: Any) -> bool:
     if str(value).lower() not in ("true", "false"):
         raise ValueError
     return str(value).lower() == "true"
-
-
-def _rules(script: Any) -> tuple[Rule, ...]:
-    where = "mock: script"
-    if isinstance(script, str | Path):
-        where = f"mock: script {script}"
-        script = _read(Path(script), where)
-    if isinstance(script, Mapping):
-        script = script.get("rules")
-    if script is None:
-        return ()
-    if not isinstance(script, Sequence) or isinstance(script, str):
-        raise UserError(f"{where}: is not a list of rules: write a list of {{match: ..., text: ...}}")
-    return tuple(_parse(rule, f"{where}: rule {number}") for number, rule in enumerate(script, 1))
-
-
-def _read(path: Path, where: str) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{where}: cannot be read ({error}): give a YAML or JSON file") from None
-    import yaml
-
-    try:
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{where}: not valid ({' '.join(str(error).split())}): give a list of rules") from None
-
-
-def _parse(rule: Any, where: str) -> Rule:
-    if not isinstance(rule, Mapping):
-        raise UserError(f"{where}: is not a mapping: write {{match: ..., text: ...}}")
-    known = {field.name for field in fields(Rule)}
-    if unknown := sorted(set(map(str, rule)) - known):
-        raise UserError(f"{where}: unknown key {unknown[0]!r}: known are {', '.join(sorted(known))}")
-    values = dict(rule)
-    if isinstance(values.get("text"), list):
-        values["text"] = tuple(str(text) for text in values["text"])
-        if not values["text"]:
-            raise UserError(f"{where}: text is an empty list: give at least one reply")
-    for key in ("match", "continuation"):
-        try:
-            re.compile(values.get(key) or "")
-        except (re.error, TypeError) as error:
-            raise UserError(f"{where}: {key} is not a regular expression ({error})") from None
-    for key in ("loglikelihood", "delay_s"):
-        if key in values and not isinstance(values[key], int | float):
-            raise UserError(f"{where}: {key} is not a number: {values[key]!r}")
-    return Rule(**values)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow
 from evalkit.backends.sampling import cut_at_stops
 from evalkit.errors import MissingExtra, UserError
+from evalkit.perf.meter import Exchange, Meter
 from evalkit.spec import EngineSpec, ModelSpec
 from evalkit.types import Message, ModelInfo
 
@@ -44,6 +45,7 @@ class VllmBackend:
 
     def __init__(self, engine: Any, sampling_type: Any, tokens: Tokens, info: ModelInfo) -> None:
         self.info = info
+        self.meter = Meter()
         self.eot_id = tokens.eot_id
         self.prefix_id = tokens.prefix_id
         self._engine = engine
@@ -74,6 +76,7 @@ class VllmBackend:
             part = order[begin : begin + CHUNK]
             outputs = self._run([rows[index].tokens.tolist() for index in part], [asked] * len(part))
             for index, output in zip(part, outputs, strict=True):
+                self.meter.exchange(_exchange(output, len(rows[index].tokens), None))
                 done(index, _scored(rows[index], output.prompt_logprobs))
 
     def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
@@ -82,6 +85,7 @@ class VllmBackend:
             part = rows[begin : begin + CHUNK]
             outputs = self._run([row.tokens.tolist() for row in part], [self._sampling(row) for row in part])
             for place, (row, output) in enumerate(zip(part, outputs, strict=True)):
+                self.meter.exchange(_exchange(output, len(row.tokens), len(output.outputs[0].token_ids)))
                 done(begin + place, _generated(row, output.outputs[0]))
 
     def close(self) -> None:
@@ -130,6 +134,33 @@ def _generated(row: GenerateRow, output: Any) -> GenerateAnswer:
     return GenerateAnswer(text, len(output.token_ids), "length" if output.finish_reason == "length" else "stop")
 
 
+def _exchange(output: Any, given: int, made: int | None) -> Exchange:
+    """A finished request as vLLM timed it; ``made`` is None for a scored row. What this version does not tell (the
+    fields of ``metrics`` are no promise of its API) is left out.
+
+    Times begin when the request is scheduled, for all rows of a chunk wait in vLLM's queue from its beginning.
+    """
+    held = _number(output, "num_cached_tokens")
+    times = getattr(output, "metrics", None)
+    begun, first, last = (_number(times, name) for name in ("scheduled_ts", "first_token_ts", "last_token_ts"))
+    known = bool(begun) and bool(first) and bool(last) and begun <= first <= last  # type: ignore[operator]
+    scored = made is None
+    return Exchange(
+        given=given,
+        generated=made or 0,
+        cached=None if held is None else int(held),
+        scored=scored,
+        seconds=last - begun if known else None,  # type: ignore[operator]
+        ttft=first - begun if known and not scored else None,  # type: ignore[operator]
+        decode_seconds=last - first if known and not scored else None,  # type: ignore[operator]
+    )
+
+
+def _number(thing: Any, name: str) -> float | None:
+    value = getattr(thing, name, None)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
 def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
     """Start vLLM on ``model``. Raises UserError where that fails."""
     try:
@@ -159,7 +190,7 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
             max_model_len=model.max_length + 1 if model.max_length else None,
             max_logprobs=1,
             trust_remote_code=False,
-            disable_log_stats=True,
+            disable_log_stats=False,  # without them it does not time its requests
             **settings,
         )
     except Exception as error:

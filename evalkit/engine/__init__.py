@@ -7,7 +7,8 @@ backend, which walks their common prefix tree (`evalkit.engine.plan`). It knows 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from math import isfinite
@@ -22,6 +23,7 @@ from evalkit.backends.base import (
     ScoreRow,
     TextBackend,
     TokenBackend,
+    carry_on,
 )
 from evalkit.engine.encode import Job, encode
 from evalkit.engine.interface import AnswerBook, Progress
@@ -79,11 +81,26 @@ def _answer_tokens(
     missing = [by_key[key] for key in ledger.missing]
     ledger.begin(len(jobs), sum(job.prompt_tokens for job in missing))
     known = [row for key, job in by_key.items() if key in ledger.known for row in job.scores]
-    _score(backend, [job for job in missing if job.scores], ledger, known)
-    _generate(backend, [job for job in missing if job.generate], ledger)
+    with _ending_between_passes(backend, progress):
+        _score(backend, [job for job in missing if job.scores], ledger, known)
+        _generate(backend, [job for job in missing if job.generate], ledger)
     ledger.end()
     # The answer belongs to the tokens; how much of this request's own prompt was cut off belongs to the request.
     return [job.response or replace(ledger.known[job.key], truncated=job.truncated) for job in jobs]
+
+
+@contextmanager
+def _ending_between_passes(backend: Any, progress: Progress | None) -> Iterator[None]:
+    """Let ``progress`` end the work where all answers of a pass have been reported, if both know of passes."""
+    by_passes = getattr(progress, "by_passes", None)
+    if by_passes is None or not hasattr(backend, "between"):
+        yield
+        return
+    backend.between = by_passes()
+    try:
+        yield
+    finally:
+        backend.between = carry_on
 
 
 def _score(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger, known: Sequence[ScoreRow]) -> None:

@@ -21,7 +21,11 @@ class AnswerBook(Protocol):
 
 
 class Progress(Protocol):
-    """Told how far the work is. ``total`` counts requests; ``reused`` came from an answer book."""
+    """Told how far the work is. ``total`` counts requests; ``reused`` came from an answer book.
+
+    One that may end the work early can have a method ``by_passes``: the engine calls it after `begin` where the backend
+    works in passes, and the backend calls the function it returns between two of them; only there may it raise.
+    """
 
     def begin(self, total: int, reused: int, tokens: int | None) -> None: ...
 

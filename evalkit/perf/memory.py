@@ -68,10 +68,14 @@ class Sampler:
 
     def _watch(self) -> None:
         while not self._stop.wait(self._interval):
-            self._seen = max(self._seen, self._process.memory_info().rss)
-            busy = self._energy.sample()
-            if busy is not None:
-                self._utilisation.append(busy)
+            self.look()
+
+    def look(self) -> None:
+        """Note the present memory, energy and utilisation; the thread does so by itself."""
+        self._seen = max(self._seen, self._process.memory_info().rss)
+        busy = self._energy.sample()
+        if busy is not None:
+            self._utilisation.append(busy)
 
     @staticmethod
     def _reset_device() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from llama_server import llama_server
+from llama_server import llama_server, script
 
 from evalkit import models
 from evalkit.backends.base import Backend
 from evalkit.engine import answer
+from evalkit.errors import UserError
 from evalkit.spec import EngineSpec, ModelSpec
 from evalkit.types import Generate, Message, Rolling, Sampling, Score
 
@@ -109,3 +110,42 @@ def test_a_prompt_above_the_window_is_cut_or_refused_as_the_policy_says(url: str
     backend.close()
     assert generated.status == "error"
     assert "context size" in (generated.error or "")
+
+
+def test_what_it_did_is_counted_and_timed(url: str) -> None:
+    backend = models.open_backend(ModelSpec(name=url, args={"num_concurrent": 2}), ENGINE)
+    asked = [Generate(f"Item {n}: the capital of France is", max_tokens=8) for n in range(4)]
+    responses = answer(backend, [*asked, *SCORES[:3]], None, ENGINE)
+    backend.close()
+    counters = backend.meter.counters()  # type: ignore[union-attr]
+    tokens, latency = counters["tokens"], counters["latency"]
+    assert tokens["generated"] == sum(one.output_tokens for one in responses[:4]) > 0
+    scored = sum(one.prompt_tokens + one.output_tokens - 1 for one in responses[4:])
+    assert tokens["given"] == sum(one.prompt_tokens for one in responses[:4]) + scored
+    assert 0 < tokens["shared"] < tokens["given"], "the server keeps the prompts' common beginning"
+    assert (latency["ttft"]["n"], latency["e2e"]["n"], latency["score"]["n"]) == (4, 4, 3)
+    assert latency["ttft"]["mean_s"] + latency["itl"]["mean_s"] < latency["e2e"]["mean_s"]
+    assert "uncounted_requests" not in tokens
+
+
+def test_streamed_and_whole_replies_are_the_same(url: str) -> None:
+    asked = [
+        Generate("The capital of France is", until=("\n",), max_tokens=12),
+        Generate("as recorded", max_tokens=8, messages=(Message("user", "Say something in Greek letters: é, λ, 🙂."),)),
+    ]
+    found = []
+    for stream in (True, False):
+        backend = models.open_backend(ModelSpec(name=url, args={"stream": stream}), ENGINE)
+        found.append(answer(backend, asked, None, ENGINE))
+        backend.close()
+    assert found[0] == found[1]
+
+
+def test_its_results_carry_the_models_name_and_no_path(server: Backend) -> None:
+    assert server.info.details["model"] == "smollm2-135m"
+
+
+def test_a_port_that_is_taken_is_one_line(url: str) -> None:
+    port = int(url.rsplit(":", 1)[1].split("/")[0])
+    with pytest.raises(UserError, match=f"--port {port}: cannot be used"):
+        script().start("smollm2-135m", port=port)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from evalkit import models
-from evalkit.backends.base import Done, GenerateRow, ScoreRow
+from evalkit.backends.base import Done, GenerateRow, ScoreRow, carry_on
 from evalkit.backends.gguf import walk
 from evalkit.backends.gguf.decoding import Decoder
 from evalkit.backends.gguf.native import Context, Model, version
@@ -31,6 +31,7 @@ class GgufBackend:
             raise UserError(f"{spec.name}: its vocabulary has neither an end-of-text nor a beginning-of-text token")
         self.info = info
         self.meter = Meter()
+        self.between: Callable[[], None] = carry_on
         self.eot_id: int = end
         self.prefix_id: int = model.bos if model.bos is not None else end
         self._model = model
@@ -54,6 +55,11 @@ class GgufBackend:
             return [bos, *ids] if self._add_bos and bos is not None and ids[:1] != [bos] else ids
         return self._model.tokenize(text, special)
 
+    @property
+    def encoding_identity(self) -> str:
+        """See `TokenBackend`: the file holds the tokenizer, and the model's fingerprint covers file and library."""
+        return f"{self.info.fingerprint}/{self._add_bos}"
+
     def decode(self, tokens: Sequence[int]) -> str:
         """See `TokenBackend.decode`."""
         return self._model.text(tokens)
@@ -74,7 +80,7 @@ class GgufBackend:
         if rows:
             longest = max(len(row.tokens) for row in rows)
             context = self._room(longest + self._chosen.n_batch)
-            walk.score(context, rows, self._chosen.n_batch, done, self._share, self.meter)
+            walk.score(context, rows, self._chosen.n_batch, done, self._share, self.meter, self.between)
 
     def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
         """Answer every row; see `TokenBackend.generate`."""
@@ -86,7 +92,7 @@ class GgufBackend:
         whole = max(len(row.tokens) + row.max_tokens for row in rows)
         live = min(self._parallel, len(rows))
         context = self._room(longest + live * whole)
-        Decoder(self._model, context, self._chosen.n_batch, self._share, self.meter).run(rows, done)
+        Decoder(self._model, context, self._chosen.n_batch, self._share, self.meter, self.between).run(rows, done)
 
     def close(self) -> None:
         """Free cache and weights."""

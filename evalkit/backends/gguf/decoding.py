@@ -7,12 +7,12 @@ is copied (by reference) into a sequence of its own and goes on from there, one 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from evalkit.backends.base import Done, GenerateAnswer, GenerateRow
+from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, carry_on
 from evalkit.backends.gguf.native import Context, Logits, Model
 from evalkit.backends.sampling import choose, cut_at_stops, generator
 from evalkit.perf.clocks import Stopwatch
@@ -38,12 +38,21 @@ class _Live:
 class Decoder:
     """Answers generation rows with as many sequences at once as the context has."""
 
-    def __init__(self, model: Model, context: Context, n_batch: int, share: bool, meter: Meter) -> None:
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        n_batch: int,
+        share: bool,
+        meter: Meter,
+        between: Callable[[], None] = carry_on,
+    ) -> None:
         self._model = model
         self._context = context
         self._n_batch = n_batch
         self._share = share
         self._meter = meter
+        self._between = between
         self._free = list(range(context.sequences - 1, PROMPT, -1))
         self._live: list[_Live] = []
         self._held: tuple[int, ...] = ()
@@ -60,8 +69,10 @@ class Decoder:
             while waiting and self._free and self._fits(rows[waiting[-1][1]]):
                 prompt, index = waiting.pop()
                 self._enter(prompt, index, rows[index], done)
+                self._between()
             if self._live:
                 self._step(done)
+                self._between()
 
     def _fits(self, row: GenerateRow) -> bool:
         """Whether the cells suffice for this row beside the live ones, each at its full length."""

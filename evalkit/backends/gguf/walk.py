@@ -7,13 +7,13 @@ own path. Sequence 0 holds the path from earlier passes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from evalkit.backends.base import Answer, Done, ScoreAnswer, ScoreRow
+from evalkit.backends.base import Answer, Done, ScoreAnswer, ScoreRow, carry_on
 from evalkit.backends.gguf.native import Context
 from evalkit.engine.plan import Cursor, Pass, PrefixPlan
 from evalkit.perf.clocks import Stopwatch
@@ -23,18 +23,28 @@ HELD = 0
 """The sequence that carries the path from pass to pass."""
 
 
-def score(context: Context, rows: Sequence[ScoreRow], n_batch: int, done: Done, share: bool, meter: Meter) -> None:
+def score(
+    context: Context,
+    rows: Sequence[ScoreRow],
+    n_batch: int,
+    done: Done,
+    share: bool,
+    meter: Meter,
+    between: Callable[[], None] = carry_on,
+) -> None:
     """Answer every row through ``done``. Without ``share`` each row is computed from its first token on."""
     groups = [list(range(len(rows)))] if share else [[index] for index in range(len(rows))]
     for group in groups:
-        _walk(context, [rows[index] for index in group], n_batch, partial(_tell, done, group), meter)
+        _walk(context, [rows[index] for index in group], n_batch, partial(_tell, done, group), meter, between)
 
 
 def _tell(done: Done, group: Sequence[int], index: int, result: Answer | Exception) -> None:
     done(group[index], result)
 
 
-def _walk(context: Context, rows: Sequence[ScoreRow], n_batch: int, done: Done, meter: Meter) -> None:
+def _walk(
+    context: Context, rows: Sequence[ScoreRow], n_batch: int, done: Done, meter: Meter, between: Callable[[], None]
+) -> None:
     meter.read(sum(len(row.tokens) - 1 for row in rows))
     plan = PrefixPlan([row.tokens[:-1] for row in rows], [(row.start - 1, row.tokens[row.start :]) for row in rows])
     totals = np.zeros(len(rows))
@@ -56,6 +66,7 @@ def _walk(context: Context, rows: Sequence[ScoreRow], n_batch: int, done: Done, 
         for row in np.unique(work.read_row):
             if left[row] == 0:
                 done(int(row), _answer(float(totals[row]), bool(greedy[row])))
+        between()
 
 
 def _cut(plan: PrefixPlan, cursor: Cursor, budget: int, branches: int) -> tuple[Pass, Cursor]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 from urllib.parse import urlsplit
 
 from evalkit.backends.openai import scoring
-from evalkit.backends.openai.generating import generate
+from evalkit.backends.openai.generating import Generator
 from evalkit.backends.openai.http import Client, RequestFailed
 from evalkit.backends.openai.settings import Settings, settings
 from evalkit.errors import UserError
 from evalkit.identity import digest
+from evalkit.perf.meter import Meter
 from evalkit.spec import EngineSpec, ModelSpec
 from evalkit.types import Generate, ModelInfo, Request, Response, Score
 
@@ -25,8 +26,17 @@ NOT_KNOWN = 1 << 30
 class ServerBackend:
     """An `evalkit.backends.base.TextBackend` over one server."""
 
-    def __init__(self, client: Client, chosen: Settings, model: str, info: ModelInfo, engine: EngineSpec) -> None:
+    def __init__(
+        self,
+        client: Client,
+        chosen: Settings,
+        model: str,
+        info: ModelInfo,
+        engine: EngineSpec,
+        tokens_of: Callable[[str], int] | None = None,
+    ) -> None:
         self.info = info
+        self.meter = Meter()
         self._client = client
         self._settings = chosen
         self._model = model
@@ -36,7 +46,8 @@ class ServerBackend:
         self._lock = threading.Lock()
         official = urlsplit(chosen.base_url).hostname == "api.openai.com"
         default = "max_completion_tokens" if official else "max_tokens"
-        self._max_tokens_field = chosen.max_tokens_field or default
+        field = chosen.max_tokens_field or default
+        self._generator = Generator(client, model, field, self.meter, chosen.stream, tokens_of)
 
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """(index, response) of every request, as they come. Raises UserError once no request can succeed; what came
@@ -82,7 +93,7 @@ class ServerBackend:
         if self._scorer is None:
             window = self.info.max_length if self.info.max_length < NOT_KNOWN else None
             self._scorer = scoring.find(
-                self._client, self._model, self._settings.scoring, window, self._engine.overlength
+                self._client, self._model, self._settings.scoring, window, self._engine.overlength, self.meter
             )
 
     def _answer(self, request: Request) -> Response:
@@ -97,7 +108,7 @@ class ServerBackend:
 
     def _ask(self, request: Request) -> Response:
         if isinstance(request, Generate):
-            return generate(self._client, self._model, self._max_tokens_field, request)
+            return self._generator.generate(request)
         assert self._scorer is not None
         return self._scorer.score(request) if isinstance(request, Score) else self._scorer.rolling(request)
 
@@ -115,6 +126,7 @@ class ServerBackend:
 def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
     """A backend for a server that answers. Raises UserError for one that does not, or that lacks the model."""
     chosen = settings(model)
+    tokens_of = _tokenizer(chosen.tokenizer) if chosen.tokenizer else None
     client = Client(chosen)
     try:
         listed = _listed(client)
@@ -149,7 +161,19 @@ def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
         device="server",
         details={"url": chosen.base_url, "model": name, **known},
     )
-    return ServerBackend(client, chosen, name, info, engine)
+    return ServerBackend(client, chosen, name, info, engine, tokens_of)
+
+
+def _tokenizer(name: str) -> Callable[[str], int]:
+    """Counts tokens by a tokenizer that is at hand here: a folder, a Hub id, a known name. Raises UserError."""
+    from evalkit.backends.hf import load_tokens
+    from evalkit.errors import MissingExtra
+
+    try:
+        part = load_tokens(ModelSpec(name=name))
+    except ImportError as error:
+        raise MissingExtra("--model_args tokenizer", error.name or "transformers", "hf") from error
+    return lambda text: len(part.encode([text], False)[0])
 
 
 def _listed(client: Client) -> list[Mapping[str, Any]]:

@@ -1,40 +1,114 @@
-"""Text from a server: chat completions for conversations, completions for plain prompts."""
+"""Text from a server: chat completions for conversations, completions for plain prompts.
+
+The reply is asked for as a stream, so that the time to the first token and between tokens can be measured. A server
+that refuses to stream is asked for whole replies from then on; one that ignores the wish is understood.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
-from evalkit.backends.openai.http import Client
+from evalkit.backends.openai.http import Client, RequestFailed, Timed
 from evalkit.backends.openai.scoring import Unusable, first_choice
+from evalkit.backends.openai.streaming import Stream
+from evalkit.backends.openai.usage import cached, count, usage_of
 from evalkit.backends.sampling import cut_at_stops
 from evalkit.errors import UserError
 from evalkit.identity import is_greedy
+from evalkit.perf.meter import Exchange, Meter
 from evalkit.types import Generate, Response
 
 MAX_STOPS = 4
 """Stop strings that the API takes; the rest are cut here."""
 
-RESERVED = frozenset({"model", "prompt", "messages", "stream", "n", "best_of", "echo", "logprobs", "stop", "suffix"})
+RESERVED = frozenset(
+    {"model", "prompt", "messages", "stream", "stream_options", "n", "best_of", "echo", "logprobs", "stop", "suffix"}
+)
+STREAM = {"stream": True, "stream_options": {"include_usage": True}}
+REFUSALS = frozenset({400, 406, 415, 422, 501})
+"""What a server may answer that does not stream, or does not know stream_options."""
 
 
-def generate(client: Client, model: str, max_tokens_field: str, request: Generate) -> Response:
-    """The text before the first stop string. A reply without text is an error, an empty text is an answer."""
-    chat = request.messages is not None
-    reply = client.post("/chat/completions" if chat else "/completions", body(model, max_tokens_field, request))
-    try:
-        choice = first_choice(reply)
-        text = _text(choice, chat)
-    except Unusable as error:
-        return Response(status="error", error=str(error))
-    cut = cut_at_stops(text, request.until)
-    usage = reply.get("usage") if isinstance(reply.get("usage"), Mapping) else {}
-    finish = "stop" if len(cut) < len(text) else choice.get("finish_reason")
-    return Response(
-        text=cut,
-        finish=finish if finish in ("stop", "length") else str(finish)[:40] if finish else None,
-        prompt_tokens=_count(usage, "prompt_tokens"),
-        output_tokens=_count(usage, "completion_tokens"),
+class Generator:
+    """Asks one server for texts; safe to use from several threads. ``tokens_of`` counts the tokens of a text
+    where the server does not.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        model: str,
+        max_tokens_field: str,
+        meter: Meter,
+        streams: bool = True,
+        tokens_of: Callable[[str], int] | None = None,
+    ) -> None:
+        self._client = client
+        self._model = model
+        self._max_tokens_field = max_tokens_field
+        self._meter = meter
+        self._streams = streams
+        self._tokens_of = tokens_of
+
+    def generate(self, request: Generate) -> Response:
+        """The text before the first stop string. A reply without text is an error, an empty text is an answer."""
+        chat = request.messages is not None
+        path = "/chat/completions" if chat else "/completions"
+        timed = self._ask(path, body(self._model, self._max_tokens_field, request))
+        try:
+            text, finish = _text(timed.reply, chat)
+        except Unusable as error:
+            return Response(status="error", error=str(error))
+        given, made = self._tokens(timed.reply, request, text)
+        self._meter.exchange(_exchange(timed, given, made))
+        cut = cut_at_stops(text, request.until)
+        finish = "stop" if len(cut) < len(text) else finish
+        return Response(
+            text=cut,
+            finish=finish if finish in ("stop", "length") else str(finish)[:40] if finish else None,
+            prompt_tokens=given or 0,
+            output_tokens=made or 0,
+        )
+
+    def _ask(self, path: str, sent: Mapping[str, Any]) -> Timed:
+        if self._streams:
+            try:
+                return self._client.stream(path, {**sent, **STREAM}, Stream)
+            except RequestFailed as error:
+                if not _refuses_streams(error):
+                    raise
+            timed = self._client.post_timed(path, sent)
+            self._streams = False
+            return timed
+        return self._client.post_timed(path, sent)
+
+    def _tokens(self, reply: Any, request: Generate, text: str) -> tuple[int | None, int | None]:
+        """Tokens of prompt and text: as the server says, else as the tokenizer counts them, else not known."""
+        usage = usage_of(reply)
+        given, made = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
+        if self._tokens_of is not None:
+            given = self._tokens_of(request.context) if given is None else given
+            made = self._tokens_of(text) if made is None else made
+        return given, made
+
+
+def _refuses_streams(error: RequestFailed) -> bool:
+    """Whether the failure is about streaming itself: any other mistake would come back without it, too."""
+    return error.status in REFUSALS and (error.status in (406, 501) or "stream" in str(error).lower())
+
+
+def _exchange(timed: Timed, given: int | None, made: int | None) -> Exchange:
+    pieces = timed.reply.pieces if isinstance(timed.reply, Stream) else []
+    return Exchange(
+        given=given,
+        generated=made,
+        cached=cached(timed.reply),
+        seconds=timed.seconds,
+        ttft=pieces[0] if pieces else None,
+        gaps=tuple(later - earlier for earlier, later in pairwise(pieces)),
+        decode_seconds=pieces[-1] - pieces[0] if len(pieces) > 1 else None,
     )
 
 
@@ -63,14 +137,15 @@ def body(model: str, max_tokens_field: str, request: Generate) -> dict[str, Any]
     return {**sent, **extra}
 
 
-def _text(choice: Mapping[str, Any], chat: bool) -> str:
-    message = choice.get("message") if chat else choice
-    text = message.get("content" if chat else "text") if isinstance(message, Mapping) else None
+def _text(reply: Any, chat: bool) -> tuple[str, Any]:
+    """The text of a reply, streamed or whole, and why it ended."""
+    if isinstance(reply, Stream):
+        text, finish = reply.text, reply.finish
+    else:
+        choice = first_choice(reply)
+        message = choice.get("message") if chat else choice
+        text = message.get("content" if chat else "text") if isinstance(message, Mapping) else None
+        finish = choice.get("finish_reason")
     if not isinstance(text, str):
         raise Unusable("the server's reply has no text")
-    return text
-
-
-def _count(usage: Any, key: str) -> int:
-    value = usage.get(key)
-    return value if isinstance(value, int) and value >= 0 else 0
+    return text, finish

@@ -1,4 +1,4 @@
-"""JSON over HTTP with time-outs, retries and nothing secret in any message."""
+"""JSON over HTTP, whole or as a stream, with time-outs, retries and nothing secret in any message."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +18,9 @@ import httpx2 as httpx
 import tenacity
 
 from evalkit.backends.openai.settings import KEY_VARIABLE, Settings
+from evalkit.backends.openai.streaming import BrokenStream, Stream
 from evalkit.errors import UserError
+from evalkit.perf import clocks
 
 MAX_REPLY = 64 << 20
 """Bytes of a reply that are read: a server that never stops talking must not fill the memory."""
@@ -35,6 +39,14 @@ class RequestFailed(Exception):
         self.status = status
         self.retry_after = retry_after
         self.retried = retried
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A reply with the seconds from sending its request, the last time it was tried, to the end of the reply."""
+
+    reply: Any
+    seconds: float
 
 
 class Client:
@@ -61,11 +73,21 @@ class Client:
 
     def get(self, path: str, root: bool = False) -> Any:
         """The JSON behind a path. Raises RequestFailed."""
-        return self._call("GET", path, None, root)
+        return self._call("GET", path, None, root).reply
 
     def post(self, path: str, body: Mapping[str, Any], root: bool = False) -> Any:
         """The JSON that comes back for ``body``. Raises RequestFailed, or UserError where no request can succeed."""
+        return self._call("POST", path, body, root).reply
+
+    def post_timed(self, path: str, body: Mapping[str, Any], root: bool = False) -> Timed:
+        """`post`, and how long it took."""
         return self._call("POST", path, body, root)
+
+    def stream(self, path: str, body: Mapping[str, Any], begin: Callable[[float], Stream]) -> Timed:
+        """What comes back for ``body``, which asks for a stream: ``begin(when the request was sent)`` makes what its
+        events go to, anew for each try. A server that answers in one piece all the same gives plain JSON.
+        """
+        return self._call("POST", path, body, False, begin)
 
     def close(self) -> None:
         """Close the connections; threads that wait for another try give up."""
@@ -79,7 +101,14 @@ class Client:
             line = line.replace(self._key, "***")
         return line if len(line) <= length else line[: length - 1] + "…"
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None, root: bool) -> Any:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        root: bool,
+        begin: Callable[[float], Stream] | None = None,
+    ) -> Timed:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, RequestFailed) and error.retried),
             stop=tenacity.stop_after_attempt(self._settings.max_retries + 1),
@@ -87,7 +116,8 @@ class Client:
             sleep=self._sleep,
             reraise=True,
         )
-        return retrying(self._once, method, (self.root if root else self.url) + path, body)
+        timed: Timed = retrying(self._once, method, (self.root if root else self.url) + path, body, begin)
+        return timed
 
     def _sleep(self, seconds: float) -> None:
         self._closed.wait(seconds)
@@ -99,13 +129,26 @@ class Client:
             return float(min(asked, MAX_WAIT))
         return float(tenacity.wait_random_exponential(self._settings.retry_wait, MAX_WAIT)(state))
 
-    def _once(self, method: str, url: str, body: Mapping[str, Any] | None) -> Any:
+    def _once(
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, Any] | None,
+        begin: Callable[[float], Stream] | None,
+    ) -> Timed:
         if self._closed.is_set():
             raise RequestFailed("the connection was closed")
         deadline = time.monotonic() + self._settings.timeout
+        sent = clocks.now()
         try:
             with self._http.stream(method, url, json=body) as response:
-                content = self._read(response, deadline)
+                chunks = self._chunks(response, deadline)
+                if begin is not None and response.status_code == 200:
+                    first = next(chunks, b"")
+                    chunks = chain((first,), chunks)
+                    if _is_stream(response, first):
+                        return Timed(self._follow(begin(sent), chunks), clocks.now() - sent)
+                content = b"".join(chunks)
         except httpx.TimeoutException:
             raise self._late() from None
         except httpx.TransportError as error:
@@ -114,23 +157,36 @@ class Client:
             raise RequestFailed(f"the connection to {where} failed: {reason}", retried=True) from None
         except httpx.HTTPError as error:
             raise RequestFailed(f"the server's reply cannot be read: {self.clean(error)}") from None
+        seconds = clocks.now() - sent
         if response.status_code >= 300:
             raise self._refusal(response, content, url)
         try:
-            return json.loads(content)
+            return Timed(json.loads(content), seconds)
         except (ValueError, RecursionError):
             start = self.clean(content[:200].decode("utf-8", "replace"), 80)
             raise RequestFailed(f"the server's reply is not JSON: {start!r}", response.status_code) from None
 
-    def _read(self, response: httpx.Response, deadline: float) -> bytes:
-        content = bytearray()
+    def _chunks(self, response: httpx.Response, deadline: float) -> Iterator[bytes]:
+        """The reply as it comes. Raises RequestFailed where it is too long or too late."""
+        length = 0
         for chunk in response.iter_bytes():
-            content += chunk
-            if len(content) > MAX_REPLY:
+            length += len(chunk)
+            if length > MAX_REPLY:
                 raise RequestFailed(f"the server's reply is longer than {MAX_REPLY >> 20} MiB")
             if time.monotonic() > deadline:
                 raise self._late()
-        return bytes(content)
+            yield chunk
+
+    def _follow(self, stream: Stream, chunks: Iterable[bytes]) -> Stream:
+        """The stream, read to its end. Raises RequestFailed for half of one, and for an error told in it."""
+        try:
+            for chunk in chunks:
+                stream.take(chunk)
+            stream.end()
+        except BrokenStream as error:
+            retried = error.status in RETRIED or error.cut
+            raise RequestFailed(self.clean(error), 200, retried=retried) from None
+        return stream
 
     def _late(self) -> RequestFailed:
         return RequestFailed(f"no reply within {self._settings.timeout:g} s", retried=True)
@@ -152,6 +208,12 @@ class Client:
         if 300 <= status < 400:
             return UserError(f"{self.url}: the server redirects to another place (HTTP {status}): give that URL")
         return RequestFailed(f"HTTP {status}: {said}", status, _retry_after(response), status in RETRIED)
+
+
+def _is_stream(response: httpx.Response, first: bytes) -> bool:
+    """Whether the reply is server-sent events, by its type or by how it begins."""
+    said = str(response.headers.get("content-type", ""))
+    return said.startswith("text/event-stream") or first.lstrip().startswith((b"data:", b"event:", b":"))
 
 
 def _message(content: bytes) -> str:

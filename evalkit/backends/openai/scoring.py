@@ -13,13 +13,15 @@ Both are tried once, on a prompt whose answer shows whether the server did what 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from evalkit.backends.openai.http import Client, RequestFailed
+from evalkit.backends.openai.usage import cached
 from evalkit.engine.encode import Overlength
 from evalkit.errors import UserError
+from evalkit.perf.meter import Exchange, Meter
 from evalkit.types import Message, Response, Rolling, Score
 
 PROBE = Score("The quick brown fox", " jumps over the lazy dog")
@@ -38,23 +40,23 @@ class Scorer(Protocol):
     def rolling(self, request: Rolling) -> Response: ...
 
 
-def find(client: Client, model: str, wanted: str, window: int | None, overlength: Overlength) -> Scorer:
-    """The way that works with this server. Raises UserError where none does."""
-    ways: dict[str, Scorer] = {
-        "echo": Echo(client, model),
-        "forced": Forced(client, model, window, overlength),
+def find(client: Client, model: str, wanted: str, window: int | None, overlength: Overlength, meter: Meter) -> Scorer:
+    """The way that works with this server, reporting to ``meter``. Raises UserError where none does."""
+    ways: dict[str, Callable[[Meter], Scorer]] = {
+        "echo": lambda counts: Echo(client, model, counts),
+        "forced": lambda counts: Forced(client, model, window, overlength, counts),
     }
     reasons = []
     for name, way in ways.items():
         if wanted not in ("auto", name):
             continue
         try:
-            answer = way.score(PROBE)
+            answer = way(Meter()).score(PROBE)  # the probe is none of the run's work
         except (RequestFailed, UserError) as error:
             reasons.append(f"{name}: {error}")
             continue
         if answer.status == "ok":
-            return way
+            return way(meter)
         reasons.append(f"{name}: {answer.error}")
     why = client.clean("; ".join(reasons), 300) or "scoring=none"
     raise UserError(f"{client.url}: the server gives no log-probabilities of a prompt ({why}): {GENERATE_INSTEAD}")
@@ -70,6 +72,7 @@ class Echo:
 
     client: Client
     model: str
+    meter: Meter
     name: str = "echo"
 
     def score(self, request: Score) -> Response:
@@ -79,11 +82,14 @@ class Echo:
         context = request.context.rstrip()
         prompt = request.context + request.continuation
         body = {"model": self.model, "prompt": prompt, "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0}
-        reply = self.client.post("/completions", body)
+        timed = self.client.post_timed("/completions", body)
         try:
-            return _from_echo(reply, prompt, len(context))
+            found = _from_echo(timed.reply, prompt, len(context))
         except Unusable as error:
             return _failed(str(error))
+        given = found.prompt_tokens + found.output_tokens
+        self.meter.exchange(Exchange(given, cached=cached(timed.reply), scored=True, seconds=timed.seconds))
+        return found
 
     def rolling(self, request: Rolling) -> Response:
         """Not possible: the windows of a long text are made of tokens, which stay on the server."""
@@ -141,6 +147,7 @@ class Forced:
     model: str
     window: int | None
     overlength: Overlength
+    meter: Meter
     name: str = "forced"
 
     def score(self, request: Score) -> Response:
@@ -213,7 +220,8 @@ class Forced:
             "return_tokens": True,
             "ignore_eos": False,
         }
-        reply = self.client.post("/completion", body, root=True)
+        timed = self.client.post_timed("/completion", body, root=True)
+        reply = timed.reply
         report = reply.get("completion_probabilities") if isinstance(reply, Mapping) else None
         if not isinstance(report, list) or [_entry(one, "id") for one in report] != list(continuation):
             raise Unusable("the server did not produce the tokens that the grammar asks for")
@@ -225,6 +233,8 @@ class Forced:
             total += value
             best = one.get("top_logprobs") or [{}]
             greedy = greedy and _entry(best[0], "id") == one["id"]
+        given = len(context) + len(continuation) - 1  # nothing is read behind the last token
+        self.meter.exchange(Exchange(given, cached=cached(reply), scored=True, seconds=timed.seconds))
         return total, greedy
 
     def _encode(self, text: str, special: bool) -> list[int]:

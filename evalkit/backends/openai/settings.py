@@ -37,6 +37,10 @@ class Settings(BaseModel):
     """Name of the environment variable that holds the key."""
     scoring: Literal["auto", "echo", "forced", "none"] = "auto"
     """How log-likelihoods are got: see evalkit.backends.openai.scoring."""
+    stream: bool = True
+    """Ask for texts piece by piece, which tells the time to the first token; false: whole replies."""
+    tokenizer: str | None = None
+    """A folder, Hub id or known name whose tokenizer counts tokens where the server does not (no ``usage``)."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
 
 

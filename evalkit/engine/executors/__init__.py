@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from evalkit import registry
-from evalkit.backends.base import Done, GenerateRow, ScoreRow
+from evalkit.backends.base import Done, GenerateRow, ScoreRow, carry_on
 from evalkit.engine.executors.cluster import Cluster
 from evalkit.engine.executors.fleet import Fleet
+from evalkit.engine.executors.service import Measured
 from evalkit.engine.units import split
-from evalkit.perf.counters import Meter
+from evalkit.perf.meter import Meter
 from evalkit.spec import EngineSpec, ModelSpec
 from evalkit.types import Message
 
@@ -37,22 +38,61 @@ class Replicated:
     def __init__(self, fleet: Fleet, executor: str, text: TextPart | None = None) -> None:
         assert fleet.opened is not None
         self.fleet = fleet
+        self.between: Callable[[], None] = carry_on
         self._text = text or _Remote(fleet)
+        self._known: dict[int, Measured] | None = None
         info = fleet.opened.info
         self.info = replace(info, details={**info.details, "executor": executor, "replicas": fleet.size})
         self.eot_id, self.prefix_id = fleet.opened.tokens
 
     @property
     def meter(self) -> Meter:
-        """The replicas' counters as one: tokens add up, and so do the seconds that each spent on its own."""
+        """The replicas' counters as one: tokens add up, durations stand side by side. A rate is therefore that of one
+        replica on the average; what all do together is tokens over the run's seconds.
+        """
         whole = Meter()
-        for part in self.fleet.meters():
-            whole.add(part)
+        for one in self._measured().values():
+            if one.meter is not None:
+                whole.add(one.meter)
         return whole
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Each replica's counters, how many there are, and their memory: names with "replica" are of the largest one,
+        the others sums of each one's own peak (pages that processes share are counted in each).
+        """
+        known = self._measured()
+        memory: dict[str, int] = {}
+        for name in dict.fromkeys(name for one in known.values() for name in one.memory):
+            values = [one.memory[name] for one in known.values() if name in one.memory]
+            if name == "weights_bytes" or name.startswith("device_"):
+                memory[name] = sum(values)
+            elif name == "host_peak_bytes":
+                memory["replicas_host_peak_bytes"] = sum(values)
+            if name.startswith("device_") or name == "host_peak_bytes":
+                memory[f"replica_{name}"] = max(values)
+        return {
+            "memory": memory,
+            "replicas": {"asked": self.fleet.size, "loaded": len(known), "lost": self.fleet.losses},
+            "by_replica": {
+                str(worker): {**(one.meter.counters() if one.meter else {}), "memory": dict(one.memory)}
+                for worker, one in known.items()
+            },
+        }
+
+    def _measured(self) -> dict[int, Measured]:
+        """Asked once after each piece of work, so that sums, parts and raw durations are of one moment."""
+        if self._known is None:
+            self._known = self.fleet.measured()
+        return self._known
 
     def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
         """See `TokenBackend.encode`."""
         return self._text.encode(texts, special)
+
+    @property
+    def encoding_identity(self) -> str | None:
+        """See `TokenBackend`; None where the tokenizer is a replica's."""
+        return getattr(self._text, "encoding_identity", None)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """See `TokenBackend.decode`."""
@@ -64,13 +104,16 @@ class Replicated:
 
     def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
         """See `TokenBackend.score`."""
+        self._known = None
         units = split([row.tokens[:-1] for row in rows], self.fleet.size)
-        self.fleet.compute("score", rows, units, done)
+        self.fleet.compute("score", rows, units, done, self.between)
 
     def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
         """See `TokenBackend.generate`."""
+        self._known = None
         extra = [row.max_tokens for row in rows]
-        self.fleet.compute("generate", rows, split([row.tokens for row in rows], self.fleet.size, extra), done)
+        units = split([row.tokens for row in rows], self.fleet.size, extra)
+        self.fleet.compute("generate", rows, units, done, self.between)
 
     def close(self) -> None:
         """End the replicas."""

@@ -10,13 +10,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from evalkit.backends.base import Done, GenerateRow, ScoreRow
+from evalkit.backends.base import Done, GenerateRow, ScoreRow, carry_on
 from evalkit.engine.executors.cluster import Cluster, Lost
 from evalkit.engine.executors.scheduler import Scheduler
-from evalkit.engine.executors.service import Failed, Kind, Opened, Progress, Refused
+from evalkit.engine.executors.service import Failed, Kind, Measured, Opened, Progress, Refused
 from evalkit.engine.units import Unit
 from evalkit.errors import UserError
-from evalkit.perf.counters import Meter
 from evalkit.spec import EngineSpec, ModelSpec
 
 log = logging.getLogger("evalkit.executors")
@@ -66,10 +65,15 @@ class Fleet:
         self._attend(None, _nobody)
 
     def compute(
-        self, kind: Kind, rows: Sequence[ScoreRow] | Sequence[GenerateRow], units: Sequence[Unit], done: Done
+        self,
+        kind: Kind,
+        rows: Sequence[ScoreRow] | Sequence[GenerateRow],
+        units: Sequence[Unit],
+        done: Done,
+        between: Callable[[], None] = carry_on,
     ) -> None:
-        """Have every row of ``units`` answered through ``done``; returns when all are. Raises UserError if no worker
-        is left.
+        """Have every row of ``units`` answered through ``done``; returns when all are. ``between`` is called when what
+        the workers had to say has been passed on. Raises UserError if no worker is left.
         """
         scheduler = Scheduler(units)
         while not scheduler.done:
@@ -77,6 +81,7 @@ class Fleet:
                 if (unit := scheduler.take(worker)) is not None:
                     self._start(worker, kind, rows, unit, scheduler)
             self._attend(scheduler, done)
+            between()
 
     def call(self, method: str, *args: Any) -> Any:
         """A tokenizer's method on a replica that has loaded. Raises UserError as the method does."""
@@ -90,10 +95,10 @@ class Fleet:
                 return reply
         raise self._all_gone("none is loaded")
 
-    def meters(self) -> list[Meter]:
-        """The counters of every replica that has loaded; those of lost ones are lost with them."""
-        found = [self._cluster.call(worker, "meter") for worker in [*self._in("idle"), *self._in("busy")]]
-        return [meter for meter in found if isinstance(meter, Meter)]
+    def measured(self) -> dict[int, Measured]:
+        """What every replica that has loaded counted, by its number; what a lost one had counted is lost with it."""
+        found = {worker: self._cluster.call(worker, "measured") for worker in [*self._in("idle"), *self._in("busy")]}
+        return {worker: one for worker, one in sorted(found.items()) if isinstance(one, Measured)}
 
     def close(self) -> None:
         """End all workers."""

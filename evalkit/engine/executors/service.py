@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from evalkit.backends.base import Answer, GenerateRow, ScoreRow, TokenBackend
 from evalkit.errors import UserError
-from evalkit.perf.counters import Meter
+from evalkit.perf.memory import Sampler
+from evalkit.perf.meter import Meter
 from evalkit.spec import EngineSpec, ModelSpec
 from evalkit.types import ModelInfo
 
@@ -59,6 +60,16 @@ class Progress:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a replica has done since it was loaded. ``meter`` is None where its backend counts nothing; ``memory``, in
+    bytes, is of its process and, by torch's count, of its part of the devices.
+    """
+
+    meter: Meter | None
+    memory: Mapping[str, int]
+
+
 class _Cancelled(BaseException):
     """Raised in the backend's thread when nobody wants the rest; no Exception, so that nobody takes it for one."""
 
@@ -68,6 +79,7 @@ class Service:
 
     def __init__(self) -> None:
         self._backend: Any = None
+        self._sampler: Sampler | None = None
         self._changed = threading.Condition()
         self._answers: list[tuple[int, Answer | Failed]] = []
         self._ticket = -1
@@ -80,6 +92,7 @@ class Service:
         os.environ.update(environment)
         from evalkit import models
 
+        self._sampler = self._sampler or Sampler().__enter__()  # it watches as long as the process lives
         alone = engine.model_copy(update={"executor": "local", "replicas": 1, "gpus_per_replica": 0})
         try:
             backend = models.open_backend(model, alone)
@@ -98,9 +111,12 @@ class Service:
         """The process."""
         return os.getpid()
 
-    def meter(self) -> Meter | None:
-        """What the backend has counted since it was loaded; None where it counts nothing."""
-        return getattr(self._backend, "meter", None)
+    def measured(self) -> Measured:
+        """What was counted since the model was loaded."""
+        memory = dict(self._sampler.counters()["memory"]) if self._sampler else {}
+        if size := getattr(self._backend, "weight_bytes", None):
+            memory["weights_bytes"] = size
+        return Measured(getattr(self._backend, "meter", None), memory)
 
     def text(self, method: Literal["encode", "decode", "chat"], *args: Any) -> Any:
         """One of the tokenizer's methods; `Refused` where it raises."""
