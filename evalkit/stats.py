@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+    from evalkit.types import Bounds
+
 LEVEL = 0.95
 
 
@@ -45,6 +47,14 @@ def t_half_width(stderr: float | None, n: int, level: float = LEVEL) -> float | 
     from scipy.stats import t
 
     return float(t.ppf((1 + level) / 2, n - 1)) * stderr
+
+
+def within(interval: tuple[float, float] | None, bounds: Bounds | None) -> tuple[float, float] | None:
+    """The part of an interval that its quantity can lie in: a share is not above 1, whatever Student's t says."""
+    if interval is None or bounds is None:
+        return interval
+    least, most = (-math.inf if bounds[0] is None else bounds[0]), (math.inf if bounds[1] is None else bounds[1])
+    return min(max(interval[0], least), most), max(min(interval[1], most), least)
 
 
 def ratio_stderr(numerators: Sequence[float], denominators: Sequence[float]) -> float | None:

@@ -64,3 +64,11 @@ def test_group_errors_equal_lm_eval() -> None:
     assert stats.pooled_stderr([0.0], [1]) is None
     assert stats.macro_stderr([]) is None
     assert stats.macro_stderr([0.3]) == pytest.approx(math.sqrt(0.09))
+
+
+def test_an_interval_is_cut_at_the_bounds_that_are_known() -> None:
+    assert stats.within((-0.1, 1.2), (0.0, 1.0)) == (0.0, 1.0)
+    assert stats.within((-0.1, 1.2), (0.0, None)) == (0.0, 1.2)
+    assert stats.within((-0.1, 1.2), (None, 1.0)) == (-0.1, 1.0)
+    assert stats.within((-0.1, 1.2), None) == (-0.1, 1.2)
+    assert stats.within(None, (0.0, 1.0)) is None

@@ -1,4 +1,4 @@
-"""`evalkit cache stats|verify|prune`: answers shared between runs."""
+"""`evalkit cache stats|verify|prune`: answers shared between runs, and (without a folder) kept encodings of prompts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,27 @@ import typer
 
 from evalkit.errors import UserError
 
-app = typer.Typer(help="Answers shared between runs (--cache DIR).", no_args_is_help=True)
+app = typer.Typer(help="Answers shared between runs (--cache DIR), and token ids of prompts.", no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder given to --cache.")]
+OptionalFolder = Annotated[
+    Path | None,
+    typer.Argument(metavar="DIR", help="The folder given to --cache; without one, the token ids kept for all runs."),
+]
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 @app.command("stats")
-def stats(folder: Folder) -> None:
+def stats(folder: OptionalFolder = None) -> None:
     """How many answers, how large, how old."""
+    if folder is None:
+        kept = _encodings()
+        from evalkit.engine import encodings
+
+        for name, value in {"folder": kept, **encodings.stats(kept)}.items():
+            typer.echo(f"{name}: {_shown(name, value)}")
+        return
     from evalkit.store import ResponseCache
 
     with ResponseCache(_existing(folder)) as cache:
@@ -43,7 +54,7 @@ def verify(folder: Folder) -> None:
 
 @app.command("prune")
 def prune(
-    folder: Folder,
+    folder: OptionalFolder = None,
     older_than: Annotated[
         str | None, typer.Option("--older-than", metavar="30d", help="Remove older answers (s, m, h, d, w).")
     ] = None,
@@ -51,16 +62,31 @@ def prune(
         str | None, typer.Option("--max-size", metavar="10G", help="Then the oldest, until this size (K, M, G).")
     ] = None,
 ) -> None:
-    """Remove old answers."""
+    """Remove old answers, or token ids that were not used for longest."""
     from evalkit.store import ResponseCache
 
     if older_than is None and max_size is None:
         raise UserError("cache prune: say what to remove: --older-than 30d or --max-size 10G")
     age = _measure("--older-than", older_than, UNITS) if older_than else None
     size = _measure("--max-size", max_size, SIZES) if max_size else None
+    if folder is None:
+        from evalkit.engine import encodings
+
+        most = encodings.LIMIT if size is None else int(size)
+        typer.echo(f"removed {encodings.shrink(_encodings(), most, age):,} files of token ids")
+        return
     with ResponseCache(_existing(folder)) as cache:
         removed = cache.prune(max_age=age, max_size=None if size is None else int(size))
     typer.echo(f"removed {removed:,} answers")
+
+
+def _encodings() -> Path:
+    from evalkit.paths import encodings_dir
+
+    folder = encodings_dir()
+    if folder is None:
+        raise UserError("EVALKIT_ENCODINGS=off: no token ids are kept; give the folder of a cache of answers")
+    return folder
 
 
 def _existing(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`evalkit judge pairwise|pointwise|faithfulness|rag|answer|ratings`."""
+"""`evalkit judge pairwise|pointwise|faithfulness|truthful|rag|answer|ratings`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from evalkit.cli.options import Backend
+
 app = typer.Typer(help="A model as judge of answers that are already there.", no_args_is_help=True)
 
 Rows = Annotated[Path, typer.Argument(help="The rows: JSON lines, CSV or Parquet.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="The judge, as in `evalkit run`.")]
-Backend = Annotated[str | None, typer.Option("--backend", help="Its backend; by default chosen from its name.")]
 Args = Annotated[str | None, typer.Option("--model-args", "--model_args", help="Backend arguments, name=value,...")]
 Chat = Annotated[bool, typer.Option("--chat-template/--no-chat-template", help="Ask by the model's chat template.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where the verdicts go, as JSON.")]
@@ -84,6 +85,32 @@ def faithfulness(
         result = single.faithfulness(judge, found, _template(prompt, FAITHFULNESS), str(rows))
     shown = ("consistency_rate", "interval", "hallucination_rate", "answer_rate", "mean_words", "n_unparsed", "human")
     _tell(result, shown, output)
+
+
+@app.command("truthful")
+def truthful(
+    rows: Rows,
+    model: Model,
+    backend: Backend = None,
+    model_args: Args = None,
+    about: Annotated[str, typer.Option("--about", help="What the judge was trained for: truth or information.")] = (
+        "truth"
+    ),
+    chat_template: Chat = False,
+    prompt: Prompt = None,
+    output: Output = None,
+) -> None:
+    """Answers by a judge trained on TruthfulQA, from its probability of yes: rows {question, answer, human?}; or a run
+    directory that has truthfulqa_gen.
+    """
+    from evalkit.judge import opened
+    from evalkit.judge.truthful import judge_truth, trained
+
+    template = _template(prompt, trained(about))
+    found = _answers_of(rows) if rows.is_dir() else _read(rows)
+    with opened(_spec(model, backend, model_args, chat_template)) as judge:
+        result = judge_truth(judge, found, about, template, str(rows))
+    _tell(result, ("about", "rate", "interval", "mean_probability", "n_judged", "n_empty", "n_failed", "human"), output)
 
 
 @app.command("rag")
@@ -199,13 +226,25 @@ def _template(path: Path | None, default: str) -> str:
 
 def _summaries_of(run: Path) -> list[dict[str, Any]]:
     """The summaries of a run's task summary_faithfulness, with their sources."""
+    return [
+        {"source": document["passage"], "summary": answer} for document, answer in _scored(run, "summary_faithfulness")
+    ]
+
+
+def _answers_of(run: Path) -> list[dict[str, Any]]:
+    """The questions and answers of a run's task truthfulqa_gen."""
+    return [{"question": document["question"], "answer": answer} for document, answer in _scored(run, "truthfulqa_gen")]
+
+
+def _scored(run: Path, task: str) -> list[tuple[dict[str, Any], str]]:
+    """The documents of a run's task that were answered, each with its filtered answer."""
     import json
 
     from evalkit.store import RunDir
 
-    frame = RunDir.open(run).samples("summary_faithfulness", ["document", "filtered", "status"])
+    frame = RunDir.open(run).samples(task, ["document", "filtered", "status"])
     return [
-        {"source": json.loads(document)["passage"], "summary": str(json.loads(filtered).get("answer", ""))}
+        (json.loads(document), str(json.loads(filtered).get("answer", "")))
         for document, filtered, status in zip(frame["document"], frame["filtered"], frame["status"], strict=True)
         if status == "ok"
     ]

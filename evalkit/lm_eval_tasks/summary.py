@@ -11,10 +11,13 @@ from evalkit.errors import UserError
 from evalkit.lm_eval_tasks.plain import number
 from evalkit.metrics import aggregators
 from evalkit.metrics.aggregators import Estimate
+from evalkit.metrics.base import SHARE
 from evalkit.types import Metric, TaskInfo
 
 _OWN_ERRORS = ("mean", "perplexity", "weighted_perplexity", "bits_per_byte")
 """Aggregations of lm-eval whose error has a formula (evalkit.metrics.aggregators)."""
+_SHARES = ("acc", "acc_norm", "acc_bytes", "exact_match", "em", "f1")
+"""Metrics of lm-eval that are shares, unless a task counts in percent."""
 _SLOW = ("bleu", "chrf", "chrfpp", "ter")
 _WORK = 100_000
 """Items that a bootstrap may look at, over all its resamples; a tenth of them for what is slow."""
@@ -54,16 +57,18 @@ def _metric(info: TaskInfo, task: Any, key: str, items: list[Any], seed: int, pr
         f"v:evalkit-{evalkit.__version__}",
     ]
     better = task.higher_is_better().get(name, True)
+    bounds = SHARE if name in _SHARES and all(_is_share(item) for item in items) else None
     return Metric(
         name=name,
         filter=filter_name,
         value=value,
         stderr=estimate.stderr,
-        interval=estimate.interval,
+        interval=stats.within(estimate.interval, bounds),
         n=len(items),
         higher_is_better=bool(better),
         signature="|".join(parts),
         primary=primary,
+        bounds=bounds,
     )
 
 
@@ -89,6 +94,11 @@ def _with_error(
     if drawn is None or number(drawn[0]) is None:
         return Estimate(value, None, None, "none")
     return Estimate(value, drawn[0], drawn[1], f"bootstrap{resamples}")
+
+
+def _is_share(item: Any) -> bool:
+    one = number(item)
+    return one is not None and 0 <= one <= 1
 
 
 def _is_numeric(item: Any) -> bool:

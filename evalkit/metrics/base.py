@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import evalkit
+from evalkit import stats
 from evalkit.errors import UserError
-from evalkit.types import Metric
+from evalkit.types import Bounds, Metric
 
 MetricKind = Literal["choice", "text", "score", "rolling"]
 Value = float | tuple[float, ...] | None
@@ -22,6 +23,8 @@ Value = float | tuple[float, ...] | None
 
 GROUP = "evalkit.metrics"
 EVALUATE = "evaluate:"
+SHARE: Bounds = (0.0, 1.0)
+"""Of metrics that are shares, probabilities or F-measures."""
 _KIND_OF_TASK: Mapping[str, MetricKind] = {"multiple_choice": "choice", "generate": "text"}
 
 
@@ -54,6 +57,7 @@ class MetricDef:
     """A metric: what it computes for one sample, and which aggregator (evalkit.metrics.aggregators) joins the values.
 
     ``binary``: values are 0 or 1, and the interval is Wilson's. ``source`` cites where the rule comes from.
+    ``bounds``: what values lie within by definition (None: not known); intervals are cut there.
     ``prepare(args)`` raises UserError before a run for arguments that make no sense and for missing packages;
     ``describe(args, values)`` adds to the signature (parts joined by "|"); ``corpus(samples, args)`` replaces
     ``sample`` where all samples must be seen at once: it gives one value a sample, or one number for all.
@@ -69,6 +73,7 @@ class MetricDef:
     prepare: Callable[[Mapping[str, Any]], None] | None = None
     describe: Callable[[Mapping[str, Any], Sequence[Any]], str] | None = None
     corpus: Callable[[Sequence[ScoringInput], Mapping[str, Any]], Sequence[float] | float] | None = None
+    bounds: Bounds | None = None
 
 
 def lookup(name: str, kind: str) -> MetricDef:
@@ -139,18 +144,20 @@ def aggregate(
         kept = [found] if isinstance(found, int | float) else list(found)
     estimate = aggregators.get(defn.aggregate).estimate(kept, defn.binary, seed)
     shown = name or defn.name
+    bounds = defn.bounds or (SHARE if defn.binary else None)
     return Metric(
         name=shown,
         filter=filter,
         value=estimate.value,
         stderr=estimate.stderr,
-        interval=estimate.interval,
+        interval=stats.within(estimate.interval, bounds),
         n=n,
         higher_is_better=defn.higher_is_better,
         signature=signature(defn, shown, filter, args or {}, estimate.method, kept, n),
         primary=primary,
         baseline=baseline,
         majority=majority,
+        bounds=bounds,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
 
 _LM_EVAL = "lm-evaluation-harness 0.4.13, multiple_choice"
 
@@ -77,7 +77,16 @@ acc = MetricDef("acc", "choice", acc_sample, "mean", True, True, _LM_EVAL)
 acc_norm = MetricDef("acc_norm", "choice", acc_norm_sample, "mean", True, True, _LM_EVAL)
 acc_bytes = MetricDef("acc_bytes", "choice", acc_bytes_sample, "mean", True, True, _LM_EVAL)
 exact_match = MetricDef("exact_match", "choice", exact_match_sample, "mean", True, True, _LM_EVAL)
-mc2 = MetricDef("mc2", "choice", mc2_sample, "mean", True, False, "TruthfulQA, arXiv 2109.07958, section 2.2")
+mc2 = MetricDef(
+    "mc2", "choice", mc2_sample, "mean", True, False, "TruthfulQA, arXiv 2109.07958, section 2.2", bounds=SHARE
+)
 brier = MetricDef(
-    "brier_score", "choice", brier_sample, "mean", False, False, "Brier 1950, Monthly Weather Review 78(1)"
+    "brier_score",
+    "choice",
+    brier_sample,
+    "mean",
+    False,
+    False,
+    "Brier 1950, Monthly Weather Review 78(1)",
+    bounds=(0.0, 2.0),  # all mass on one wrong choice
 )

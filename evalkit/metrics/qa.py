@@ -11,7 +11,7 @@ import string
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -122,9 +122,9 @@ _TRIVIAQA = "TriviaQA, evaluation/triviaqa_evaluation.py (Joshi et al. 2017, arX
 _SQUAD = "SQuAD, evaluate-v2.0.py (Rajpurkar et al. 2018, arXiv 1806.03822)"
 
 triviaqa_em = MetricDef("triviaqa_em", "text", triviaqa_em_sample, "mean", True, True, _TRIVIAQA)
-triviaqa_f1 = MetricDef("triviaqa_f1", "text", triviaqa_f1_sample, "mean", True, False, _TRIVIAQA)
+triviaqa_f1 = MetricDef("triviaqa_f1", "text", triviaqa_f1_sample, "mean", True, False, _TRIVIAQA, bounds=SHARE)
 squad_em = MetricDef("squad_em", "text", squad_em_sample, "mean", True, True, _SQUAD)
-squad_f1 = MetricDef("squad_f1", "text", squad_f1_sample, "mean", True, False, _SQUAD)
+squad_f1 = MetricDef("squad_f1", "text", squad_f1_sample, "mean", True, False, _SQUAD, bounds=SHARE)
 exact_match = MetricDef(
     "exact_match", "text", exact_match_sample, "mean", True, True, "lm-evaluation-harness 0.4.13, exact_match"
 )

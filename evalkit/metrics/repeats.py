@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from evalkit.errors import UserError
-from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
 from evalkit.metrics.qa import exact_match_sample
 
 
@@ -40,5 +40,13 @@ def prepare(args: Mapping[str, Any]) -> None:
 
 
 pass_at = MetricDef(
-    "pass_at_k", "text", pass_at_k_sample, "mean", True, False, "Chen et al. 2021, arXiv 2107.03374, eq. 1", prepare
+    "pass_at_k",
+    "text",
+    pass_at_k_sample,
+    "mean",
+    True,
+    False,
+    "Chen et al. 2021, arXiv 2107.03374, eq. 1",
+    prepare,
+    bounds=SHARE,
 )

@@ -27,7 +27,9 @@ def by_tokens(sample: ScoringInput) -> tuple[float, float] | None:
 
 word_perplexity = MetricDef("word_perplexity", "rolling", by_words, "weighted_perplexity", False, False, _LM_EVAL)
 byte_perplexity = MetricDef("byte_perplexity", "rolling", by_bytes, "weighted_perplexity", False, False, _LM_EVAL)
-bits_per_byte = MetricDef("bits_per_byte", "rolling", by_bytes, "bits_per_byte", False, False, _LM_EVAL)
+bits_per_byte = MetricDef(
+    "bits_per_byte", "rolling", by_bytes, "bits_per_byte", False, False, _LM_EVAL, bounds=(0.0, None)
+)
 token_perplexity = MetricDef(
     "token_perplexity",
     "rolling",

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from evalkit.errors import UserError
-from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
 from evalkit.metrics.qa import texts
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
@@ -55,6 +55,7 @@ def _rouge_metric(name: str) -> MetricDef:
         False,
         "Lin 2004, ROUGE; rouge-score (google-research), F-measure",
         describe=_rouge_describe,
+        bounds=SHARE,
     )
 
 
@@ -132,4 +133,5 @@ entity_overlap = MetricDef(
     False,
     "evalkit: docs/metrics.md, entity overlap (after Nan et al. 2021, arXiv 2102.09130, entity-level consistency)",
     entity_prepare,
+    bounds=SHARE,
 )

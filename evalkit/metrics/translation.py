@@ -1,4 +1,4 @@
-"""BLEU, chrF, chrF++ and TER as sacrebleu computes them, kept as sufficient statistics a sentence; METEOR and COMET.
+"""BLEU, chrF, chrF++ and TER as sacrebleu computes them, kept as sufficient statistics a sentence; METEOR.
 
 The tokenizer of BLEU follows the target language (``args: {target_language: zh}``) unless ``args: {tokenize: NAME}``
 names one of sacrebleu's. Every result carries sacrebleu's own signature. Statistics end with the number of references.
@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from evalkit.errors import MissingExtra, UserError
-from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
 from evalkit.metrics.qa import texts
 
 TOKENIZERS: Mapping[str, str] = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
@@ -92,7 +92,16 @@ def _describe(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], str]:
 
 def _defined(name: str, source: str, higher_is_better: bool = True) -> MetricDef:
     return MetricDef(
-        name, "text", _sample(name), name, higher_is_better, False, source, _prepare(name), _describe(name)
+        name,
+        "text",
+        _sample(name),
+        name,
+        higher_is_better,
+        False,
+        source,
+        _prepare(name),
+        _describe(name),
+        bounds=(0.0, None if name == "ter" else 100.0),
     )
 
 
@@ -128,42 +137,13 @@ def meteor_sample(sample: ScoringInput) -> float | None:
 
 
 meteor = MetricDef(
-    "meteor", "text", meteor_sample, "mean", True, False, "Banerjee and Lavie 2005, METEOR; nltk", meteor_prepare
-)
-
-
-def comet_prepare(args: Mapping[str, Any]) -> None:
-    """MissingExtra unless the package unbabel-comet is there."""
-    from importlib.util import find_spec
-
-    if find_spec("comet") is None:
-        raise MissingExtra("metric comet", "unbabel-comet", "comet")
-
-
-def comet_corpus(samples: Sequence[ScoringInput], args: Mapping[str, Any]) -> Sequence[float]:
-    """A score a sentence by a COMET model (``args: {model: Unbabel/wmt22-comet-da, source: FIELD, gpus: 0}``)."""
-    from comet import download_model, load_from_checkpoint  # type: ignore[import-not-found]
-
-    name, field = str(args.get("model", "Unbabel/wmt22-comet-da")), str(args.get("source", "source"))
-    try:
-        model = load_from_checkpoint(download_model(name))
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"metric comet: the model {name} cannot be loaded ({error}); fetch it first") from error
-    data = [
-        {"src": str(one.document.get(field, "")), "mt": one.text or "", "ref": texts(one.target)[0]} for one in samples
-    ]
-    found = model.predict(data, batch_size=int(args.get("batch_size", 8)), gpus=int(args.get("gpus", 0)))
-    return [float(score) for score in found["scores"]]
-
-
-comet = MetricDef(
-    "comet",
+    "meteor",
     "text",
-    lambda sample: None,
+    meteor_sample,
     "mean",
     True,
     False,
-    "Rei et al. 2022, WMT, COMET-22; unbabel-comet",
-    comet_prepare,
-    corpus=comet_corpus,
+    "Banerjee and Lavie 2005, METEOR; nltk",
+    meteor_prepare,
+    bounds=SHARE,
 )

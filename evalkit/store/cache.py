@@ -13,10 +13,11 @@ from evalkit.engine.interface import AnswerBook
 from evalkit.errors import UserError
 from evalkit.store import codec, salvage
 from evalkit.store.answers import AnswerFile, Damaged, log
-from evalkit.store.locks import FileLock, Held
+from evalkit.store.locks import FileLock, take
 from evalkit.types import Response
 
 FILE = "answers.sqlite"
+LOCK = "cache.lock"
 _SLICE = 10_000
 
 
@@ -39,13 +40,13 @@ class ResponseCache(AnswerFile):
         self.misses = 0
         # Every user holds it shared, so that a repair knows when nobody else has the file open: renaming a SQLite
         # file that another process uses would destroy both.
-        self._users = _take(folder, "shared")
+        self._users = _shared(folder)
         try:
             self._open(interval)
         except Damaged as damage:
             self._users.release()
             _repair(folder, str(damage))
-            self._users = _take(folder, "shared")
+            self._users = _shared(folder)
             self._open(interval)
 
     def _open(self, interval: float) -> None:
@@ -100,7 +101,7 @@ class ResponseCache(AnswerFile):
                 AnswerFile.close(self)
             self._users.release()
             kept = _repair(self.folder, sound)
-            self._users = _take(self.folder, "shared")
+            self._users = _shared(self.folder)
             self._open(self._interval)
             return [f"{self.path}: was damaged ({sound}) and is rebuilt with the {kept} answers that were whole"]
         problems, last = [], -1
@@ -197,22 +198,21 @@ def _whole(key: Any, proof: Any, packed: Any) -> bool:
     return isinstance(key, bytes) and codec.unpack(key, proof, packed) is not None
 
 
-def _take(folder: Path, mode: Any) -> FileLock:
-    try:
-        return FileLock(folder / "cache.lock", mode)
-    except Held as held:
-        raise UserError(f"{folder}: the cache is being repaired by {held}: try again in a moment") from None
+def _shared(folder: Path) -> FileLock:
+    return take(
+        folder / LOCK, lambda who: f"{folder}: the cache is being repaired by {who}: try again in a moment", "shared"
+    )
 
 
 def _repair(folder: Path, damage: str) -> int:
     """Set the damaged file aside and take its whole rows over, while nobody else has the cache open; how many."""
-    try:
-        lock = FileLock(folder / "cache.lock", "exclusive")
-    except Held:
-        raise UserError(
+    lock = take(
+        folder / LOCK,
+        lambda who: (
             f"{folder}: the cache is damaged ({damage}) and other processes use it: stop them and run again, "
             "what is whole in it will be recovered"
-        ) from None
+        ),
+    )
     try:
         aside = salvage.set_aside(folder / FILE)
         fresh = AnswerFile(

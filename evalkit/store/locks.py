@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
@@ -60,6 +61,14 @@ class FileLock:
         if self._file is not None:
             self._file.close()  # closing releases the lock
             self._file = None
+
+
+def take(path: Path, refusal: Callable[[str], str], mode: Literal["shared", "exclusive"] = "exclusive") -> FileLock:
+    """A lock on ``path``. Raises UserError with what ``refusal`` makes of the holder if another process has it."""
+    try:
+        return FileLock(path, mode)
+    except Held as held:
+        raise UserError(refusal(str(held))) from None
 
 
 def holder(path: Path) -> str:

@@ -24,7 +24,7 @@ from evalkit.spec import RunSpec
 from evalkit.store import performance, results, samples
 from evalkit.store.files import plain, read_json, safe_name, write_json
 from evalkit.store.journal import Journal
-from evalkit.store.locks import FileLock, Held
+from evalkit.store.locks import FileLock, take
 from evalkit.types import RunResult, SampleResult, TaskInfo
 
 if TYPE_CHECKING:
@@ -257,14 +257,11 @@ class RunDir:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _take_lock(self) -> None:
-        if self._lock is not None:
-            return
-        try:
-            self._lock = FileLock(self.path / LOCK)
-        except Held as held:
-            raise UserError(
-                f"{self.path}: in use by {held}: wait for it or stop it, or give another --output"
-            ) from None
+        if self._lock is None:
+            self._lock = take(
+                self.path / LOCK,
+                lambda who: f"{self.path}: in use by {who}: wait for it or stop it, or give another --output",
+            )
 
     def _continue_with(self, spec: RunSpec, environment: Mapping[str, Any]) -> None:
         before, now = _plain_spec(self.spec()), _plain_spec(spec)

@@ -71,6 +71,70 @@ def test_a_full_disk_ends_clearly_and_leaves_a_resumable_run(unbroken, tmp_path,
     assert len(again.answered()) == total - len(kept)
 
 
+class SmallDisk:
+    """A tmpfs with ``free`` bytes left until `clear`; the rest is taken by a file of zeros."""
+
+    SIZE = 16 << 20
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ballast = folder / "ballast"
+
+    def leave(self, free: int) -> None:
+        with self._ballast.open("wb") as file:
+            for _ in range((self.SIZE - free) // 4096):
+                file.write(bytes(4096))
+
+    def clear(self) -> None:
+        self._ballast.unlink()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={SmallDisk.SIZE}", "evalkit-test", str(folder)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        pytest.skip("this system has no command mount")
+    if mounted.returncode != 0:
+        pytest.skip(f"a tmpfs cannot be mounted here (it needs root): {mounted.stderr.strip()}")
+    try:
+        yield SmallDisk(folder)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("free", "full"), [(24_576, "journal.sqlite"), (98_304, "journal.sqlite"), (720_896, "report")]
+)
+def test_a_disk_that_fills_up_ends_clearly_and_the_run_goes_on_when_there_is_space(
+    unbroken, small_disk, tmp_path, free, full
+):
+    expected, total = unbroken
+    run = small_disk.folder / "run"
+    small_disk.leave(free)
+    life = Life(tmp_path, *MOCK[:-1], run)
+    assert life.end() == 2, life.output()
+    said = life.output()
+    assert "Traceback" not in said
+    (message,) = (line for line in said.splitlines() if line.startswith("evalkit: error: "))
+    assert full in message
+    assert "free space" in message
+    assert "same command again" in message
+    small_disk.clear()
+    kept = journaled(run)
+    assert (run / "results.json").exists() == (full == "report")
+    again = Life(tmp_path, "run", "--resume", run, "--quiet")
+    assert again.end() == 0, again.output()
+    assert metrics(small_disk.folder) == expected
+    assert kept.isdisjoint(again.answered())
+    assert len(again.answered()) == total - len(kept)
+
+
 def test_a_run_killed_between_its_first_two_files_begins_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = ("run", "--model", "mock", "--sample", "--tasks", "boolq", "--limit", "2", "--quiet", "--output")
@@ -108,7 +172,7 @@ def test_ctrl_c_once_writes_partial_results_and_says_how_to_go_on(unbroken, tmp_
 
 
 def test_ctrl_c_twice_stops_at_once(tmp_path):
-    slow = script(tmp_path, {"delay_s": 0.05})  # a batch of many minutes
+    slow = script(tmp_path, {"delay_s": 0.01})  # seconds a row
     life = Life(tmp_path, "run", "--model", "mock", "--model-args", slow, "--sample", "--tasks", "boolq", "--output",
                 "run")  # fmt: skip
     assert life.wait_for_answers(1)
@@ -127,14 +191,16 @@ def test_ctrl_c_twice_stops_at_once(tmp_path):
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> tuple[Path, int]:
-    """A folder with a mock run that was killed when most of its answers were there, and how many are kept."""
+    """A folder with a mock run that was killed when most of its answers were there, and how many are kept. The model
+    is slow until then, and answers at once afterwards.
+    """
     folder = tmp_path_factory.mktemp("killed")
-    rules = [{"delay_s": 0.0002}]
-    (folder / "script.json").write_text(json.dumps(rules))
+    (folder / "script.json").write_text(json.dumps([{"delay_s": 0.0002}]))
     life = Life(folder, *_scripted(folder))
     while len(journaled(folder / "run")) < 60:
         assert life.wait_for_answers(1), life.output()
     assert life.kill()
+    (folder / "script.json").write_text(json.dumps([{"delay_s": 0.0}]))
     return folder, len(journaled(folder / "run"))
 
 

@@ -7,8 +7,11 @@ import math
 import pytest
 
 from evalkit.errors import UserError
-from evalkit.metrics import aggregators, choice, qa, rolling, score
+from evalkit.metrics import aggregators, bias, choice, qa, rolling, score, summary
 from evalkit.metrics.base import aggregate, lookup
+from evalkit.probes import selfcheck
+from evalkit.task.groups import summarize_groups
+from evalkit.types import Group, TaskInfo, TaskResult
 
 
 def test_accuracy() -> None:
@@ -33,11 +36,39 @@ def test_a_proportion_of_all_or_nothing_has_an_interval() -> None:
 
 
 def test_continuous_mean_has_students_interval() -> None:
-    metric = aggregate(choice.mc2, [0.2, 0.4, 0.9], name="acc")
+    metric = aggregate(bias.likelihood_diff, [0.2, 0.4, 0.9], name="diff")
     # mean 0.5, s 0.360555, t(2) 4.302653
     half = 4.302653 * 0.360555 / math.sqrt(3)
     assert metric.interval == pytest.approx((0.5 - half, 0.5 + half), abs=1e-5)
-    assert metric.signature == "acc|metric:mc2|agg:mean|ci:t|n:3|v:evalkit-0.1.0"
+    assert metric.signature == "diff|metric:likelihood_diff|agg:mean|ci:t|n:3|v:evalkit-0.1.0"
+
+
+@pytest.mark.parametrize(
+    ("defn", "bounds"),
+    [(choice.mc2, (0.0, 1.0)), (qa.squad_f1, (0.0, 1.0)), (summary.rougeL, (0.0, 1.0)), (choice.brier, (0.0, 2.0)),
+     (selfcheck.selfcheck_avg, (0.0, None)), (bias.likelihood_diff, None)],
+)  # fmt: skip
+def test_an_interval_ends_where_the_metric_does(defn, bounds) -> None:
+    metric = aggregate(defn, [0.2, 0.4, 0.9])
+    half = 4.302653 * 0.360555 / math.sqrt(3)
+    low, high = bounds or (None, None)
+    expected = (0.5 - half if low is None else 0.0, 0.5 + half if high is None else min(high, 0.5 + half))
+    assert metric.interval == pytest.approx(expected, abs=1e-5)
+    assert metric.bounds == bounds
+    assert aggregate(defn, [0.4, 0.5, 0.6]).interval == pytest.approx((0.251586, 0.748414), abs=1e-5)  # well inside
+
+
+def test_a_groups_interval_ends_where_its_metric_does() -> None:
+    values = [0.99, 1.0, 0.9, 1.0]
+    infos = [TaskInfo(name, "1", "generate", None, "test", 0, "f1,none", {}) for name in "ab"]
+    tasks = [TaskResult(info, (aggregate(qa.squad_f1, values, name="f1"),), 4, 4) for info in infos]
+    (group,) = summarize_groups([Group("both", ("a", "b"), aggregate=("f1,none",))], tasks)
+    assert group.macro[0].interval is not None
+    assert group.macro[0].interval[1] == 1.0
+    assert group.macro[0].value is not None
+    assert group.macro[0].stderr is not None
+    assert group.macro[0].value + 1.96 * group.macro[0].stderr > 1.0
+    assert group.micro[0].bounds == (0.0, 1.0)
 
 
 def test_nothing_scored_has_no_value() -> None:
