@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from evalkit.errors import UserError
 from evalkit.judge.prompts import render
 from evalkit.metrics.filters import strip_thinking
 from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Generate, Message, Response
+from evalkit.types import Generate, Message, Response, Score
 
 _MARKED = re.compile(r"\[\[\s*([^\[\]]{1,20}?)\s*\]\]")
 Row = Mapping[str, Any]
@@ -52,12 +53,32 @@ class Judge:
         requests = [self._request(render(template, row), limit) for row in rows]
         return answer(self.backend, requests, self._book, self._engine, self._progress)
 
+    def choose(
+        self, name: str, template: str, rows: Sequence[Row], verdicts: Sequence[str]
+    ) -> list[tuple[float, ...] | None]:
+        """For every row the probability of each of ``verdicts`` (which follow the prompt as they are) among them; None
+        where one of them has no log-likelihood, or the prompt did not fit.
+        """
+        from evalkit.engine import answer
+
+        self._templates[name] = template
+        prompts = [self._prompt(render(template, row)) for row in rows]
+        requests = [Score(text, one, messages) for text, messages in prompts for one in verdicts]
+        found = answer(self.backend, requests, self._book, self._engine, self._progress)
+        width = len(verdicts)
+        return [_shares(found[place : place + width]) for place in range(0, len(found), width)]
+
     def _request(self, prompt: str, max_tokens: int) -> Generate:
+        text, messages = self._prompt(prompt)
+        return Generate(text, (), max_tokens, messages=messages)
+
+    def _prompt(self, prompt: str) -> tuple[str, tuple[Message, ...] | None]:
+        """The prompt as the model reads it, by its chat template if so asked."""
         if not self._chat:
-            return Generate(prompt, (), max_tokens)
+            return prompt, None
         messages = (Message("user", prompt),)
         chat: Callable[[Sequence[Message], bool], str] | None = getattr(self.backend, "chat", None)
-        return Generate(chat(messages, True) if chat is not None else prompt, (), max_tokens, messages=messages)
+        return chat(messages, True) if chat is not None else prompt, messages
 
     def record(self) -> dict[str, Any]:
         """The judge's model, settings and prompts so far, each prompt with its SHA-256."""
@@ -83,6 +104,15 @@ def opened(model: ModelSpec, engine: EngineSpec = EngineSpec(), **settings: Any)
         yield Judge(backend, engine, chat=bool(model.chat_template), **settings)
     finally:
         backend.close()
+
+
+def _shares(responses: Sequence[Response]) -> tuple[float, ...] | None:
+    scores = [one.loglikelihood for one in responses if one.status == "ok" and not one.truncated]
+    known = [score for score in scores if score is not None and not math.isnan(score)]
+    if len(known) < len(responses) or max(known) == -math.inf:
+        return None
+    weights = [math.exp(score - max(known)) for score in known]
+    return tuple(weight / sum(weights) for weight in weights)
 
 
 def verdict(response: Response, known: Sequence[str]) -> str | None:

@@ -102,7 +102,9 @@ def _summary(
     return Pairwise(
         judged=judged,
         win_rate=rate,
-        win_rate_interval=None if rate is None else stats.t_interval(rate, stats.mean_stderr(points), len(points)),
+        win_rate_interval=None
+        if rate is None
+        else stats.within(stats.t_interval(rate, stats.mean_stderr(points), len(points)), (0.0, 1.0)),
         first_place=first / len(decisive) if decisive else None,
         first_place_interval=stats.wilson(first, len(decisive)) if decisive else None,
         consistency=sum(one.forward == one.backward for one in parsed) / len(parsed) if parsed else None,

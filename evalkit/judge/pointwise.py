@@ -59,7 +59,9 @@ def grade(
     return Grades(
         grades=grades,
         mean=mean,
-        interval=None if mean is None else stats.t_interval(mean, stats.mean_stderr(known), len(known)),
+        interval=None
+        if mean is None
+        else stats.within(stats.t_interval(mean, stats.mean_stderr(known), len(known)), (1.0, 10.0)),
         n_unparsed=grades.count(None),
         correlation=rank_correlation([one for one, _ in labelled], [one for _, one in labelled]),
         with_length=rank_correlation(lengths, known),

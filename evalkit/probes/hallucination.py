@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from evalkit.errors import UserError
-from evalkit.metrics.base import MetricDef, MetricKind, ScoringInput
+from evalkit.metrics.base import SHARE, MetricDef, MetricKind, ScoringInput
 from evalkit.metrics.qa import normalize_triviaqa, texts, token_f1, triviaqa_answers
 
 Outcome = Literal["correct", "wrong", "abstained", "unparsed"]
@@ -224,7 +224,8 @@ def _metric(
         only = one.args.get("only") or {}
         return sample(one) if all(one.document.get(key) == value for key, value in only.items()) else None
 
-    return MetricDef(name, kind, restricted, "mean", good, name != "pointwise", source, prepare=_check)
+    bounds = (WRONG, RIGHT) if name == "pointwise" else SHARE
+    return MetricDef(name, kind, restricted, "mean", good, name != "pointwise", source, prepare=_check, bounds=bounds)
 
 
 correct, choice_correct = (_metric("correct", kind, _is("correct"), True) for kind in ("text", "choice"))

@@ -75,6 +75,13 @@ def one_of(known: Sequence[str]) -> Callable[[str], str]:
     return read
 
 
+def given(text: str) -> str:
+    """Any text but an empty one."""
+    if not text:
+        raise ValueError("is empty")
+    return text
+
+
 def flag(text: str) -> bool:
     """yes or no."""
     if text not in ("yes", "no"):

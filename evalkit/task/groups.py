@@ -15,7 +15,8 @@ def summarize_groups(groups: Sequence[Group], task_results: Sequence[TaskResult]
     """Both averages of every metric that a group aggregates, over its leaves.
 
     A leaf without the metric (or without a value) is left out, and the signature says which. Standard errors: pooled
-    within tasks for micro, sqrt(sum(se^2))/k for macro, None where a leaf has none. The interval is normal (95 %).
+    within tasks for micro, sqrt(sum(se^2))/k for macro, None where a leaf has none. The interval is normal (95 %),
+    cut where the metric can have no values.
     """
     by_name = {group.name: group for group in groups}
     results = {result.info.name: result for result in task_results}
@@ -83,6 +84,7 @@ def _metric(
     first = members[0]
     value = average([member.value for member in members if member.value is not None])
     n = sum(member.n for member in members)
+    bounds = first.bounds if all(member.bounds == first.bounds for member in members) else None
     parts = [first.name, f"group:{group.name}", f"avg:{kind}", f"tasks:{len(members)}"]
     if missing:
         parts.append("without:" + "+".join(missing))
@@ -96,13 +98,14 @@ def _metric(
         filter=first.filter,
         value=value,
         stderr=stderr,
-        interval=None if stderr is None else (value - _Z * stderr, value + _Z * stderr),
+        interval=None if stderr is None else stats.within((value - _Z * stderr, value + _Z * stderr), bounds),
         n=n,
         higher_is_better=first.higher_is_better,
         signature="|".join(parts),
         primary=first.primary,
         baseline=_all_or_none(average, [member.baseline for member in members]),
         majority=_all_or_none(average, [member.majority for member in members]),
+        bounds=bounds,
     )
 
 

@@ -210,7 +210,8 @@ class NativeTask:
             name=key.rpartition(",")[0],
             seed=self.options.seed,
             baseline=random if binary or primary else None,
-            majority=majority if binary else None,
+            # Of a part of the documents the most frequent answer is another.
+            majority=majority if binary and "only" not in scorer.entry.args else None,
             primary=primary,
             samples=self._inputs(scorer, scored) if scorer.metric.corpus is not None else (),
         )

@@ -17,7 +17,15 @@ from evalkit.probes.selfcheck import sentence_scores
 from evalkit.probes.summaries import is_supported
 from evalkit.spec import RunSpec
 
-OPEN = ("truthfulqa_gen", "closed_book_triviaqa", "closed_book_nq", "false_premise", "fabricated_entities", "nq_swap")
+OPEN = (
+    "truthfulqa_gen",
+    "closed_book_triviaqa",
+    "closed_book_nq",
+    "closed_book_popqa",
+    "false_premise",
+    "fabricated_entities",
+    "nq_swap",
+)
 CHOICE = ("medhalt_fct", "medhalt_nota", "medhalt_fake", "halueval", "memotrap")
 
 

@@ -25,13 +25,9 @@ FILES = {
     "winogrande": "winogrande/default.yaml",
     "crows_pairs": "crows_pairs/crows_pairs_english.yaml",
     "cnn_dailymail": "cnn_dailymail/cnn_dailymail.yaml",
-    "bbh_boolean_expressions": "bbh/zeroshot/boolean_expressions.yaml",
-    "bbh_navigate": "bbh/zeroshot/navigate.yaml",
-    "bbh_object_counting": "bbh/zeroshot/object_counting.yaml",
-    "bbh_multistep_arithmetic_two": "bbh/zeroshot/multistep_arithmetic_two.yaml",
-    "bbh_logical_deduction_three_objects": "bbh/zeroshot/logical_deduction_three_objects.yaml",
-    "bbh_word_sorting": "bbh/zeroshot/word_sorting.yaml",
 }
+BBH = sorted(file.parent.name for file in (paths.share("tasks") / "bbh").glob("*/task.yaml"))
+FILES |= {f"bbh_{name}": f"bbh/zeroshot/{name}.yaml" for name in BBH}
 SHOTS = {"gsm8k": 3, "siqa": 3, "winogrande": 3}
 
 
@@ -99,5 +95,5 @@ def ours(name: str, shots: int) -> list[tuple[Any, ...]]:
 def test_requests_equal_lm_evals(name: str) -> None:
     for shots in {0, SHOTS.get(name, 0)}:
         mine, reference = ours(name, shots), theirs(name, shots)
-        assert len(mine) >= 24
+        assert len(mine) >= (3 if name.startswith("bbh_") else 24)
         assert mine == reference, f"{name}, {shots} shots"

@@ -121,6 +121,8 @@ def test_open_llm_v1_and_others() -> None:
     assert (shots["arc_challenge"], shots["winogrande"], shots["gsm8k"], shots["truthfulqa_mc2"]) == (25, 5, 5, 0)
     assert {task.info.name for task in select("translation").tasks} == {"wmt20:de-en", "wmt20:en-de", "wmt20:de-fr"}
     assert all(task.info.num_fewshot == 0 for task in select("quick").tasks)
+    for group in ("quick", "hallucination", "long-context"):
+        assert {task.info.num_fewshot for task in select(group, num_fewshot=3).tasks} == {0}, group
 
 
 def test_a_task_with_other_shots_than_its_group_is_refused() -> None:

@@ -31,7 +31,7 @@ from evalkit.types import (
 VERSION = "1.0"
 SOURCE = "RULER (Hsieh et al. 2024, arXiv 2404.06654): string match of every answer"
 FOUND = base.MetricDef("found", "text", lambda sample: None, "mean", True, True, SOURCE)
-RECALL = base.MetricDef("recall", "text", lambda sample: None, "mean", True, False, SOURCE)
+RECALL = base.MetricDef("recall", "text", lambda sample: None, "mean", True, False, SOURCE, bounds=base.SHARE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,209 @@
+"""A model of entailment: how likely does one text contradict another? Any of transformers' sequence classifiers.
+
+Loaded as every model here: from a folder or from the Hub at a commit, weights from safetensors alone, and no code but
+transformers' own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Literal
+
+from evalkit.errors import MissingExtra, UserError
+
+Pair = tuple[str, str]
+"""Premise and hypothesis."""
+Contradiction = Callable[[Sequence[Pair]], Sequence[float | None]]
+"""P(contradiction) of each pair among entailment and contradiction; None for a pair longer than the model's window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Which model (a folder or a Hub id), and which of its classes mean what (None: by their names)."""
+
+    model: str
+    revision: str | None = None
+    device: str = "auto"
+    batch_size: int = 16
+    entail: int | None = None
+    contradict: int | None = None
+    premise: Literal["sample", "sentence"] = "sample"
+    """What stands first in a pair: the paper puts the sample there, the authors' package the sentence."""
+
+    @classmethod
+    def of(cls, args: Mapping[str, Any]) -> Settings:
+        """From a metric's arguments. UserError for one that does not exist or makes no sense."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(args) - known):
+            raise UserError(f"metric selfcheck_nli: there is no argument {unknown[0]!r}; it takes {', '.join(known)}")
+        if not args.get("model"):
+            raise UserError("metric selfcheck_nli: which model of entailment? Name it: --tasks selfcheck:nli=MODEL")
+        found = cls(**args)
+        if found.premise not in ("sample", "sentence"):
+            raise UserError(f"metric selfcheck_nli: premise is {found.premise!r}; choose sample or sentence")
+        if (found.entail is None) != (found.contradict is None) or found.entail == found.contradict is not None:
+            raise UserError("metric selfcheck_nli: give the numbers of two classes, as entail and as contradict")
+        return found
+
+
+def probability(entail: float, contradict: float) -> float:
+    """P(contradiction) from the two classes' logits: e^c / (e^e + e^c)."""
+    return 0.5 * (1 + math.tanh((contradict - entail) / 2))
+
+
+def check(settings: Settings) -> None:
+    """MissingExtra without transformers; UserError for a model that is nowhere or that tells no contradiction."""
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        raise MissingExtra("metric selfcheck_nli", "transformers", "hf")
+    _places(settings, _config(settings))
+    _tokenizer(settings)
+    _safe_weights(settings)
+
+
+@lru_cache(maxsize=4)
+def identity(settings: Settings) -> str:
+    """Twelve hexadecimal digits that stand for the model's weights (its commit, or its files' hashes)."""
+    from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
+    from evalkit.backends.hf.loading import locate
+
+    spec, _, folder = locate(_spec(settings))
+    return fingerprint(folder_hashes(folder) if folder else {"name": spec.name, "revision": spec.revision})[:12]
+
+
+@lru_cache(maxsize=1)
+def load(settings: Settings) -> Contradiction:
+    """The model, loaded; the last one is kept."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from evalkit.backends.hf.loading import locate, pick_device, quiet
+
+    entail, contradict = _places(settings, _config(settings))
+    tokenizer = _tokenizer(settings)
+    device = pick_device(settings.device)
+    spec, source, _ = locate(_spec(settings))
+    with quiet():
+        try:
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                source, revision=spec.revision, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            )
+        except Exception as error:  # transformers' own errors are of many kinds
+            raise _unloadable(settings, error) from error
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(
+            f"metric selfcheck_nli: the weights of {settings.model} lack {missing[0]}; give a model that was trained "
+            "on entailment"
+        )
+    model.eval().to(device)
+    window = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 10**9)
+
+    def contradictions(pairs: Sequence[Pair]) -> list[float | None]:
+        found: list[float | None] = [None] * len(pairs)
+        lengths = [len(tokenizer(*pair)["input_ids"]) for pair in pairs]
+        fitting = [place for place, length in enumerate(lengths) if length <= window]
+        for start in range(0, len(fitting), settings.batch_size):
+            batch = fitting[start : start + settings.batch_size]
+            asked = tokenizer(*map(list, zip(*(pairs[place] for place in batch), strict=True)), padding=True,
+                              return_tensors="pt").to(device)  # fmt: skip
+            with torch.inference_mode():
+                logits = model(**asked).logits.double().tolist()
+            for place, row in zip(batch, logits, strict=True):
+                found[place] = probability(row[entail], row[contradict])
+        return found
+
+    return contradictions
+
+
+def _spec(settings: Settings) -> Any:
+    from evalkit.spec import ModelSpec
+
+    return ModelSpec(name=settings.model, revision=settings.revision, device=settings.device)
+
+
+@lru_cache(maxsize=4)
+def _config(settings: Settings) -> Any:
+    from transformers import AutoConfig
+
+    from evalkit.backends.hf.loading import locate, quiet
+
+    spec, source, _ = locate(_spec(settings))
+    with quiet():
+        try:
+            return AutoConfig.from_pretrained(source, revision=spec.revision)
+        except Exception as error:
+            raise _unloadable(settings, error) from error
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(settings: Settings) -> Any:
+    from transformers import AutoTokenizer
+
+    from evalkit.backends.hf.loading import locate, quiet
+
+    spec, source, _ = locate(_spec(settings))
+    with quiet():
+        try:
+            return AutoTokenizer.from_pretrained(source, revision=spec.revision)
+        except Exception as error:
+            raise _unloadable(settings, error) from error
+
+
+def _places(settings: Settings, config: Any) -> tuple[int, int]:
+    """The classes of entailment and contradiction: as given, by name, or of two without names the first and second."""
+    if not any(str(name).endswith("ForSequenceClassification") for name in config.architectures or ()):
+        raise UserError(
+            f"metric selfcheck_nli: {settings.model} is no model for sequence classification; give one that was "
+            "trained on entailment"
+        )
+    names = {int(place): str(name).lower() for place, name in config.id2label.items()}
+    if settings.entail is not None and settings.contradict is not None:
+        if not {settings.entail, settings.contradict} <= set(names):
+            raise UserError(f"metric selfcheck_nli: {settings.model} has the classes {_listed(names)}")
+        return settings.entail, settings.contradict
+    entail = [place for place, name in names.items() if name.startswith("entail")]
+    contradict = [place for place, name in names.items() if name.startswith("contradict")]
+    if len(entail) == len(contradict) == 1:
+        return entail[0], contradict[0]
+    if sorted(names.values()) == ["label_0", "label_1"]:
+        return 0, 1
+    raise UserError(
+        f"metric selfcheck_nli: which classes of {settings.model} mean entailment and contradiction? It has "
+        f"{_listed(names)}; give their numbers, as entail and as contradict"
+    )
+
+
+def _safe_weights(settings: Settings) -> None:
+    """UserError for a model of the Hub whose weights are pickled; a folder's were looked at when it was found."""
+    from huggingface_hub import HfApi
+
+    from evalkit.backends.hf.loading import locate
+
+    spec, source, folder = locate(_spec(settings))
+    if folder is not None or source != spec.name:
+        return
+    try:
+        files = HfApi().list_repo_files(spec.name, revision=spec.revision)
+    except Exception:  # without a network, loading will tell
+        return
+    if not any(file.endswith(".safetensors") for file in files):
+        raise UserError(
+            f"metric selfcheck_nli: {settings.model} has no weights in safetensors at this revision; look for a pull "
+            "request that adds them (revision=refs/pr/1), or take another model"
+        )
+
+
+def _listed(names: Mapping[int, str]) -> str:
+    return ", ".join(f"{place} ({name})" for place, name in sorted(names.items()))
+
+
+def _unloadable(settings: Settings, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    return UserError(
+        f"metric selfcheck_nli: the model {settings.model} does not load ({reason}); give a folder or a Hub id with "
+        "a tokenizer, and weights in safetensors"
+    )
