@@ -276,6 +276,7 @@ def by_evalkit(job: Mapping[str, Any], workload: Workload) -> Run:
     from evalkit.types import PromptStyle
     from evalkit.work import ask
 
+    os.environ["EVALKIT_ENCODINGS"] = "off"  # every run counted tokenizes, as a first run does
     works = gathered(workload, Path(job["data_dir"]))
     import scipy.stats  # noqa: F401
 
