@@ -232,3 +232,22 @@ def test_terminal_codes_in_names_are_shown_not_obeyed(tmp_path: Path) -> None:
     assert "\x1b" not in text
     assert "⟨U+001B⟩" in text
     assert "[bold]y" in text
+
+
+@pytest.mark.parametrize("width", [80, 110, 160])
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_numbers(tmp_path: Path, width: int) -> None:
+    from rich.console import Console
+
+    from evalkit.render.comparison import print_comparison
+
+    name = "a_task_of_usual_length"
+    a = made.write_run(tmp_path / "a", [made.choice_task(name, [True, False] * 20)], label="base")
+    b = made.write_run(tmp_path / "b", [made.choice_task(name, [False, True] * 20)], label="cand")
+    console = Console(width=width, record=True, color_system=None)
+    print_comparison(compare(a, [b]), console)
+    text = console.export_text()
+    row = next(line for line in text.splitlines() if line.strip().startswith(name))
+    assert "no difference shown" in row
+    assert " to +" in row
+    assert ("Detectable" in text.split("Differences")[0]) == (width == 160)
+    assert "…" not in text

@@ -24,6 +24,9 @@ def compare(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the resampling.")] = 1234,
     resamples: Annotated[int, typer.Option("--resamples", min=100, help="Bootstrap resamples.")] = 2000,
     flips: Annotated[int, typer.Option("--flips", min=0, help="Flipped items to list per task and direction.")] = 0,
+    all_metrics: Annotated[
+        bool, typer.Option("--all-metrics", help="Show secondary metrics too, not only each task's primary one.")
+    ] = False,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write Markdown to this file too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
@@ -54,4 +57,4 @@ def compare(
     if as_json:
         typer.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2))
     else:
-        print_comparison(found, console(), flips)
+        print_comparison(found, console(), flips, all_metrics)

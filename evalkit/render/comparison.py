@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from evalkit.compare import Comparison, MetricComparison, RunComparison
@@ -29,6 +29,8 @@ HEADERS = (
     "n",
     "",
 )
+DISPENSABLE = ("p", "Detectable", "n", "Flipped", "Base", "Candidate", "p (Holm)", "Metric")
+"""What a narrow terminal goes without, in this order; --json and --markdown have everything."""
 STYLES = {"better": "green", "worse": "red"}
 
 
@@ -62,15 +64,20 @@ def proportion(row: MetricComparison) -> bool:
     return numbers.is_proportion(Metric(name, filtered, row.base, None, values, 0, True, ""))
 
 
-def print_comparison(comparison: Comparison, console: Console, flips: int = 0) -> None:
-    """Tables on the terminal; ``flips``: how many flipped items of each task to list, either way."""
+def print_comparison(comparison: Comparison, console: Console, flips: int = 0, all_metrics: bool = False) -> None:
+    """Tables on the terminal, of the primary metrics or of all; ``flips``: how many flipped items of each task to
+    list, either way.
+    """
     from rich.text import Text
 
     for candidate in comparison.candidates:
         console.print(Text(visible(f"{candidate.label} against {comparison.base}"), style="bold"))
         for note in notes(candidate):
             console.print(Text(visible(note), style="yellow"))
-        console.print(_table(candidate, comparison.alpha))
+        shown = [row for row in candidate.metrics if all_metrics or row.primary]
+        console.print(_fitting_table(shown, comparison.alpha, console))
+        if left := len(candidate.metrics) - len(shown):
+            console.print(Text(f"{left} rows of secondary metrics: --all-metrics", style="dim"))
         for row in candidate.metrics if flips else ():
             for title, items in (("improved", row.improved), ("worsened", row.worsened)):
                 for flip in items[:flips]:
@@ -88,19 +95,30 @@ FOOTNOTE = (
 )
 
 
-def _table(candidate: RunComparison, alpha: float) -> Table:
+def _fitting_table(rows: Sequence[MetricComparison], alpha: float, console: Console) -> Table:
+    """The table with as many columns as the console is wide enough for; no cell is broken while that can be helped."""
+    from rich.measure import Measurement
+
+    for dropped in range(len(DISPENSABLE)):
+        table = _table(rows, alpha, DISPENSABLE[:dropped])
+        if Measurement.get(console, console.options.update(width=10_000), table).maximum <= console.width:
+            return table
+    return _table(rows, alpha, DISPENSABLE)
+
+
+def _table(rows: Sequence[MetricComparison], alpha: float, without: Sequence[str]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
+    kept = [number for number, header in enumerate(HEADERS) if header not in without]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for number, header in enumerate(HEADERS):
-        table.add_column(header, justify="left" if number in (0, 1, 11) else "right", no_wrap=number not in (0, 5))
-    for row in candidate.metrics:
+    for number in kept:
+        table.add_column(HEADERS[number], justify="left" if number in (0, 1, 11) else "right", no_wrap=True)
+    for row in rows:
         texts = cells(row, alpha)
-        table.add_row(
-            *(Text(visible(text)) for text in texts[:-1]), Text(texts[-1], style=STYLES.get(texts[-1], "dim"))
-        )
+        verdict = Text(texts[-1], style=STYLES.get(texts[-1], "dim"))
+        table.add_row(*(Text(visible(texts[number])) for number in kept[:-1]), verdict)
     return table
 
 
