@@ -131,6 +131,11 @@ def regex(regex_pattern: str = r"#### (\-?[0-9\.\,]+)", group_select: int = 0, f
     return extract
 
 
+def first_paragraph(text: str) -> str:
+    """The text up to its first blank line; blank lines before it and white space around it go."""
+    return re.split(r"\n[^\S\n]*\n", text.strip(), maxsplit=1)[0].strip()
+
+
 def map_text(mapping_dict: Mapping[str, str], default_value: str = "") -> Filter:
     """A fixed table of texts, and what stands for any other."""
     table = dict(mapping_dict)
@@ -159,6 +164,7 @@ _STEPS: Mapping[str, Callable[..., Filter]] = {
     "regex": regex,
     "map": map_text,
     "strip_thinking": strip_thinking,
+    "first_paragraph": _plain(first_paragraph),
 }
 
 

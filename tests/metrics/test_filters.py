@@ -54,3 +54,17 @@ def test_a_match_out_of_reach_is_the_fallback() -> None:
 def test_bad_filters_say_what_is_wrong(step: object, words: str) -> None:
     with pytest.raises(UserError, match=words.replace("(", r"\(")):
         build(step)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("\n\n It is.\nSo.\n \nMore", "It is.\nSo."),
+        ("one", "one"),
+        (" \n", ""),
+        ("a\n\n\nb", "a"),
+        ("<think>x\n\ny</think>\n\nz\n\nw", "z"),
+    ],
+)
+def test_the_first_paragraph(text: str, first: str) -> None:
+    assert build(["strip_thinking", "first_paragraph"])(text) == first

@@ -193,3 +193,17 @@ def test_names_are_checked():
 def test_the_group_has_every_kind():
     spec = RunSpec.model_validate({"model": {"name": "mock"}, "tasks": [{"name": "needle"}], "sample": True})
     assert [task.info.name for task in resolve(spec).tasks] == [f"needle:{kind}" for kind in KINDS]
+
+
+@pytest.mark.parametrize(
+    ("name", "alias"),
+    [
+        ("needle:passkey", None),
+        ("needle:single:lengths=512+1024+2048:depths=0+50:repeats=1", "needle single 512 to 2,048"),
+        ("needle:multi:lengths=4096:prefix=yes:seed=3", "needle multi 4,096, prefix yes, seed 3"),
+        ("needle:words:repeats=2", "needle words"),
+    ],
+)
+def test_reports_call_a_grid_by_a_short_name(name, alias):
+    (task,) = resolve(RunSpec.model_validate({"model": {"name": "mock"}, "tasks": [{"name": name}]})).tasks
+    assert (task.info.name, task.info.alias) == (name, alias)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,6 @@ from evalkit import paths
 from evalkit.errors import UserError
 from evalkit.probes import options
 from evalkit.task.definition import Defined, load_task
-from evalkit.types import TaskInfo
 
 if TYPE_CHECKING:
     from evalkit.catalog import Catalog
@@ -44,13 +44,24 @@ def family(name: str, catalog: Catalog) -> Defined:
         from evalkit.probes.needle.task import Grid, NeedleTask
 
         task = NeedleTask(name, Grid(**asked))
-        task.info = _cited(task.info, one.citation)
+        task.info = replace(task.info, citation=one.citation, alias=_short(asked))
         return task
 
     return Defined(template.source, (one,), (), one.description, build=build)
 
 
-def _cited(info: TaskInfo, citation: str) -> TaskInfo:
-    from dataclasses import replace
-
-    return replace(info, citation=citation)
+def _short(asked: dict[str, Any]) -> str | None:
+    """What reports call a grid whose name says all of its parameters: "needle single 512 to 2,048"; the name itself
+    where that is short.
+    """
+    if not asked.keys() - {"kind"}:
+        return None
+    lengths = [f"{length:,}" for length in asked.get("lengths", ())]
+    span = [" to ".join(dict.fromkeys((lengths[0], lengths[-1])))] if lengths else []
+    others = [
+        f"{key} {'yes' if value is True else 'no' if value is False else value}"
+        for key, value in asked.items()
+        if key not in ("kind", "lengths", "depths", "repeats", "text")
+    ]
+    text = [f"text {asked['text'].name}"] if "text" in asked else []
+    return " ".join(["needle", asked.get("kind", "single"), ", ".join([*span, *others, *text])]).strip()
