@@ -127,6 +127,7 @@ def evaluate(spec: RunSpec, watch: Watch, resume: bool = False) -> Finished:
         watch.note(warning)
 
     with _run_directory(spec, resume) as directory, Sampler() as sampler, _loaded(model, spec, clock) as backend:
+        sampler.loaded()
         works = _in_style(works, spec.model, backend)
         _bind(works, backend)
         with _book(directory, spec) as book, watch.answering() as progress, clock.measure("answer"):

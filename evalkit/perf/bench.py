@@ -94,6 +94,7 @@ def bench(spec: ModelSpec, engine: EngineSpec, plan: Plan, note: Callable[[str],
         started = now()
         backend = models.open_backend(spec, engine)
         loaded = now() - started
+        sampler.loaded()
         if not isinstance(backend, TokenBackend):
             backend.close()
             raise UserError(f"bench: {spec.name} is no model that runs here; for a server use --server URL")

@@ -1,7 +1,8 @@
 """Memory and utilisation while something runs: a thread that looks about twenty times a second.
 
 Host memory is the resident set of this process. Its peak is exact where the kernel's own high-water mark rose in the
-meantime, else the largest value seen. Device memory is what torch's allocator counted (exact).
+meantime, else the largest value seen. Device memory is what torch's allocator counted (exact). Memory that earlier work
+of the process has freed goes back to the system first, so that a model's figures do not depend on what ran before it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,16 @@ def _high_water() -> int:
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024
 
 
+def give_back() -> None:
+    """Free what nobody holds, and hand freed memory back to the system where the C library can (glibc)."""
+    import ctypes
+    import gc
+
+    gc.collect()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
+
+
 class Sampler:
     """Watches this process and its GPUs from ``with`` to its end; `counters` may be asked at any time."""
 
@@ -45,10 +56,12 @@ class Sampler:
         self._energy = EnergyMeter()
         self._utilisation: list[float] = []
         self._seen = 0
+        self._answering: int | None = None
 
     def __enter__(self) -> Sampler:
         import psutil
 
+        give_back()
         self._process = psutil.Process()
         self._start_bytes = self._seen = self._process.memory_info().rss
         self._start_mark = _high_water()
@@ -72,10 +85,21 @@ class Sampler:
 
     def look(self) -> None:
         """Note the present memory, energy and utilisation; the thread does so by itself."""
-        self._seen = max(self._seen, self._process.memory_info().rss)
+        self._resident()
         busy = self._energy.sample()
         if busy is not None:
             self._utilisation.append(busy)
+
+    def _resident(self) -> None:
+        held = self._process.memory_info().rss
+        self._seen = max(self._seen, held)
+        if self._answering is not None:
+            self._answering = max(self._answering, held)
+
+    def loaded(self) -> None:
+        """The model is loaded: from here on the memory is that of answering, without what only loading took."""
+        give_back()
+        self._answering = self._process.memory_info().rss
 
     @staticmethod
     def _reset_device() -> None:
@@ -86,7 +110,7 @@ class Sampler:
 
     def peak_bytes(self) -> int:
         """The largest resident set since the start."""
-        self._seen = max(self._seen, self._process.memory_info().rss)
+        self._resident()
         mark = _high_water()
         return max(mark, self._seen) if mark > self._start_mark else self._seen
 
@@ -100,7 +124,10 @@ class Sampler:
         utilisation: dict[str, Any] = {"cpu": cpu / seconds / cores if seconds else None, "cpu_cores": cores}
         if self._utilisation:
             utilisation["gpu"] = sum(self._utilisation) / len(self._utilisation)
-        memory = {"host_start_bytes": self._start_bytes, "host_peak_bytes": self.peak_bytes(), **_device_peaks()}
+        memory = {"host_start_bytes": self._start_bytes, "host_peak_bytes": self.peak_bytes()}
+        if self._answering is not None:
+            memory["host_answer_peak_bytes"] = self._answering
+        memory |= _device_peaks()
         return {"memory": memory, "utilisation": utilisation, "energy": self._energy.counters()}
 
 

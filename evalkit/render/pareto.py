@@ -37,17 +37,20 @@ def qualities(view: View) -> list[float | None]:
 
 
 def memory(run: Run) -> float | None:
-    """The largest memory that the run took, in bytes: of its devices where it used any, else of its processes.
+    """The largest memory that answering took, in bytes: of its devices where it used any, else of its processes.
 
-    None for a model behind a server, whose memory is not seen from here.
+    Older runs have but the peak with loading in it. None for a model behind a server, whose memory is not seen from
+    here.
     """
     if "server" in str(run.result.model.get("device", "")):
         return None
     held = run.result.counters.get("memory") or {}
     if device := _positive(held.get("device_peak_allocated_bytes")):
         return device
-    host = _positive(held.get("host_peak_bytes"))
-    return None if host is None else host + (_positive(held.get("replicas_host_peak_bytes")) or 0.0)
+    for name in ("host_answer_peak_bytes", "host_peak_bytes"):
+        if host := _positive(held.get(name)):
+            return host + (_positive(held.get(f"replicas_{name}")) or 0.0)
+    return None
 
 
 def _positive(value: Any) -> float | None:
@@ -68,8 +71,9 @@ def _quality_speed(view: View) -> Figure | None:
 def _quality_memory(view: View) -> Figure | None:
     sizes = [None if size is None else size / 1e9 for size in map(memory, view.runs)]
     note = (
-        "Mean of the tasks' primary metrics against the peak of device memory (GPU runs) or of the process (CPU runs), "
-        "in GB (1e9 bytes); on the front, none is better with less. Models behind servers are left out."
+        "Mean of the tasks' primary metrics against the peak of device memory (GPU runs) or of the process while it "
+        "answers (CPU runs), in GB (1e9 bytes); on the front, none is better with less. Models behind servers are left "
+        "out: their memory is not seen from here."
     )
     return _figure(view, "Quality against memory", note, sizes, "peak memory, GB", larger_is_better=False)
 

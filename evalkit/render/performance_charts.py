@@ -10,6 +10,7 @@ from evalkit.render.view import Run
 
 MEMORY = {
     "host_peak_bytes": "host, peak",
+    "host_answer_peak_bytes": "host, peak of answering",
     "replicas_host_peak_bytes": "replicas, peaks together",
     "device_peak_allocated_bytes": "device, peak",
     "device_peak_reserved_bytes": "device, reserved",

@@ -14,6 +14,7 @@ import torch
 from evalkit.backends.hf import variants
 from evalkit.backends.hf.backend import HfBackend
 from evalkit.backends.hf.loading import Parts
+from evalkit.backends.hf.memory import stored_bytes
 from evalkit.backends.hf.speculation import Speculation, through_first_stop
 from evalkit.errors import UserError
 from evalkit.spec import EngineSpec, ModelSpec
@@ -232,6 +233,8 @@ def test_quantized_weights_are_near_the_plain_ones(quant: Any, tmp_path: Path) -
     made = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, **settings).eval()
     linear = made.model.layers[0].mlp.up_proj
     assert type(linear) is not torch.nn.Linear or type(linear.weight) is not torch.nn.Parameter
+    held, plain = (sum(map(stored_bytes, one.model.layers.parameters())) for one in (made, tiny.model("llama")))
+    assert held < (0.45 if "4" in quant else 0.6) * plain
     tokens = torch.tensor([[3, 1, 4, 1, 5]])
     with torch.inference_mode():
         apart = (made(tokens).logits - tiny.model("llama")(tokens).logits).abs().mean()

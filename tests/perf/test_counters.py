@@ -112,6 +112,22 @@ def test_peak_memory_reacts_to_an_allocation() -> None:
     assert kept >= 0.95 * size, "a peak stays after the memory is free"
 
 
+def test_what_only_loading_took_is_not_in_the_peak_of_answering() -> None:
+    size = 150 * 2**20
+    with Sampler(interval=3600) as sampler:
+        loading = bytearray(b"\x01") * size
+        sampler.look()
+        del loading
+        sampler.loaded()
+        answering = bytearray(b"\x01") * (size // 3)
+        sampler.look()
+        del answering
+        memory = sampler.counters()["memory"]
+    start = memory["host_start_bytes"]
+    assert 0.95 * size <= memory["host_peak_bytes"] - start
+    assert 0.95 * size / 3 <= memory["host_answer_peak_bytes"] - start < 0.7 * size
+
+
 def test_percentiles_weigh_a_step_by_its_sequences() -> None:
     found = latency.summary([1.0, 2.0], [3, 1])
     assert found is not None

@@ -57,7 +57,9 @@ def test_equal_points_are_all_on_the_front() -> None:
     [
         ("cpu", {"host_peak_bytes": 5}, 5.0),
         ("cuda", {"host_peak_bytes": 5, "device_peak_allocated_bytes": 9}, 9.0),
+        ("cpu", {"host_peak_bytes": 5, "host_answer_peak_bytes": 4}, 4.0),
         ("cpu", {"host_peak_bytes": 5, "replicas_host_peak_bytes": 20}, 25.0),
+        ("cpu", {"host_answer_peak_bytes": 3, "replicas_host_answer_peak_bytes": 9, "host_peak_bytes": 5}, 12.0),
         ("server", {"host_peak_bytes": 5}, None),
         ("cpu, server", {"host_peak_bytes": 5}, None),
         ("cpu", {}, None),

@@ -101,7 +101,7 @@ class HfBackend:
         why_plain = self._why_plain() if engine.share_prefixes else "switched off"
         self.tree = why_plain is None
         self.meter = Meter()  # a fresh one: what the probe took is not the run's
-        self.weight_bytes = sum(t.nbytes for t in (*self._model.parameters(), *self._model.buffers()))
+        self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))
         if why_plain and engine.share_prefixes:
             log.warning("%s: prefixes are not shared (%s): the plain path runs", model.name, why_plain)
         self.info = ModelInfo(

@@ -29,6 +29,16 @@ class Footprint:
         return budget * (self.activation + self.key_value) + (depth + slots) * self.key_value + self.logits
 
 
+def stored_bytes(tensor: Any) -> int:
+    """Bytes that a tensor holds. A tensor made of others (torchao's quantized ones) tells the size of what it stands
+    for, so that its parts are counted.
+    """
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return int(tensor.nbytes)
+    names, _ = tensor.__tensor_flatten__()
+    return sum(stored_bytes(getattr(tensor, name)) for name in names)
+
+
 def footprint(config: Any, dtype: torch.dtype, head_rows: int) -> Footprint:
     """The footprint of a decoder from its transformers configuration (the text part of a composite one)."""
     config = config.get_text_config()

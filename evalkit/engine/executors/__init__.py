@@ -66,9 +66,9 @@ class Replicated:
             values = [one.memory[name] for one in known.values() if name in one.memory]
             if name == "weights_bytes" or name.startswith("device_"):
                 memory[name] = sum(values)
-            elif name == "host_peak_bytes":
-                memory["replicas_host_peak_bytes"] = sum(values)
-            if name.startswith("device_") or name == "host_peak_bytes":
+            elif name != "host_start_bytes":
+                memory[f"replicas_{name}"] = sum(values)
+            if name.startswith(("device_", "host_")) and name != "host_start_bytes":
                 memory[f"replica_{name}"] = max(values)
         return {
             "memory": memory,

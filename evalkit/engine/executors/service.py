@@ -105,6 +105,7 @@ class Service:
                 user=True,
             )
         self._backend = backend
+        self._sampler.loaded()
         return Opened(backend.info, (backend.eot_id, backend.prefix_id))
 
     def pid(self) -> int:
