@@ -17,6 +17,9 @@ SPEEDS = (
     "requests_per_second",
     "requests_per_s",
 )
+SYMBOLS = ("circle", "square", "diamond", "triangle-up")
+COLOURS = 8
+"""As many as the page has; runs beyond them begin again with the next symbol."""
 Point = tuple[float, float, Run]
 """What it costs or does, its quality in percent, and whose it is."""
 
@@ -89,17 +92,26 @@ def _figure(
     if len(points) < 2:
         return None
     best = front(points, larger_is_better)
+    # Neighbours in height write above and below their points in turn.
+    heights = sorted(range(len(points)), key=lambda place: (points[place][1], points[place][0]))
+    above = {place for rank, place in enumerate(heights) if rank % 2}
     dots = [
         {
             "type": "scatter",
-            "mode": "markers",
+            "mode": "markers+text",
             "name": safe(run.label),
+            "series": run.number,
             "x": [value],
             "y": [quality],
-            "marker": {"size": 12},
+            "text": [safe(run.label, 24)],
+            "textposition": "top center" if place in above else "bottom center",
+            "textfont": {"size": 11},
+            "cliponaxis": False,
+            "showlegend": False,
+            "marker": {"size": 11, "symbol": SYMBOLS[run.number // COLOURS % len(SYMBOLS)]},
             "hovertemplate": "%{x:.3g}<br>%{y:.1f} %<extra>%{fullData.name}</extra>",
         }
-        for value, quality, run in points
+        for place, (value, quality, run) in enumerate(points)
     ]
     line = {
         "type": "scatter",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,10 @@ LATENCY = {
     "score": "scored request",
 }
 PERCENTILES = ("p50_s", "p90_s", "p99_s")
+FEW_RUNS = 3
+"""Beyond this many runs a plot of latencies shows medians alone, of what several runs have; the table of counters has
+the rest.
+"""
 
 
 def performance_charts(runs: Sequence[Run]) -> list[Figure]:
@@ -36,9 +41,13 @@ def performance_charts(runs: Sequence[Run]) -> list[Figure]:
     if names:
         rows = [{MEMORY[name]: one[name] / 1e9 for name in names if name in one} for one in memory]
         figures.append(_bars("Memory", "As measured in the run, in GB (1e9 bytes).", "GB", runs, rows))
-    latency = [dict(_latencies(run.result.counters.get("latency"))) for run in runs]
+    marks = PERCENTILES if len(runs) <= FEW_RUNS else PERCENTILES[:1]
+    latency = [dict(_latencies(run.result.counters.get("latency"), marks)) for run in runs]
+    if len(runs) > FEW_RUNS:
+        shared = [name for name, times in Counter(name for one in latency for name in one).items() if times > 1]
+        latency = [{name: one[name] for name in shared if name in one} for one in latency]
     if any(latency):
-        note = "Median, 90th and 99th percentile, in milliseconds."
+        note = "Median, 90th and 99th percentile, in milliseconds." if len(marks) > 1 else "Median, in milliseconds."
         figures.append(_bars("Latency", note, "ms", runs, latency))
     return figures
 
@@ -48,12 +57,12 @@ def _numbers(values: Any) -> dict[str, float]:
     return {k: float(v) for k, v in found.items() if isinstance(v, int | float) and not isinstance(v, bool) and v > 0}
 
 
-def _latencies(values: Any) -> list[tuple[str, float]]:
+def _latencies(values: Any, marks: Sequence[str]) -> list[tuple[str, float]]:
     found = values if isinstance(values, Mapping) else {}
     return [
         (f"{title}, {mark.removesuffix('_s')}", 1000 * numbers[mark])
         for name, title in LATENCY.items()
-        for mark in PERCENTILES
+        for mark in marks
         if mark in (numbers := _numbers(found.get(name)))
     ]
 

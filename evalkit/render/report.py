@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,14 +112,18 @@ def _context(view: View) -> dict[str, Any]:
 
 
 def _fact_line(run: Run) -> str:
-    """The model in one line: backend, size, dtype, device, documents, date."""
+    """The model in one line: backend, size, dtype, quantization, adapter, device, documents, date."""
     model, environment = run.result.model, run.result.environment
+    details = model.get("details") or {}
+    adapter = details.get("adapter") or {}
     size = model.get("n_parameters")
     parts = [
         str(model.get("backend") or ""),
         f"{size / 1e9:.3g} B parameters" if isinstance(size, int | float) and size >= 1e9 else "",
         f"{size / 1e6:.3g} M parameters" if isinstance(size, int | float) and 0 < size < 1e9 else "",
         str(model.get("dtype") or ""),
+        str((run.result.spec.get("model") or {}).get("quant") or ""),
+        f"{adapter['type']} adapter" if isinstance(adapter, Mapping) and adapter.get("type") else "",
         str(model.get("device") or ""),
         f"{sum(task.n for task in run.result.tasks):,} documents",
         str(environment.get("start_time") or "")[:10],

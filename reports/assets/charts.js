@@ -34,8 +34,10 @@
     let number = 0;
     const data = figure.data.map(function (trace) {
       const copy = structuredClone(trace);
-      const colour = trace.neutral ? dim : series(number);
+      // A plot that leaves a run out names each trace's run, so that colours are the same everywhere.
+      const colour = trace.neutral ? dim : series("series" in trace ? trace.series : number);
       delete copy.neutral;
+      delete copy.series;
       delete copy.ramp;
       if (trace.ramp) {
         copy.colorscale = [[0, tone("--ramp0")], [0.5, tone("--ramp1")], [1, tone("--ramp2")]];

@@ -70,3 +70,11 @@ def test_memory_is_that_of_where_the_model_is(device: str, held: dict[str, int],
 
     run: Any = SimpleNamespace(result=SimpleNamespace(model={"device": device}, counters={"memory": held}))
     assert memory(run) == expected
+
+
+def test_points_carry_their_runs_name_and_colour(tmp_path: Path) -> None:
+    found = figures(tmp_path, *((f"run{n}", 0.5, 10.0 + n, 1.0 + n) for n in range(9)))
+    dots = found["Quality against speed"]["data"][:-1]
+    assert [dot["text"] for dot in dots] == [[f"run{n}"] for n in range(9)]
+    assert [dot["series"] for dot in dots] == list(range(9))
+    assert dots[0]["marker"]["symbol"] != dots[8]["marker"]["symbol"]
