@@ -60,7 +60,7 @@ def figure(measured: dict[str, Any], limit: dict[str, Any]) -> Any:
     drawn.update_layout(
         template="plotly_white",
         title=f"Seconds a document: {where}",
-        yaxis={"type": "log", "title": "seconds a document (log)"},
+        yaxis={"type": "log", "dtick": "D2", "title": "seconds a document (log)"},
         legend={"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right"},
         width=1000,
         height=460,

@@ -279,6 +279,7 @@ def by_evalkit(job: Mapping[str, Any], workload: Workload) -> Run:
     os.environ["EVALKIT_ENCODINGS"] = "off"  # every run counted tokenizes, as a first run does
     works = gathered(workload, Path(job["data_dir"]))
     import scipy.stats  # noqa: F401
+    import statsmodels.stats.proportion  # noqa: F401
 
     batch = job["batch_size"]
     engine = EngineSpec(batch_size=batch if batch == "auto" else int(batch))

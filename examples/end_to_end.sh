@@ -24,7 +24,8 @@ gate pass 0 runs/lora
 gate regression 1 runs/broken
 
 # Twenty items cannot show that nothing was lost: the gate says so, and how many would.
-evalkit run --model smollm2-135m --quant int8 --tasks boolq,piqa --limit 20 --output runs-few/int8 "$@"
+tasks=boolq,piqa,openbookqa,arc_easy,triviaqa,truthfulqa_mc2
+evalkit run --model smollm2-135m --quant int8 --tasks "$tasks" --limit 20 --output runs-few/int8 "$@"
 gate inconclusive 3 runs-few/int8
 
 evalkit leaderboard build runs --board experiment1 --out site
