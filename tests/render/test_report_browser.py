@@ -182,3 +182,16 @@ def test_nothing_planted_runs(browser: Any, tmp_path: Path) -> None:
     assert page.evaluate("document.querySelectorAll('[onerror],[onload],[onmouseover]').length") == 0
     assert "{{ 7*7 }}" in page.inner_text("main")
     seen.close()
+
+
+def test_a_hundred_thousand_samples_open_and_can_be_searched(browser: Any, tmp_path: Path) -> None:
+    run = made.write_run(tmp_path / "run", [made.choice_task("big", made.answers(100_000, 0.5, 1))], label="big")
+    seen = Watched(browser, write_report([run], tmp_path / "big.html"))
+    page = seen.page
+    assert page.inner_text("#b-count") == "100,000 of 100,000 documents"
+    page.fill("#b-search", "has number 99999?")
+    until(page, "document.getElementById('b-count').textContent.startsWith('1 of 100,000')")
+    page.click("#b-list button")
+    page.wait_for_selector("#b-detail .answer .choices")
+    assert "Which colour has number 99999?" in page.inner_text("#b-detail")
+    seen.close()
