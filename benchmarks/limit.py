@@ -4,7 +4,8 @@
     python benchmarks/limit.py --data-dir DIR --measured results.json           # beside a run of vs_lm_eval.py
 
 Measured here and now: the rate of matrix products in --dtype at the shapes of the model's own layers (the best of
-several numbers of rows), and the bandwidth of reading memory.
+several numbers of rows, with the weights as they are stored and as evalkit lays them out), and the bandwidth of reading
+memory.
 
 Counted, for the same documents and prompts as vs_lm_eval.py: the distinct tokens (the nodes of the prefix tree of all
 requests, `PrefixPlan.tokens_computed`), and the distinct positions whose logits are read. The limit is then
@@ -27,6 +28,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,16 +156,31 @@ def measure(layers: Sequence[torch.Tensor], head: torch.Tensor, seconds: float) 
 
 def product_rate(weights: Sequence[torch.Tensor], rows: int, seconds: float) -> float:
     """FLOP/s of multiplying ``rows`` rows by all of ``weights`` in turn; the best of several rounds."""
-    import torch
-
     inputs = {width: weights[0].new_ones((rows, width)).normal_() for width in {w.shape[1] for w in weights}}
     flops = sum(2 * rows * weight.numel() for weight in weights)
 
-    def once() -> None:
-        for weight in weights:
-            torch.nn.functional.linear(inputs[weight.shape[1]], weight)
+    def once(layers: Sequence[torch.nn.Module]) -> None:
+        for weight, layer in zip(weights, layers, strict=True):
+            layer(inputs[weight.shape[1]])
 
-    return flops / fastest(once, weights[0].device, seconds)
+    return flops / min(fastest(partial(once, layers), weights[0].device, seconds) for layers in layouts(weights))
+
+
+def layouts(weights: Sequence[torch.Tensor]) -> list[list[torch.nn.Module]]:
+    """Linear layers of these weights: ordinary ones, and evalkit's own where it would use them."""
+    import torch
+
+    from evalkit.backends.hf.products import pack
+
+    def ordinary() -> torch.nn.Sequential:
+        made = torch.nn.Sequential(*(torch.nn.Linear(*reversed(w.shape), bias=False, device="meta") for w in weights))
+        for layer, weight in zip(made, weights, strict=True):
+            layer.weight = torch.nn.Parameter(weight.data, requires_grad=False)
+        return made
+
+    packed = ordinary()
+    pack(packed)
+    return [list(ordinary()), list(packed)]
 
 
 def bandwidth(like: torch.Tensor, seconds: float) -> float:

@@ -15,6 +15,7 @@ from evalkit.backends.hf import attention, memory, replay
 from evalkit.backends.hf.decoding import Decoder
 from evalkit.backends.hf.loading import Parts, quiet
 from evalkit.backends.hf.plain import PlainRunner
+from evalkit.backends.hf.products import pack
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.hf.tree import Pending, TreeRunner, head_rows
 from evalkit.engine.plan import Pass, PrefixPlan
@@ -102,6 +103,8 @@ class HfBackend:
         self.tree = why_plain is None
         self.meter = Meter()  # a fresh one: what the probe took is not the run's
         self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))
+        n_parameters = self._model.num_parameters()
+        self._held_twice = pack(self._model) if self.tree else 0
         if why_plain and engine.share_prefixes:
             log.warning("%s: prefixes are not shared (%s): the plain path runs", model.name, why_plain)
         self.info = ModelInfo(
@@ -110,7 +113,7 @@ class HfBackend:
             fingerprint=parts.fingerprint,
             max_length=model.max_length or self._window(parts.tokenizer) - self._virtual_tokens(),
             tokenizer=type(parts.tokenizer).__name__,
-            n_parameters=self._model.num_parameters(),
+            n_parameters=n_parameters,
             dtype=str(self._model.dtype).removeprefix("torch."),
             device=str(self._device),
             details={**parts.details, "path": "tree" if self.tree else f"plain ({why_plain})"},
@@ -294,7 +297,7 @@ class HfBackend:
         budget = memory.token_budget(self._sizes, self._device, depth, self._engine.max_memory_gb)
         if isinstance(self._engine.batch_size, int):
             budget = min(budget, self._engine.batch_size * max(len(row.tokens) for row in rows))
-        self.meter.predict(self._sizes.predict(budget, depth))
+        self.meter.predict(self._sizes.predict(budget, depth) + self._held_twice)
         return budget
 
     def _min_share(self) -> int:
