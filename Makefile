@@ -1,8 +1,9 @@
 # The two commands of the README: `make demo` and `make test`. `make lint` is what CI checks besides.
-# Variables: PYTHON (3.11 or newer), VENV (where to install), PIP_ARGS (options for pip, such as an index).
+# Variables: PYTHON (3.11 or newer), VENV (where to install), PIP_ARGS (options for pip, such as an index), PYTEST_ARGS
+# (options for pytest; two processes unless it says otherwise).
 VENV ?= .venv
 PIP_ARGS ?=
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2 --dist loadfile
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 

@@ -120,7 +120,8 @@ class Lines:
             else (self._requests - self._reused, self._total - self._reused)
         )
         rate = done / seconds if seconds > 0 else 0.0
-        left = f", {_clock(max(ahead - done, 0) / rate)} left" if rate > 0 and self._requests < self._total else ""
+        # Prompts all read, answers still being written: how long they will be is not known.
+        left = f", {_clock((ahead - done) / rate)} left" if rate > 0 and ahead > done else ""
         unit = "tokens" if self._expected else "requests"
         share = f"{100 * self._requests / self._total:.0f} %" if self._total else "100 %"
         return f"{self._requests:,}/{self._total:,} requests ({share}), {rate:,.1f} {unit}/s, {_clock(seconds)}{left}"

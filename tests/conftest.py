@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from differences import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown  # noqa: F401
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported: workers beside each other with threads for all cores wait at every barrier.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -38,6 +38,9 @@ def test_where_tokens_are_known_they_are_the_measure(monkeypatch):
         "answering 4 requests, 10,000 tokens to compute",
         "1/4 requests (25 %), 500.0 tokens/s, 0:10, 0:10 left",
     ]
+    clock[0] = 20.0  # all prompts are read; how long the open answers will be is not known
+    lines.advance(1, 5_000)
+    assert out.getvalue().splitlines()[-1] == "2/4 requests (50 %), 500.0 tokens/s, 0:20"
 
 
 def test_bars_on_a_terminal_lines_elsewhere_nothing_when_quiet():

@@ -60,8 +60,8 @@ def check(settings: Settings) -> None:
 
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise MissingExtra("metric selfcheck_nli", "transformers", "hf")
-    _places(settings, _config(settings))
-    _tokenizer(settings)
+    _places(settings, _part("AutoConfig", settings))
+    _part("AutoTokenizer", settings)
     _safe_weights(settings)
 
 
@@ -83,8 +83,8 @@ def load(settings: Settings) -> Contradiction:
 
     from evalkit.backends.hf.loading import locate, pick_device, quiet
 
-    entail, contradict = _places(settings, _config(settings))
-    tokenizer = _tokenizer(settings)
+    entail, contradict = _places(settings, _part("AutoConfig", settings))
+    tokenizer = _part("AutoTokenizer", settings)
     device = pick_device(settings.device)
     spec, source, _ = locate(_spec(settings))
     with quiet():
@@ -125,30 +125,17 @@ def _spec(settings: Settings) -> Any:
     return ModelSpec(name=settings.model, revision=settings.revision, device=settings.device)
 
 
-@lru_cache(maxsize=4)
-def _config(settings: Settings) -> Any:
-    from transformers import AutoConfig
+@lru_cache(maxsize=8)
+def _part(kind: str, settings: Settings) -> Any:
+    """The model's configuration ("AutoConfig") or tokenizer ("AutoTokenizer")."""
+    import transformers
 
     from evalkit.backends.hf.loading import locate, quiet
 
     spec, source, _ = locate(_spec(settings))
     with quiet():
         try:
-            return AutoConfig.from_pretrained(source, revision=spec.revision)
-        except Exception as error:
-            raise _unloadable(settings, error) from error
-
-
-@lru_cache(maxsize=4)
-def _tokenizer(settings: Settings) -> Any:
-    from transformers import AutoTokenizer
-
-    from evalkit.backends.hf.loading import locate, quiet
-
-    spec, source, _ = locate(_spec(settings))
-    with quiet():
-        try:
-            return AutoTokenizer.from_pretrained(source, revision=spec.revision)
+            return getattr(transformers, kind).from_pretrained(source, revision=spec.revision)
         except Exception as error:
             raise _unloadable(settings, error) from error
 

@@ -16,7 +16,7 @@ WORDS = {"pass": "pass", "regression": "regression", "inconclusive": "cannot tel
 STYLES = {"pass": "green", "regression": "bold red", "inconclusive": "yellow", "skipped": "dim"}
 SENTENCES = {
     "pass": "Pass: nothing got worse by more than is allowed.",
-    "regression": "Regression: the candidate is worse than is allowed.",
+    "regression": "Regression: something is worse than is allowed, or missing.",
     "inconclusive": "Inconclusive: no regression shown, but the items are too few to rule one out.",
 }
 

@@ -18,7 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.backends.hf import attention, backend, decoding, kernels, memory, tree
+from evalkit.backends.hf import attention, backend, kernels, memory, pool, tree
 from evalkit.backends.hf.attention import KeyValueStack, TreeState, attend_tree
 from evalkit.backends.hf.packed import levels
 from evalkit.engine.plan import Cross, PrefixPlan
@@ -238,13 +238,13 @@ def test_a_held_path_that_cannot_grow_in_one_layer_stays_whole(monkeypatch: pyte
 
 def test_a_decoding_step_with_folded_heads_equals_the_other() -> None:
     draw = torch.Generator().manual_seed(0)
-    pool = decoding._Pool()
+    slots = pool.Pool()
     like = torch.randn((1, 2, 1, 8), generator=draw)
-    pool.reserve(3, 20, {0: (like, like)})
-    for tensor in pool.layer(0):
+    slots.reserve(3, 20, {0: (like, like)})
+    for tensor in slots.layer(0):
         tensor.copy_(torch.randn(tensor.shape, generator=draw))
     query, key, value = (torch.randn((1, heads, 3, 8), generator=draw) for heads in (6, 2, 2))
-    step = decoding._Step(pool, [5, 1, 17], torch.device("cpu"))
+    step = pool.Step(slots, [0, 0, 0], [5, 1, 17], torch.device("cpu"))
     expected = step.attend(0, query, key, value, 0.4)
     assert expected.shape == (1, 3, 6, 8)
-    torch.testing.assert_close(step._attend_grouped(query, *pool.layer(0), 0.4), expected)
+    torch.testing.assert_close(step._attend_grouped(query, *slots.layer(0), 0.4), expected)

@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evalkit.backends.hf import memory
 from evalkit.backends.hf.plain import PlainRunner
 from evalkit.backends.hf.tree import TreeRunner
 from evalkit.types import Sampling
@@ -118,6 +119,25 @@ def test_another_seed_draws_other_samples(llama: Any) -> None:
     rows = [tiny.generate_row([1, 2, 3], 12, sampling=Sampling(1.0, seed=seed), key="q") for seed in (1, 2)]
     first, second = tiny.answers(tiny.backend(llama).generate, rows)
     assert first.text != second.text
+
+
+def test_sequences_under_way_ride_in_the_passes_that_read_prompts(
+    monkeypatch: pytest.MonkeyPatch, llama: Any, llama64: Any
+) -> None:
+    asked = [[n, *range(30), n + 1] for n in range(8)]  # nothing shared, and two prompts fill a pass
+    backend = tiny.backend(llama)
+    monkeypatch.setattr(memory, "CPU_BUDGET", 64)
+    passes: list[int] = []
+    body = backend._model.base_model
+    body.register_forward_pre_hook(
+        lambda _, args, given: passes.append(given["input_ids"].shape[1]), with_kwargs=True
+    )  # fmt: skip
+    got = tiny.answers(backend.generate, [tiny.generate_row(prompt, 6) for prompt in asked])
+    for prompt, answer in zip(asked, got, strict=True):
+        assert answer.text == tiny.tokenizer().decode(tiny.own_generation(llama64, prompt, 6))
+    assert passes[:4] == [64, 64 + 2, 64 + 4, 64 + 6]
+    tokens, steps = sum(backend.meter.prefill_tokens), sum(backend.meter.step_tokens)
+    assert (tokens, tokens + steps) == (8 * 32, sum(passes))
 
 
 def mixed_rows() -> list[Any]:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import lm_eval_side
 import pytest
+from differences import LARGEST
 from engines import ENGINES
 
 from evalkit.spec import EngineSpec, ModelSpec
 
 if TYPE_CHECKING:
     from evalkit.backends.hf.backend import HfBackend
-
-LARGEST = pytest.StashKey[dict[str, float]]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -27,13 +26,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if unknown:
             raise pytest.UsageError(f"--engines: unknown {', '.join(unknown)}; one of all, {', '.join(ENGINES)}")
         metafunc.parametrize("engine", names, scope="session")
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    if largest := config.stash.get(LARGEST, {}):
-        terminalreporter.section("largest differences of log-likelihoods, evalkit against lm-eval (nats)")
-        for name, value in largest.items():
-            terminalreporter.write_line(f"{value:.2e}  {name}")
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 Prompts run through the prefix tree like everything else, so a shared few-shot prefix is computed once; where a prompt
 ends its keys and values are copied into a slot of a preallocated pool. Each step then runs one token of every live
-sequence as one packed row. Live slots stay contiguous (a finished one is filled by the last), so attention reads the
-pool without gathering.
+sequence as one packed row. While prompts are still being read, that row rides in their passes: a step on its own takes
+as long as reading all weights, whatever its few rows are. Live slots stay contiguous (a finished one is filled by the
+last), so attention reads the pool without gathering.
 """
 
 from __future__ import annotations
@@ -18,16 +19,14 @@ import numpy as np
 import torch
 
 from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, carry_on
-from evalkit.backends.hf.attention import KeyValueStack, activate
+from evalkit.backends.hf.attention import TreeState, activate
 from evalkit.backends.hf.memory import is_out_of_memory, release
+from evalkit.backends.hf.pool import PAGE, Pool, Step
 from evalkit.backends.hf.tree import TreeRunner
 from evalkit.backends.sampling import cut_at_stops
-from evalkit.engine.plan import Ending, PrefixPlan
+from evalkit.engine.plan import Pass, PrefixPlan
 from evalkit.perf.clocks import Stopwatch, now
 from evalkit.perf.counters import Meter
-
-PAGE = 64
-"""The pool's length grows in steps of this many tokens."""
 
 
 @dataclass
@@ -40,106 +39,6 @@ class _Live:
     tokens: list[int] = field(default_factory=list)
     generator: torch.Generator | None = None
     window: int = 0
-
-
-class _Pool:
-    """Keys and values of the live sequences: a layer -> two tensors [slots, kv_heads, capacity, head_dim]."""
-
-    def __init__(self) -> None:
-        self._layers: dict[int, list[torch.Tensor]] = {}
-        self.slots = 0
-        self.capacity = 0
-
-    def reserve(self, slots: int, capacity: int, like: dict[int, tuple[torch.Tensor, torch.Tensor]]) -> None:
-        """Make room for ``slots`` sequences of ``capacity`` tokens, keeping what is there.
-
-        Slots at least double, so that filling a pool of n costs log n copies of it.
-        """
-        if slots <= self.slots and capacity <= self.capacity:
-            return
-        slots = self.slots if slots <= self.slots else max(slots, 2 * self.slots)
-        capacity = max(-(-capacity // PAGE) * PAGE, self.capacity)
-        for layer, pair in like.items():
-            old = self._layers.get(layer)
-            new = [t.new_zeros((slots, t.shape[1], capacity, t.shape[3])) for t in pair]
-            if old is not None:
-                for before, after in zip(old, new, strict=True):
-                    after[: self.slots, :, : self.capacity] = before
-            self._layers[layer] = new
-        self.slots, self.capacity = slots, capacity
-
-    def shapes(self) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
-        return {layer: (pair[0], pair[1]) for layer, pair in self._layers.items()}
-
-    def layer(self, index: int) -> list[torch.Tensor]:
-        return self._layers[index]
-
-    def fill(
-        self, slot: int, ending: Ending, computed: dict[int, tuple[torch.Tensor, torch.Tensor]], stack: KeyValueStack
-    ) -> None:
-        """Copy the path of a row that ended in a pass into ``slot``."""
-        for layer, pair in computed.items():
-            for position, begin, length in ending.pieces:
-                source = stack.read(layer, position + length) if begin < 0 else pair
-                begin = position if begin < 0 else begin
-                for target, tensor in zip(self._layers[layer], source, strict=True):
-                    target[slot, :, position : position + length] = tensor[0, :, begin : begin + length]
-
-    def move(self, source: int, target: int, length: int) -> None:
-        for pair in self._layers.values():
-            for tensor in pair:
-                tensor[target, :, :length] = tensor[source, :, :length]
-
-
-class _Step:
-    """One token of each live sequence: slot i holds ``lengths[i]`` tokens before it."""
-
-    def __init__(self, pool: _Pool, lengths: Sequence[int], device: torch.device) -> None:
-        self._pool = pool
-        self._count = len(lengths)
-        self._longest = max(lengths) + 1
-        self._slots = torch.arange(self._count, device=device)
-        self._lengths = torch.tensor(lengths, device=device)
-        places = torch.arange(self._longest, device=device)
-        self._visible = (places[None, :] <= self._lengths[:, None])[:, None, None, :]
-        self._bias: torch.Tensor | None = None
-
-    def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
-    ) -> torch.Tensor:
-        keys, values = self._pool.layer(layer)
-        keys[self._slots, :, self._lengths] = key[0].transpose(0, 1)
-        values[self._slots, :, self._lengths] = value[0].transpose(0, 1)
-        if self._bias is None:
-            hidden = torch.zeros(self._visible.shape, dtype=query.dtype, device=query.device)
-            self._bias = hidden.masked_fill_(~self._visible, float("-inf"))
-        if query.device.type == "cuda" and query.shape[1] != key.shape[1]:
-            return self._attend_grouped(query, keys, values, scale)
-        output = torch.nn.functional.scaled_dot_product_attention(
-            query.transpose(1, 2).transpose(0, 1).transpose(1, 2),
-            keys[: self._count, :, : self._longest],
-            values[: self._count, :, : self._longest],
-            attn_mask=self._bias,
-            scale=scale,
-            enable_gqa=query.shape[1] != key.shape[1],
-        )
-        return output.transpose(1, 2).transpose(0, 1)
-
-    def _attend_grouped(
-        self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float | None
-    ) -> torch.Tensor:
-        """The same with the heads that share keys as rows of one query: with a mask, CUDA's fused kernels take no
-        grouped heads, and its fallback repeats the pool's keys for every head.
-        """
-        rows = query[0].transpose(0, 1).unflatten(1, (keys.shape[1], -1))
-        output = torch.nn.functional.scaled_dot_product_attention(
-            rows,
-            keys[: self._count, :, : self._longest],
-            values[: self._count, :, : self._longest],
-            attn_mask=self._bias,
-            scale=scale,
-        )
-        return output.flatten(1, 2).unsqueeze(0)
 
 
 class Decoder:
@@ -172,7 +71,7 @@ class Decoder:
         self._between = between
         self._watch = Stopwatch(device)
         self._turn: float | None = None
-        self._pool = _Pool()
+        self._pool = Pool()
         self._live: list[_Live] = []
 
     def run(self, rows: Sequence[GenerateRow], done: Done) -> None:
@@ -204,10 +103,11 @@ class Decoder:
         done: Done,
     ) -> Any:
         self._turn = self._turn or now()
+        step = self._next() if self._live else None
         while True:
             work, behind = plan.cut(cursor, self._budget, max(1, free))
             try:
-                hidden, state = self._runner.hidden(work)
+                hidden, state = self._runner.hidden(work, step)
             except Exception as error:
                 if not is_out_of_memory(error) or self._budget <= 16:
                     raise
@@ -215,12 +115,34 @@ class Decoder:
                 break
             self._budget //= 2
             release(self._device)
-        if not work.endings:
-            state.commit()
-            self._meter.prefill(len(work.tokens), self._watch.lap())
-            return behind
+        size, riders = len(work.tokens), len(self._live)
         last = [ending.pieces[-1][1] + ending.pieces[-1][2] - 1 for ending in work.endings]
-        logits = self._runner.logits(hidden[torch.tensor(last, device=self._device)])
+        asked = torch.tensor([*last, *range(size, size + riders)], dtype=torch.int64, device=self._device)
+        logits = self._runner.logits(hidden[asked]) if len(asked) else None
+        if logits is not None and riders:
+            self._advance(logits[len(last) :], done)
+        if logits is not None and last:
+            self._enter(work, state, groups, rows, logits, done)
+        state.commit()  # after the slots are filled: they read the path that the pass began with
+        seconds = self._watch.lap()
+        self._meter.prefill(size, seconds * size / (size + riders))
+        if riders:
+            self._meter.step(riders, seconds * riders / (size + riders))
+        if last:
+            self._meter.first(now() - self._turn, sum(len(groups[ending.row]) for ending in work.endings))
+            self._turn = None
+        return behind
+
+    def _enter(
+        self,
+        work: Pass,
+        state: TreeState,
+        groups: Sequence[Sequence[int]],
+        rows: Sequence[GenerateRow],
+        logits: torch.Tensor,
+        done: Done,
+    ) -> None:
+        """Give the rows whose prompts ended in the pass a slot each; ``logits`` are those of their last tokens."""
         coming = sum(len(groups[ending.row]) for ending in work.endings)
         longest = max(len(rows[groups[ending.row][0]].tokens) for ending in work.endings)
         self._pool.reserve(len(self._live) + coming, longest + PAGE // 2, state.ended)
@@ -228,14 +150,8 @@ class Decoder:
             for index in groups[ending.row]:
                 live = self._admit(index, rows[index])
                 if self._choose(live, logits[place], done):
-                    slot = len(self._live)
-                    self._pool.fill(slot, ending, state.ended, self._runner.stack)
+                    self._pool.fill(len(self._live), ending, state.ended, self._runner.stack)
                     self._live.append(live)
-        state.commit()  # after the slots are filled: they read the path that the pass began with
-        self._meter.prefill(len(work.tokens), self._watch.lap())
-        self._meter.first(now() - self._turn, coming)
-        self._turn = None
-        return behind
 
     def _admit(self, index: int, row: GenerateRow) -> _Live:
         generator = None
@@ -247,14 +163,21 @@ class Decoder:
         window = max((len(stop.encode()) for stop in stops), default=0) + 2
         return _Live(index, row, len(row.tokens), generator=generator, window=window)
 
-    def _step(self, done: Done) -> None:
+    def _next(self) -> Step:
+        """The last token of every live sequence, to be run; room is made for it."""
         lengths = [live.length for live in self._live]
         self._pool.reserve(len(lengths), max(lengths) + 1, self._pool.shapes())
-        tokens = torch.tensor([[live.tokens[-1] for live in self._live]], device=self._device)
-        positions = torch.tensor([lengths], device=self._device)
-        with activate(_Step(self._pool, lengths, self._device)):
-            hidden = self._body(input_ids=tokens, position_ids=positions, use_cache=False).last_hidden_state[0]
-        logits = self._runner.logits(hidden)
+        return Step(self._pool, [live.tokens[-1] for live in self._live], lengths, self._device)
+
+    def _step(self, done: Done) -> None:
+        count, step = len(self._live), self._next()
+        with activate(step):
+            output = self._body(input_ids=step.tokens[None], position_ids=step.positions[None], use_cache=False)
+        self._advance(self._runner.logits(output.last_hidden_state[0]), done)
+        self._meter.step(count, self._watch.lap())
+
+    def _advance(self, logits: torch.Tensor, done: Done) -> None:
+        """Choose the next token of every live sequence from its row of ``logits``; the finished ones leave."""
         greedy = logits.argmax(dim=-1).tolist()
         finite = torch.isfinite(logits.sum(dim=-1)).tolist()
         for slot in range(len(self._live) - 1, -1, -1):
@@ -266,7 +189,6 @@ class Decoder:
                     self._pool.move(last, slot, self._live[last].length)
                     self._live[slot] = self._live[last]
                 self._live.pop()
-        self._meter.step(len(lengths), self._watch.lap())
 
     def _choose(
         self, live: _Live, logits: torch.Tensor, done: Done, greedy: int | None = None, finite: bool | None = None

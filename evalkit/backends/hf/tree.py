@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from evalkit.backends.hf.attention import KeyValueStack, TreeState, activate, attend_tree
+from evalkit.backends.hf.pool import Step
 from evalkit.backends.hf.transfer import Download, upload
 from evalkit.engine.plan import Pass
 
@@ -29,6 +30,23 @@ class _TreePass(TreeState):
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
     ) -> torch.Tensor:
         return attend_tree(self, layer, query, key, value, scale)
+
+
+class _Together:
+    """A pass and, behind its ``size`` tokens, a step of sequences under way."""
+
+    def __init__(self, work: _TreePass, size: int, step: Step) -> None:
+        self._work = work
+        self._size = size
+        self._step = step
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+    ) -> torch.Tensor:
+        size = self._size
+        first = self._work.attend(layer, query[:, :, :size], key[:, :, :size], value[:, :, :size], scale)
+        then = self._step.attend(layer, query[:, :, size:], key[:, :, size:], value[:, :, size:], scale)
+        return torch.cat((first, then), dim=1)
 
 
 @dataclass(frozen=True)
@@ -68,14 +86,16 @@ class TreeRunner:
         self._device = device
         self.stack = KeyValueStack()
 
-    def hidden(self, work: Pass) -> tuple[torch.Tensor, _TreePass]:
-        """Hidden states [n, width] of the pass. The held path moves on when the caller commits the state: after
-        everything that reads the old path, and only if all of it succeeded.
+    def hidden(self, work: Pass, step: Step | None = None) -> tuple[torch.Tensor, _TreePass]:
+        """Hidden states [n, width] of the pass, and behind them those of the ``step`` that rides in it. The held path
+        moves on when the caller commits the state: after everything that reads the old path, and only if all of it
+        succeeded.
         """
         state = _TreePass(work, self.stack, self._device)
-        with torch.inference_mode(), activate(state):
-            tokens = upload(work.tokens.astype(np.int64), self._device)
-            positions = upload(work.positions, self._device)
+        tokens, positions = upload(work.tokens.astype(np.int64), self._device), upload(work.positions, self._device)
+        if step is not None:
+            tokens, positions = torch.cat((tokens, step.tokens)), torch.cat((positions, step.positions))
+        with torch.inference_mode(), activate(state if step is None else _Together(state, len(work.tokens), step)):
             output = self._body(input_ids=tokens[None], position_ids=positions[None], use_cache=False)
         return output.last_hidden_state[0], state
 

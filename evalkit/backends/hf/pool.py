@@ -1,0 +1,115 @@
+"""The keys and values of sequences under way, and the attention of one more token of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from evalkit.backends.hf.attention import KeyValueStack
+from evalkit.engine.plan import Ending
+
+PAGE = 64
+"""The pool's length grows in steps of this many tokens."""
+
+
+class Pool:
+    """Keys and values of the live sequences: a layer -> two tensors [slots, kv_heads, capacity, head_dim]."""
+
+    def __init__(self) -> None:
+        self._layers: dict[int, list[torch.Tensor]] = {}
+        self.slots = 0
+        self.capacity = 0
+
+    def reserve(self, slots: int, capacity: int, like: dict[int, tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Make room for ``slots`` sequences of ``capacity`` tokens, keeping what is there.
+
+        Slots at least double, so that filling a pool of n costs log n copies of it.
+        """
+        if slots <= self.slots and capacity <= self.capacity:
+            return
+        slots = self.slots if slots <= self.slots else max(slots, 2 * self.slots)
+        capacity = max(-(-capacity // PAGE) * PAGE, self.capacity)
+        for layer, pair in like.items():
+            old = self._layers.get(layer)
+            new = [t.new_zeros((slots, t.shape[1], capacity, t.shape[3])) for t in pair]
+            if old is not None:
+                for before, after in zip(old, new, strict=True):
+                    after[: self.slots, :, : self.capacity] = before
+            self._layers[layer] = new
+        self.slots, self.capacity = slots, capacity
+
+    def shapes(self) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+        return {layer: (pair[0], pair[1]) for layer, pair in self._layers.items()}
+
+    def layer(self, index: int) -> list[torch.Tensor]:
+        return self._layers[index]
+
+    def fill(
+        self, slot: int, ending: Ending, computed: dict[int, tuple[torch.Tensor, torch.Tensor]], stack: KeyValueStack
+    ) -> None:
+        """Copy the path of a row that ended in a pass into ``slot``."""
+        for layer, pair in computed.items():
+            for position, begin, length in ending.pieces:
+                source = stack.read(layer, position + length) if begin < 0 else pair
+                begin = position if begin < 0 else begin
+                for target, tensor in zip(self._layers[layer], source, strict=True):
+                    target[slot, :, position : position + length] = tensor[0, :, begin : begin + length]
+
+    def move(self, source: int, target: int, length: int) -> None:
+        for pair in self._layers.values():
+            for tensor in pair:
+                tensor[target, :, :length] = tensor[source, :, :length]
+
+
+class Step:
+    """One token of each live sequence: slot i holds ``lengths[i]`` tokens before ``tokens[i]``."""
+
+    def __init__(self, pool: Pool, tokens: Sequence[int], lengths: Sequence[int], device: torch.device) -> None:
+        self._pool = pool
+        self._count = len(lengths)
+        self.tokens = torch.tensor(tokens, device=device)
+        self.positions = torch.tensor(lengths, device=device)
+        self._longest = max(lengths) + 1
+        self._slots = torch.arange(self._count, device=device)
+        places = torch.arange(self._longest, device=device)
+        self._visible = (places[None, :] <= self.positions[:, None])[:, None, None, :]
+        self._bias: torch.Tensor | None = None
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+    ) -> torch.Tensor:
+        """Keep the tokens' keys and values in their slots; attention [1, heads, n, d] -> [1, n, heads, d]."""
+        keys, values = self._pool.layer(layer)
+        keys[self._slots, :, self.positions] = key[0].transpose(0, 1)
+        values[self._slots, :, self.positions] = value[0].transpose(0, 1)
+        if self._bias is None:
+            hidden = torch.zeros(self._visible.shape, dtype=query.dtype, device=query.device)
+            self._bias = hidden.masked_fill_(~self._visible, float("-inf"))
+        if query.device.type == "cuda" and query.shape[1] != key.shape[1]:
+            return self._attend_grouped(query, keys, values, scale)
+        output = torch.nn.functional.scaled_dot_product_attention(
+            query.transpose(1, 2).transpose(0, 1).transpose(1, 2),
+            keys[: self._count, :, : self._longest],
+            values[: self._count, :, : self._longest],
+            attn_mask=self._bias,
+            scale=scale,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        return output.transpose(1, 2).transpose(0, 1)
+
+    def _attend_grouped(
+        self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float | None
+    ) -> torch.Tensor:
+        """The same with the heads that share keys as rows of one query: with a mask, CUDA's fused kernels take no
+        grouped heads, and its fallback repeats the pool's keys for every head.
+        """
+        rows = query[0].transpose(0, 1).unflatten(1, (keys.shape[1], -1))
+        output = torch.nn.functional.scaled_dot_product_attention(
+            rows,
+            keys[: self._count, :, : self._longest],
+            values[: self._count, :, : self._longest],
+            attn_mask=self._bias,
+            scale=scale,
+        )
+        return output.flatten(1, 2).unsqueeze(0)
