@@ -28,5 +28,5 @@ tasks=boolq,piqa,openbookqa,arc_easy,triviaqa,truthfulqa_mc2
 evalkit run --model smollm2-135m --quant int8 --tasks "$tasks" --limit 20 --output runs-few/int8 "$@"
 gate inconclusive 3 runs-few/int8
 
-evalkit leaderboard build runs --board experiment1 --out site
-evalkit report runs/base runs/int8 runs/nf4 runs/lora runs/broken --out report.html
+evalkit leaderboard build runs --board experiment1 --output site
+evalkit report runs/base runs/int8 runs/nf4 runs/lora runs/broken --output report.html

@@ -13,7 +13,7 @@ app = typer.Typer(help="Small files that stand for a run in paired tests.", no_a
 @app.command("save")
 def save(
     run: Annotated[Path, typer.Argument(help="A finished run directory.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("baseline.json"),
+    out: Annotated[Path, typer.Option("--output", "--out", "-o", help="The file to write.")] = Path("baseline.json"),
     cluster_by: Annotated[
         str | None, typer.Option("--cluster-by", help="Document field that items share; none: independent.")
     ] = None,

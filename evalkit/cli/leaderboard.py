@@ -16,7 +16,7 @@ def build(
         list[Path] | None, typer.Argument(help="Run directories, folders of them, entry files or folders of them.")
     ] = None,
     board: Annotated[str, typer.Option("--board", "-b", help="A board's name, or its YAML file.")] = "open-llm",
-    out: Annotated[Path, typer.Option("--out", "-o", help="The site's folder.")] = Path("site"),
+    out: Annotated[Path, typer.Option("--output", "--out", "-o", help="The site's folder.")] = Path("site"),
     csv: Annotated[
         list[Path] | None, typer.Option("--published", help="CSV of published numbers (may be repeated).")
     ] = None,

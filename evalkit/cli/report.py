@@ -11,7 +11,7 @@ import typer
 def report(
     runs: Annotated[list[Path], typer.Argument(help="One or more run directories; several are shown side by side.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The file to write; a name that ends in .md gives Markdown.")
+        Path, typer.Option("--output", "--out", "-o", help="The file to write; a name that ends in .md gives Markdown.")
     ] = Path("report.html"),
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write Markdown to this file too.")] = None,
 ) -> None:

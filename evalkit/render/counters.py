@@ -19,6 +19,9 @@ TITLES = {
     "tokens": "Tokens in the engine",
     "utilisation": "Utilisation",
     "tokenizer": "Tokenizer",
+    "by_stage": "Each stage of the cascade",
+    "replicas": "Replicas",
+    "by_replica": "Each replica",
 }
 """Title of each part of ``counters``, in reading order; the empty name holds the numbers that stand by themselves."""
 
