@@ -70,7 +70,7 @@ def main() -> None:
     import torch
 
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model, backend = built(options, device)
+    model, (layers, head), backend = built(options, device)
     by_subject, source = questions(options, backend)
     everything = [one for part in by_subject.values() for one in part[: options.limit]]
     sample = [one for part in by_subject.values() for one in part[: options.baseline_limit]]
@@ -86,7 +86,6 @@ def main() -> None:
         "questions": len(everything),
         "subjects": len(by_subject),
     }
-    layers, head = linear_layers(model)
     machine = rates(layers[: 2 * len(layers) // SHAPES[options.shape]["num_hidden_layers"]], head, options.seconds)
     found["rates"] = asdict(machine)
     found["baseline"] = baseline(model, sample, options.baseline_batches, device)
@@ -122,8 +121,12 @@ def parser() -> argparse.ArgumentParser:
 # -- the model and the work ---------------------------------------------
 
 
-def built(options: argparse.Namespace, device: torch.device) -> tuple[Any, HfBackend]:
-    """Random weights, made on the device, and the backend around them."""
+def built(
+    options: argparse.Namespace, device: torch.device
+) -> tuple[Any, tuple[list[torch.Tensor], torch.Tensor], HfBackend]:
+    """A model with random weights, made on the device, its matrices (a backend on the CPU lays them out anew), and the
+    backend around it.
+    """
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
@@ -137,7 +140,8 @@ def built(options: argparse.Namespace, device: torch.device) -> tuple[Any, HfBac
         model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, options.dtype)).eval()
     tokenizer = load_tokenizer(ModelSpec(name=options.tokenizer)) if options.tokenizer else no_tokenizer()
     parts = Parts(model, tokenizer, device, f"random {options.shape}", options.shape)
-    return model, HfBackend(parts, ModelSpec(name=options.shape, dtype=options.dtype), EngineSpec())
+    matrices = linear_layers(model)
+    return model, matrices, HfBackend(parts, ModelSpec(name=options.shape, dtype=options.dtype), EngineSpec())
 
 
 def no_tokenizer() -> Any:

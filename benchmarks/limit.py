@@ -180,7 +180,8 @@ def layouts(weights: Sequence[torch.Tensor]) -> list[list[torch.nn.Module]]:
 
     packed = ordinary()
     pack(packed)
-    return [list(ordinary()), list(packed)]
+    changed = any(type(layer) is not torch.nn.Linear for layer in packed)
+    return [list(ordinary()), *([list(packed)] if changed else ())]
 
 
 def bandwidth(like: torch.Tensor, seconds: float) -> float:

@@ -141,7 +141,16 @@ class Interrupting:
             yield Stoppable(Counting(), stop)
 
 
+@pytest.fixture
+def interruptible():
+    """A shell starts what runs in the background with Ctrl-C ignored; these tests need Python's own handler."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_partial_results_and_the_rest_can_be_resumed(tmp_path, monkeypatch):
     # Each answer takes some milliseconds: long enough to be interrupted between two.
     monkeypatch.setattr(interrupt, "QUIET_SECONDS", 0.001)
@@ -159,6 +168,7 @@ def test_ctrl_c_leaves_partial_results_and_the_rest_can_be_resumed(tmp_path, mon
     assert rest.result.groups == whole.groups
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_the_second_ctrl_c_stops_at_once():
     stop = Stop()
     with two_step(stop, "stopping"):
