@@ -9,6 +9,7 @@ import torch
 from tiny_models import backend, model
 from torch import nn
 
+from evalkit.backends.hf import memory
 from evalkit.backends.hf.products import PackedLinear, pack, usable
 
 pytestmark = pytest.mark.skipif(not usable(), reason="this build of PyTorch has no oneDNN operators")
@@ -123,3 +124,10 @@ def test_the_engine_packs_and_the_plain_path_does_not() -> None:
     assert not [module for module in plain._model.modules() if isinstance(module, PackedLinear)]
     assert shared.info.n_parameters == plain.info.n_parameters
     assert shared.weight_bytes == plain.weight_bytes
+
+
+def test_a_model_larger_than_the_free_memory_is_not_laid_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda device: 1000)
+    tight = backend(model("llama"))
+    assert tight.tree
+    assert not [module for module in tight._model.modules() if isinstance(module, PackedLinear)]

@@ -104,7 +104,9 @@ class HfBackend:
         self.meter = Meter()  # a fresh one: what the probe took is not the run's
         self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))
         n_parameters = self._model.num_parameters()
-        self._held_twice = pack(self._model) if self.tree else 0
+        # A model that only fits because its file is mapped stays as it is: the new layout is memory of its own.
+        roomy = self.weight_bytes < memory.SLACK * memory.available(self._device)
+        self._held_twice = pack(self._model) if self.tree and roomy else 0
         if why_plain and engine.share_prefixes:
             log.warning("%s: prefixes are not shared (%s): the plain path runs", model.name, why_plain)
         self.info = ModelInfo(
