@@ -1,0 +1,1 @@
+"""How a value is written: numbers, Markdown, visible escapes."""
