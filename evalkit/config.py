@@ -6,7 +6,7 @@ may hold a matrix, ``models`` x ``tasks``; everything else in it is shared by al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,37 +58,12 @@ class Origin:
 
 def load(path: Path) -> tuple[dict[str, Any], Origin]:
     """Settings of a YAML file and where each stands in it. Raises UserError that names file and line."""
-    import yaml
+    from evalkit.text.reading import read_yaml
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UserError(f"--config {path}: cannot be read ({reason}): give a readable YAML file") from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        settings = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(settings, dict):
+    found = read_yaml(path, "configuration (--config)")
+    if not isinstance(found.data, dict):
         raise UserError(f"{path}:1: a configuration is a mapping of settings: begin with model: and tasks:")
-    lines = {tuple(where): line for where, line in _lines(node, ())}
-    return settings, Origin(file=path, lines=lines)
-
-
-def _lines(node: Any, where: Keys) -> Iterable[tuple[Keys, int]]:
-    import yaml
-
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield (*where, key.value), key.start_mark.line + 1
-            yield from _lines(value, (*where, key.value))
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield (*where, index), value.start_mark.line + 1
-            yield from _lines(value, (*where, index))
+    return found.data, Origin(file=path, lines=found.lines)
 
 
 def merge(settings: Mapping[str, Any], flags: Mapping[str, Any], origin: Origin) -> tuple[dict[str, Any], Origin]:

@@ -8,7 +8,6 @@ sum w_i B_i A_i; the paper adds up A and B apart.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from evalkit.errors import UserError
 from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.text.reading import json_lines, read_text
 from evalkit.types import Score
 
 BOUND = 1.5
@@ -45,18 +45,11 @@ class Composition:
 
 def read_examples(path: Path) -> list[Score]:
     """Examples of a JSONL file with "prompt" and "completion". Raises UserError that names file and line."""
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--examples {path}: cannot be read ({error}): give a JSONL file") from None
     found = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, item in json_lines(path, read_text(path, "file of examples (--examples)").split("\n")):
         try:
-            item = json.loads(line)
             prompt, completion = str(item["prompt"]), str(item["completion"])
-        except (ValueError, TypeError, KeyError):
+        except (TypeError, KeyError):
             raise UserError(f'{path}:{number}: write {{"prompt": "...", "completion": "..."}}') from None
         if not completion.strip():
             raise UserError(f"{path}:{number}: the completion is empty: write what the model should say")

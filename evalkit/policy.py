@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evalkit.errors import UserError
+from evalkit.text.reading import read_yaml
 
 SHARE_MARGIN = 0.02
 """Default margin of shares: two percentage points."""
@@ -78,41 +79,13 @@ class Policy(_Frozen):
 
 def load_policy(path: Path | None) -> Policy:
     """The policy in a YAML file; the default policy for None. Raises UserError naming file, line and key."""
-    import yaml
-
     if path is None:
         return Policy()
+    found = read_yaml(path, "policy (--policy)")
     try:
-        text = path.read_text("utf-8")
-        content = yaml.safe_load(text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}): give a policy file with --policy") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    try:
-        return Policy.model_validate({} if content is None else content)
+        return Policy.model_validate({} if found.data is None else found.data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        line = _line(node, first["loc"])
-        raise UserError(f"{path}:{line}: {where or 'policy'}: {first['msg'].removeprefix('Value error, ')}") from None
-
-
-def _line(node: Any, location: tuple[Any, ...]) -> int:
-    """The line of a key in the YAML tree, as near as it goes."""
-    import yaml
-
-    line = 1
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if found is None:
-                return line
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            return line
-    return line
+        where = ".".join(str(part) for part in first["loc"]) or "policy"
+        line = found.line(*first["loc"])
+        raise UserError(f"{path}:{line}: {where}: {first['msg'].removeprefix('Value error, ')}") from None

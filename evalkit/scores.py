@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UserError
 from evalkit.paired import join_keys
+from evalkit.text.reading import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,6 +207,6 @@ def _decode(value: Any) -> Any:
     if not isinstance(value, str):
         return None
     try:
-        return json.loads(value)
+        return parse_json(value)
     except ValueError:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,8 +20,10 @@ def key_values(flag: str, text: str) -> dict[str, Any]:
     Raises UserError that names the flag and the part that is no key=value.
     """
     if text.lstrip().startswith("{"):
+        from evalkit.text.reading import parse_json
+
         try:
-            return dict(json.loads(text))
+            return dict(parse_json(text))
         except ValueError as error:
             raise UserError(f"{flag}: not valid JSON ({error}): write key=value,key=value or a JSON object") from None
     result = {}
@@ -41,7 +42,7 @@ def literal(text: str) -> Any:
         return named[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # as it is documented to raise
         return text
 
 

@@ -7,7 +7,6 @@ most likely), ``loglikelihood`` (a number), ``error`` (a message), ``nan: true``
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import UserError
+from evalkit.text.reading import read_json, read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ def read_script(script: Any) -> tuple[Rule, ...]:
     where = "mock: script"
     if isinstance(script, str | Path):
         where = f"mock: script {script}"
-        script = _read(Path(script), where)
+        path = Path(script)
+        script = read_json(path, "mock script") if path.suffix == ".json" else read_yaml(path, "mock script").data
     if isinstance(script, Mapping):
         script = script.get("rules")
     if script is None:
@@ -74,19 +75,6 @@ def read_script(script: Any) -> tuple[Rule, ...]:
     if not isinstance(script, Sequence) or isinstance(script, str):
         raise UserError(f"{where}: is not a list of rules: write a list of {{match: ..., text: ...}}")
     return tuple(_parse(rule, f"{where}: rule {number}") for number, rule in enumerate(script, 1))
-
-
-def _read(path: Path, where: str) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{where}: cannot be read ({error}): give a YAML or JSON file") from None
-    import yaml
-
-    try:
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{where}: not valid ({' '.join(str(error).split())}): give a list of rules") from None
 
 
 def _parse(rule: Any, where: str) -> Rule:

@@ -19,7 +19,6 @@ given twice is an error that names file and line.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
@@ -29,6 +28,7 @@ from typing import Any
 from evalkit.errors import UserError
 from evalkit.identity import text_key
 from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.text.reading import Malformed, decode, parse_json, read_bytes
 from evalkit.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
 
 PREFIX = "predictions:"
@@ -214,14 +214,11 @@ def load(model: ModelSpec, engine: EngineSpec) -> PredictionsBackend:
     if not name:
         raise UserError("predictions: no file given: write --model predictions:FILE")
     path = Path(name)
+    data = read_bytes(path, "file of outputs")
     try:
-        data = path.read_bytes()
-        text = data.decode("utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}): give a file of outputs") from None
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}:{line}: not UTF-8 text: save the file as UTF-8") from None
+        text = decode(data)
+    except Malformed as error:
+        raise UserError(f"{path}:{error.line or 1}: {error}: save the file as UTF-8") from None
     fingerprint = f"predictions:{hashlib.sha256(data).hexdigest()}"
     info = ModelInfo(
         name=model.label or path.stem,
@@ -256,8 +253,8 @@ def _parse_file(path: Path, text: str) -> _Table:
 
 def _record(path: Path, number: int, line: str) -> Mapping[str, Any]:
     try:
-        record = json.loads(line)
-    except ValueError as error:
+        record = parse_json(line)
+    except Malformed as error:
         raise UserError(f"{path}:{number}: not valid JSON ({error}): give one JSON object a line") from None
     if not isinstance(record, dict):
         raise UserError(f'{path}:{number}: not a JSON object: write {{"doc_id": 0, "text": "..."}}')

@@ -214,14 +214,9 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _template(path: Path | None, default: str) -> str:
-    from evalkit.errors import UserError
+    from evalkit.text.reading import read_text
 
-    if path is None:
-        return default
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--prompt {path}: cannot be read ({error})") from None
+    return default if path is None else read_text(path, "prompt (--prompt)")
 
 
 def _summaries_of(run: Path) -> list[dict[str, Any]]:
@@ -238,13 +233,12 @@ def _answers_of(run: Path) -> list[dict[str, Any]]:
 
 def _scored(run: Path, task: str) -> list[tuple[dict[str, Any], str]]:
     """The documents of a run's task that were answered, each with its filtered answer."""
-    import json
-
     from evalkit.store import RunDir
+    from evalkit.text.reading import parse_json
 
     frame = RunDir.open(run).samples(task, ["document", "filtered", "status"])
     return [
-        (json.loads(document), str(json.loads(filtered).get("answer", "")))
+        (parse_json(document), str(parse_json(filtered).get("answer", "")))
         for document, filtered, status in zip(frame["document"], frame["filtered"], frame["status"], strict=True)
         if status == "ok"
     ]

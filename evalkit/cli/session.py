@@ -102,9 +102,9 @@ def _carry_out(job: Job, screen: Screen, finished: list[Finished]) -> int:
 
 
 def _print_json(finished: Sequence[Finished]) -> None:
-    documents = [
-        {"run": str(done.path), **json.loads((done.path / "results.json").read_text("utf-8"))} for done in finished
-    ]
+    from evalkit.text.reading import parse_json
+
+    documents = [{"run": str(done.path), **parse_json((done.path / "results.json").read_bytes())} for done in finished]
     typer.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2, ensure_ascii=False))
 
 

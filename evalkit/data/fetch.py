@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from evalkit.errors import UserError
+from evalkit.text.reading import read_json
 from evalkit.types import DatasetRef
 
 MANIFEST = "manifest.json"
@@ -136,9 +137,10 @@ def _read_manifest(to: Path) -> list[Pulled]:
     path = to / MANIFEST
     if not path.is_file():
         return []
+    listed = read_json(path, "manifest", "remove it to fetch everything again")
     try:
-        return [Pulled(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["files"]]
-    except (ValueError, KeyError, TypeError) as error:
+        return [Pulled(**entry) for entry in listed["files"]]
+    except (KeyError, TypeError) as error:
         raise UserError(f"{path}: no manifest of a mirror ({error}); remove it to fetch everything again") from error
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evalkit.errors import UserError
 from evalkit.paths import share
+from evalkit.text.reading import read_yaml
 
 Facts = Literal["type", "parameters", "precision", "quantization", "adapters", "backend", "hardware", "date"]
 
@@ -84,23 +85,10 @@ def load_board(name: str) -> Board:
             near = difflib.get_close_matches(name, names(), 1)
             hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names())}, or give a YAML file"
             raise UserError(f"leaderboard: there is no board {name!r}: {hint}")
-    content = _yaml(path)
+    found = read_yaml(path, "board")
     try:
-        return Board.model_validate(content)
+        return Board.model_validate(found.data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise UserError(f"{path}: {where}: {first['msg']}: see docs/leaderboards.md") from None
-
-
-def _yaml(path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}): give a board's name or its YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        place = f":{line + 1}" if line is not None else ""
-        raise UserError(f"{path}{place}: not valid YAML ({getattr(error, 'problem', error)}): mend the file") from None
+        place = found.locate(*first["loc"])
+        raise UserError(f"{place}: {first['msg']}: see docs/leaderboards.md") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from evalkit.errors import MissingExtra, UserError
 from evalkit.leaderboard.entry import Entry, from_run, is_entry, parse
+from evalkit.text.reading import read_text
 
 DEPTH = 4
 """How many folders deep runs are looked for."""
@@ -118,12 +119,7 @@ def _read(paths: Sequence[Path]) -> list[tuple[Path, str]]:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}): check the file's rights") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text: write the entry again with: evalkit leaderboard add RUN") from None
+    return read_text(path, "entry")
 
 
 def engine() -> Any:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from evalkit.errors import UserError
 from evalkit.leaderboard.entry import Entry, Model, Result, Score
 from evalkit.paths import share
+from evalkit.text.reading import read_text
 
 NEEDED = ("model", "task", "metric", "value", "source")
 ALLOWED = {
@@ -36,13 +37,7 @@ def shipped(name: str) -> list[Entry]:
 
 def read_csv(path: Path) -> list[Entry]:
     """Entries of a CSV file, in its order. Raises UserError that names file, line and what is wrong."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}): give a CSV file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text: save the CSV file as UTF-8") from None
-    reader = csv.DictReader(io.StringIO(text))
+    reader = csv.DictReader(io.StringIO(read_text(path, "CSV file")))
     header = reader.fieldnames or []
     if missing := [name for name in NEEDED if name not in header]:
         raise UserError(f"{path}:1: no column {missing[0]!r}: needed are {', '.join(NEEDED)}")

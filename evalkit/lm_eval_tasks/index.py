@@ -18,6 +18,7 @@ from typing import Any
 
 from evalkit.errors import MissingExtra, UserError
 from evalkit.paths import cache_dir
+from evalkit.text.reading import parse_json
 
 
 @lru_cache(maxsize=4)
@@ -73,7 +74,7 @@ def _own_tasks() -> dict[str, Any]:
     stamp = {"lm_eval": version("lm-eval"), "folder": str(root), "changed": root.stat().st_mtime_ns, "format": 1}
     file = cache_dir() / "lm_eval_index.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        remembered = json.loads(file.read_text(encoding="utf-8"))
+        remembered = parse_json(file.read_bytes())
         if remembered["stamp"] == stamp:
             return {name: _entry(root, name, *fields) for name, fields in remembered["entries"].items()}
     built = TaskIndex.build([root])

@@ -20,6 +20,7 @@ from evalkit.errors import UserError
 from evalkit.metrics import comet_worker
 from evalkit.metrics.base import MetricDef, ScoringInput
 from evalkit.metrics.qa import texts
+from evalkit.text.reading import parse_json
 
 MODEL = "Unbabel/wmt22-comet-da"
 VARIABLE = "EVALKIT_COMET_PYTHON"
@@ -91,7 +92,7 @@ def _here(asked: Mapping[str, Any]) -> list[float]:
 def _elsewhere(python: str, asked: Mapping[str, Any]) -> list[float]:
     done = _run([python, str(Path(comet_worker.__file__))], json.dumps(asked))
     try:
-        found = json.loads(done.stdout.rstrip().rpartition("\n")[2])
+        found = parse_json(done.stdout.rstrip().rpartition("\n")[2])
     except ValueError:
         found = None
     if done.returncode or not isinstance(found, list):

@@ -17,6 +17,7 @@ from typing import Any
 from evalkit.errors import MissingExtra, UserError
 from evalkit.perf import latency
 from evalkit.perf.clocks import now
+from evalkit.text.reading import parse_json
 
 WORDS = ("river", "stone", "cloud", "maple", "copper", "lantern", "harbor", "velvet", "thunder", "orchard", "silver")
 
@@ -183,7 +184,7 @@ def _event(line: str) -> tuple[str, int | None]:
     if not line.startswith("data:") or line.strip() == "data: [DONE]":
         return "", None
     try:
-        event = json.loads(line[5:])
+        event = parse_json(line[5:])
         choices = event.get("choices") or [{}]
         usage = (event.get("usage") or {}).get("completion_tokens")
         return str(choices[0].get("text") or ""), int(usage) if usage is not None else None

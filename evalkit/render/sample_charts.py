@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.render.charts import Figure, safe
 from evalkit.render.samples import SampleReader
 from evalkit.render.view import Run
+from evalkit.text.reading import parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ def _confidences(reader: SampleReader, task: str) -> Iterator[tuple[float, bool]
         if status != "ok" or target is None or responses is None or len(responses) < 2:
             continue
         try:
-            gold = json.loads(target)
+            gold = parse_json(target)
         except ValueError:
             continue
         scores = [response.get("loglikelihood") for response in responses]
@@ -141,7 +141,7 @@ def _grid(reader: SampleReader, task: str, primary: str) -> Grid:
 
 def _place(text: Any) -> tuple[float, float] | None:
     try:
-        extra = json.loads(text) if isinstance(text, str) else None
+        extra = parse_json(text) if isinstance(text, str) else None
     except ValueError:
         return None
     if not isinstance(extra, Mapping):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.paired import join_keys
+from evalkit.text.reading import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -230,6 +231,6 @@ def _json(value: Any) -> Any:
     if not isinstance(value, str):
         return None
     try:
-        return json.loads(value, parse_constant=str)
+        return parse_json(value, str)
     except ValueError:
         return value

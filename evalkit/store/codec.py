@@ -11,8 +11,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from mmap import mmap
+from types import NoneType
+from typing import get_args
 
-from evalkit.types import Response
+from evalkit.types import Response, Status
 
 MAGIC = b"\x00EkR1\x00"
 KEY_BYTES = 32
@@ -20,6 +22,22 @@ CHECK_BYTES = 8
 _HEAD = len(MAGIC) + 4
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _WORDS = {None: "null", True: "true", False: "false"}
+
+
+_TEXT, _COUNT = (str, NoneType), (int,)
+_KINDS = (
+    (str,),
+    (float, int, NoneType),
+    (bool, NoneType),
+    _TEXT,
+    _TEXT,
+    _TEXT,
+    _COUNT,
+    _COUNT,
+    _COUNT,
+)
+"""The types of a response's fields, in order; one that was written before a field was added has fewer."""
+_STATUSES = get_args(Status)
 
 
 def key_bytes(key: str) -> bytes:
@@ -61,7 +79,21 @@ def unpack(key: bytes, proof: bytes, packed: bytes) -> Response | None:
     """The response, or None if the row is damaged or belongs to another key."""
     if not (isinstance(packed, bytes) and isinstance(proof, bytes)) or check(key, packed) != proof:
         return None
-    return Response(*json.loads(packed[_HEAD:]))
+    try:
+        return _response(json.loads(packed[_HEAD:]))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _response(fields: object) -> Response | None:
+    """The response that the fields are; None where one is of another kind. The proof is no signature: anyone can write
+    a row that matches it.
+    """
+    if not isinstance(fields, list) or not 0 < len(fields) <= len(_KINDS) or fields[0] not in _STATUSES:
+        return None
+    if any(type(value) not in kinds for value, kinds in zip(fields, _KINDS, strict=False)):
+        return None
+    return Response(*fields)
 
 
 def scan(data: bytes | mmap) -> Iterator[tuple[bytes, bytes, bytes]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import UserError
+from evalkit.text import reading
 
 
 @contextmanager
@@ -58,17 +59,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, what: str) -> Any:
-    """Raises UserError naming file and line if it is missing or broken."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no {what} here: give the folder of a run that has finished") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}): check the file's rights") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not valid JSON ({error.msg}): restore it or run again") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text: restore it or run again") from None
+    """What evalkit itself wrote into a run. Raises UserError naming file and line if it is missing or broken."""
+    if not path.exists():
+        raise UserError(f"{path}: no {what} here: give the folder of a run that has finished")
+    return reading.read_json(path, what, "restore it or run again")
 
 
 def safe_name(name: str) -> str:

@@ -13,6 +13,7 @@ from typing import IO, Literal
 import portalocker
 
 from evalkit.errors import UserError
+from evalkit.text.reading import parse_json
 
 
 class Held(Exception):
@@ -74,7 +75,7 @@ def take(path: Path, refusal: Callable[[str], str], mode: Literal["shared", "exc
 def holder(path: Path) -> str:
     """ "process 12 on HOST since TIME", as the exclusive holder signed."""
     try:
-        who = json.loads(path.read_bytes())
+        who = parse_json(path.read_bytes())
         return f"process {int(who['pid'])} on {who['host']} since {who['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

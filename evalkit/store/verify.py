@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import fsum, isclose
@@ -13,6 +12,7 @@ from evalkit.errors import UserError
 from evalkit.store import samples
 from evalkit.store.files import read_json
 from evalkit.store.rundir import RESULTS, RunDir
+from evalkit.text.reading import parse_json
 from evalkit.types import Metric, RunResult, TaskResult
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _hashes(frame: DataFrame) -> Iterator[str]:
     checks = {
         "document": lambda row: samples.sha256(row.document) == row.doc_hash,
         "prompt": lambda row: samples.sha256(row.prompt) == row.prompt_hash,
-        "target": lambda row: samples.target_hash(json.loads(row.target)) == row.target_hash,
+        "target": lambda row: samples.target_hash(parse_json(row.target)) == row.target_hash,
     }
     wrong: dict[str, list[int]] = {name: [] for name in checks}
     row: Any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from evalkit.errors import UserError
 from evalkit.task.definition import Sample
+from evalkit.text.reading import json_lines, read_text
 
 
 def rows(sample: Sample, split: str) -> list[dict[str, Any]]:
@@ -36,13 +36,7 @@ def _read(file: Path) -> tuple[Mapping[str, Any], ...]:
 @lru_cache(maxsize=64)
 def _parse(file: Path, modified: int) -> tuple[Mapping[str, Any], ...]:
     parsed = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{file}:{number}: no valid JSON: {error.msg}") from error
+    for number, row in json_lines(file, read_text(file, "sample file").split("\n")):
         if not isinstance(row, dict) or "_split" not in row:
             raise UserError(f'{file}:{number}: a row is a JSON object with the key "_split"')
         parsed.append(row)

@@ -9,12 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from evalkit.errors import UserError
-
-Keys = tuple[str | int, ...]
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from evalkit.text.reading import Keys, read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,46 +89,11 @@ def _parse(file: Path) -> Source:
 @lru_cache(maxsize=4096)
 def _parse_version(file: Path, modified: int, size: int) -> Source:
     """One file, parsed once for each of its versions."""
-    marks: dict[Keys, tuple[Path, int]] = {}
-    try:
-        loader = _Loader(file.read_text(encoding="utf-8"))
-        try:
-            node = loader.get_single_node()
-            if node is not None:
-                _mark(node, (), file, marks, ())
-            data = loader.construct_document(node) if node is not None else None
-        finally:
-            loader.dispose()
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise UserError(f"{file}:{line}: no valid YAML: {getattr(error, 'problem', None) or error}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: is no UTF-8 text: {error.reason}") from error
-    if node is None or not isinstance(data, dict):
+    found = read_yaml(file, "definition")
+    if not isinstance(found.data, dict):
         raise UserError(f"{file}:1: a definition is a mapping of keys to values (name: ..., dataset: ...)")
-    return Source(file, _anchor(data, file.parent), marks)
-
-
-def _mark(node: Any, at: Keys, file: Path, marks: dict[Keys, tuple[Path, int]], above: tuple[int, ...]) -> None:
-    """Note the line of every key and list item below a node."""
-    if id(node) in above:
-        raise UserError(f"{file}:{node.start_mark.line + 1}: a YAML anchor contains itself")
-    above = (*above, id(node))
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            here = (*at, str(key.value))
-            line = key.start_mark.line + 1
-            if str(key.value) in seen:
-                raise UserError(f"{file}:{line}: {key.value}: is written twice (first on line {marks[here][1]})")
-            seen.add(str(key.value))
-            marks[here] = (file, line)
-            _mark(value, here, file, marks, above)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            marks[(*at, index)] = (file, value.start_mark.line + 1)
-            _mark(value, (*at, index), file, marks, above)
+    marks = {keys: (file, line) for keys, line in found.lines.items()}
+    return Source(file, _anchor(found.data, file.parent), marks)
 
 
 def _anchor(data: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ Example::
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,19 +77,22 @@ def read_text(path: Path, what: str = "file", limit: int = MAX_BYTES) -> str:
     longer than ``limit`` bytes.
     """
     try:
+        return decode(read_bytes(path, what, limit))
+    except Malformed as error:
+        raise UserError(f"{_place(path, error)}: {error}: save it as UTF-8") from None
+
+
+def read_bytes(path: Path, what: str = "file", limit: int = MAX_BYTES) -> bytes:
+    """A whole file. Raises UserError for one that cannot be read or is longer than ``limit`` bytes."""
+    try:
         with path.open("rb") as file:
             content = file.read(limit + 1)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no {what} here: check the path") from None
     except (OSError, ValueError) as error:  # a ValueError: NUL in the path
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{path}: cannot be read ({reason}): give a readable {what}") from None
     if len(content) > limit:
         raise UserError(f"{path}: longer than {limit >> 20} MiB: that is no {what}")
-    try:
-        return decode(content)
-    except Malformed as error:
-        raise UserError(f"{path}: {error}: save it as UTF-8") from None
+    return content
 
 
 def decode(content: bytes) -> str:
@@ -103,12 +106,14 @@ def decode(content: bytes) -> str:
         raise Malformed(f"not UTF-8 text ({error.reason} at byte {error.start})", line) from None
 
 
-def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text. NaN and Infinity are read, as Python writes them. Raises Malformed."""
+def parse_json(text: str | bytes, constant: Callable[[str], Any] | None = None) -> Any:
+    """The value of a JSON text. NaN and Infinity are read, as Python writes them; ``constant`` makes something else of
+    their names. Raises Malformed.
+    """
     if isinstance(text, bytes):
         text = decode(text)
     try:
-        value = json.loads(text, parse_int=_integer)
+        value = json.loads(text, parse_int=_integer, parse_constant=constant)
     except json.JSONDecodeError as error:
         raise Malformed(error.msg, error.lineno) from None
     except RecursionError:

@@ -82,5 +82,5 @@ def test_pull_says_what_is_wrong(hub: list[tuple], tmp_path: Path, monkeypatch: 
     with pytest.raises(UserError, match="row 0"):
         pull([QUIZ], tmp_path)
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(UserError, match="no manifest of a mirror"):
+    with pytest.raises(UserError, match="not valid JSON"):
         pull([QUIZ], tmp_path)

@@ -128,7 +128,7 @@ def test_an_unknown_board_and_a_wrong_key_are_named(tmp_path: Path) -> None:
         load_board("open-lm")
     file = tmp_path / "b.yaml"
     file.write_text("name: b\ntitle: B\ncolumns:\n  - {title: A, task: a, wieght: 2}\n")
-    with pytest.raises(UserError, match=r"columns\.0\.wieght"):
+    with pytest.raises(UserError, match=r"columns\[0\]\.wieght"):
         load_board(str(file))
 
 

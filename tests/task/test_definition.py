@@ -51,8 +51,13 @@ def test_defaults(tmp_path: Path) -> None:
         ("name: toy", "name: to/y", 1, "name: String should match pattern"),
         ("name: toy", "name: toy\nprimary: f1", 2, "primary: 'f1' is none of this task's metrics: acc,none"),
         ("  - metric: acc", "  []", 10, "metrics: Tuple should have at least 1 item"),
-        ("target: label", "target: label\ntarget: other", 10, "target: is written twice (first on line 9)"),
-        ("target: label", "target: [unclosed", 10, "no valid YAML"),
+        (
+            "target: label",
+            "target: label\ntarget: other",
+            10,
+            "not valid YAML (target: is written twice (first on line 9)",
+        ),
+        ("target: label", "target: [unclosed", 10, "not valid YAML"),
     ],
 )
 def test_mistakes_name_file_line_and_key(tmp_path: Path, old: str, new: str, line: int, says: str) -> None:

@@ -21,7 +21,7 @@ BAD_YAML = {
         "a0: &a0 {x: 1, y: 2, z: 3, u: 4, v: 5, w: 6}\n"
         + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 9)),
         "aliases",
-        7,
+        6,
     ),
     "self": ("a: &a [*a]", "contains itself", 1),
     "NUL": ("a: 1\n\0", "NUL", 2),
@@ -102,7 +102,7 @@ def test_values_that_json_may_have() -> None:
 @pytest.mark.parametrize("read", [reading.read_json, reading.read_yaml, reading.read_text])
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"{\xff}", "not UTF-8"), ("{}".encode("utf-16"), "UTF-16"), (None, "no list here"), ("folder", "cannot be read")],
+    [(b"{\xff}", "not UTF-8"), ("{}".encode("utf-16"), "UTF-16"), (None, "No such file"), ("folder", "cannot be read")],
 )
 def test_a_file_that_is_no_text(tmp_path: Path, read: object, content: bytes | str | None, said: str) -> None:
     file = tmp_path / "given"

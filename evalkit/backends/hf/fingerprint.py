@@ -9,6 +9,7 @@ from typing import Any
 
 from evalkit.identity import digest
 from evalkit.paths import cache_dir
+from evalkit.text.reading import parse_json
 
 WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
 
@@ -28,7 +29,7 @@ def file_hash(path: Path) -> str:
     status = path.stat()
     note = cache_dir() / "hashes" / f"{digest([str(path.resolve()), status.st_size, status.st_mtime_ns])}.json"
     try:
-        return str(json.loads(note.read_text())["sha256"])
+        return str(parse_json(note.read_bytes())["sha256"])
     except (OSError, ValueError, KeyError):
         pass
     with path.open("rb") as file:

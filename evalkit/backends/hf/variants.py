@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ import torch
 from evalkit.backends.hf.fingerprint import folder_hashes
 from evalkit.errors import MissingExtra, UserError
 from evalkit.spec import ModelSpec
+from evalkit.text.reading import parse_json, read_json
 
 BITSANDBYTES = ("int8", "nf4", "fp4")
 PACKAGES = {
@@ -102,7 +102,7 @@ def _held_quantization(source: str, spec: ModelSpec) -> dict[str, Any] | None:
         except Exception:
             return None  # loading the weights says what is wrong with the name
     try:
-        held = json.loads(file.read_text("utf-8")).get("quantization_config")
+        held = parse_json(file.read_bytes()).get("quantization_config")
     except (OSError, ValueError, AttributeError):
         return None
     return dict(held) if isinstance(held, dict) else None
@@ -170,12 +170,9 @@ def _adapter(name: str, weight: float, spec: ModelSpec) -> Adapter:
     folder = Path(name).expanduser()
     if not folder.is_dir():
         folder = _download(name)
-    try:
-        config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-    except OSError:
-        raise UserError(f"--peft {name}: has no adapter_config.json: give the folder it was saved to") from None
-    except ValueError as error:
-        raise UserError(f"--peft {name}: adapter_config.json is not valid JSON ({error})") from None
+    if not (folder / "adapter_config.json").is_file():
+        raise UserError(f"--peft {name}: has no adapter_config.json: give the folder it was saved to")
+    config = read_json(folder / "adapter_config.json", "adapter configuration", "save the adapter again")
     if not isinstance(config, dict):
         raise UserError(f"--peft {name}: adapter_config.json holds no mapping: save the adapter again")
     if not (folder / "adapter_model.safetensors").is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -21,6 +20,7 @@ from evalkit.backends.openai.settings import KEY_VARIABLE, Settings
 from evalkit.backends.openai.streaming import BrokenStream, Stream
 from evalkit.errors import UserError
 from evalkit.perf import clocks
+from evalkit.text.reading import parse_json
 
 MAX_REPLY = 64 << 20
 """Bytes of a reply that are read: a server that never stops talking must not fill the memory."""
@@ -161,8 +161,8 @@ class Client:
         if response.status_code >= 300:
             raise self._refusal(response, content, url)
         try:
-            return Timed(json.loads(content), seconds)
-        except (ValueError, RecursionError):
+            return Timed(parse_json(content), seconds)
+        except ValueError:
             start = self.clean(content[:200].decode("utf-8", "replace"), 80)
             raise RequestFailed(f"the server's reply is not JSON: {start!r}", response.status_code) from None
 
@@ -220,8 +220,8 @@ def _message(content: bytes) -> str:
     """The server's words: error.message, message or detail of a JSON object, else the text."""
     text = content[:4000].decode("utf-8", "replace")
     try:
-        said = json.loads(content)
-    except (ValueError, RecursionError):
+        said = parse_json(content)
+    except ValueError:
         return text
     if isinstance(said, dict):
         inner = said.get("error", said)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from evalkit.perf import clocks
+from evalkit.text.reading import parse_json
 
 DONE = b"[DONE]"
 TEXTS = ("content", "text")
@@ -111,7 +111,7 @@ class Stream:
 
 def _read(data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return parse_json(data)
+    except ValueError:
         shown = data[:80].decode("utf-8", "replace")
         raise BrokenStream(f"an event of the stream is not JSON: {shown!r}") from None
