@@ -77,7 +77,8 @@ def run(
     from evalkit.cli import session
 
     own = {"config", "resume", "as_json", "quiet", "max_batch_size"}
-    flags = {name: value for name, value in ctx.params.items() if value is not None and name not in own}
+    # An option that may be repeated and was not given is an empty list, which asks for nothing.
+    flags = {name: value for name, value in ctx.params.items() if value not in (None, (), []) and name not in own}
     if max_batch_size is not None:
         typer.echo("evalkit: note: --max-batch-size is ignored: batches are planned by memory (--max-memory)", err=True)
     raise typer.Exit(session.run(session.Asked(flags, config, resume), as_json=as_json, quiet=quiet))
