@@ -1,10 +1,12 @@
 """`evalkit run` from the line to the run directory, on the mock model and bundled samples."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+GOLDEN = Path(__file__).parent.parent / "golden"
 MOCK = ("run", "--model", "mock", "--quiet")
 
 
@@ -219,3 +221,16 @@ def test_what_the_small_commands_say(evalkit, line, words):
     assert done.exit_code == 0, done.output
     for word in words:
         assert word in done.output
+
+
+def test_a_file_and_a_resumed_run_keep_their_include_path(evalkit, tmp_path):
+    """Of --include-path, which may be repeated, nothing given is nothing said."""
+    shutil.copytree(GOLDEN / "tasks", tmp_path / "own")
+    shutil.copytree(GOLDEN / "data", tmp_path / "data")
+    Path("run.yaml").write_text(
+        "model: mock\ntasks: golden_word\ninclude_path: own\ndata_dir: data\noutput: out\nlimit: 3\n", "utf-8"
+    )
+    for line in (("--config", "run.yaml"), ("--resume", "out")):
+        done = evalkit("run", "--quiet", *line)
+        assert done.exit_code == 0, done.output
+        assert read_results(tmp_path / "out")["evalkit"]["spec"]["include_path"] == ["own"]
