@@ -52,7 +52,7 @@ def by_transformers(name: str) -> tuple[Run, Run]:
     from evalkit.spec import ModelSpec
 
     source = local_folder(ModelSpec(name=name)) or name
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, trust_remote_code=False).eval()
     tokens = torch.randint(model.config.vocab_size, (1, PROMPT))
     one = tokens[:, :1]
 

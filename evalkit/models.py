@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit import registry
 from evalkit.errors import MissingExtra, UserError
@@ -77,7 +77,7 @@ def resolve(model: ModelSpec) -> ModelSpec:
 
 def _check_variant(model: ModelSpec, backend: str) -> None:
     """Only the backend hf changes a model while loading it; elsewhere such a setting would be ignored."""
-    flags = ("quant", "peft", "peft_merge", "prompt_lookup", "draft")
+    flags = ("quant", "peft", "peft_merge", "prompt_lookup", "draft", "allow_missing_weights")
     if backend != "hf" and (given := next((flag for flag in flags if getattr(model, flag)), None)):
         raise UserError(
             f"--{given.replace('_', '-')}: {model.name} runs on the backend {backend}, which cannot change it while "
@@ -219,18 +219,27 @@ def _convert(file: Path, target: Path) -> None:
     if importlib.util.find_spec("gguf") is None:
         raise MissingExtra("reading a GGUF file", "gguf", "smollm2")
     from evalkit.backends.hf.loading import quiet
+    from evalkit.backends.hf.weights import check_loaded
 
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         with quiet():
             try:
-                settings = {"gguf_file": file.name, "quantization_config": GgufConfig(dequantize=True)}
-                model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **settings)
-                tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+                settings = {"gguf_file": file.name, "trust_remote_code": False}
+                loaded: Any = AutoModelForCausalLM.from_pretrained(
+                    file.parent,
+                    dtype=torch.float32,
+                    quantization_config=GgufConfig(dequantize=True),
+                    output_loading_info=True,
+                    **settings,
+                )
+                tokenizer = AutoTokenizer.from_pretrained(file.parent, **settings)
             except Exception as error:
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
                 raise UserError(f"{file}: the GGUF file cannot be read ({reason}); download it again") from error
+            model, report = loaded
+            check_loaded(str(file), model, report, allowed=False)
             model.save_pretrained(scratch)
             tokenizer.save_pretrained(scratch)
         scratch.chmod(0o755)

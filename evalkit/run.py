@@ -264,7 +264,7 @@ def _book(directory: RunDir, spec: RunSpec) -> Iterator[AnswerBook]:
     from evalkit.store import Chained, ResponseCache
 
     journal = directory.journal()
-    if spec.engine.cache is None:
+    if spec.engine.cache is None or spec.model.allow_missing_weights:
         yield journal
         journal.flush()
         return

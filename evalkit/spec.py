@@ -45,6 +45,8 @@ class ModelSpec(_Frozen):
     draft: str | None = None
     """A smaller model with the same tokenizer that guesses the next tokens."""
     draft_tokens: int = Field(default=5, ge=1)
+    allow_missing_weights: bool = False
+    """Run a model whose files lack weights, hold others, or whose tokenizer does not fit; never cached."""
     label: str | None = None
     """Name in tables and reports; None: derived from ``name``."""
 

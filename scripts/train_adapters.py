@@ -88,12 +88,12 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(ADAPTERS), help="some of: " + ", ".join(ADAPTERS))
     asked = parser.parse_args()
     source = local_folder(ModelSpec(name=asked.model)) or asked.model
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     for name in asked.only.split(","):
         task, rate, config = ADAPTERS[name]
         torch.manual_seed(0)
-        base = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+        base = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, trust_remote_code=False)
         model = peft.get_peft_model(base, config())
         loss = train(model, tokenizer, texts(task), rate, asked.steps)
         for config_held in model.peft_config.values():  # the user's name for the model, never this machine's path

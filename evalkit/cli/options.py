@@ -78,6 +78,14 @@ Draft = Annotated[
 DraftTokens = Annotated[
     int | None, _flag("--draft-tokens", panel=_MODEL, help="Tokens that the draft guesses at a time. [default: 5]")
 ]
+AllowMissingWeights = Annotated[
+    bool | None,
+    _flag(
+        "--allow-missing-weights",
+        panel=_MODEL,
+        help="Run a model whose files lack weights or whose tokenizer does not fit; recorded, never cached.",
+    ),
+]
 Label = Annotated[str | None, _flag("--label", panel=_MODEL, help="Name in tables and folders.")]
 Tasks = Annotated[
     str | None,

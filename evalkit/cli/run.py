@@ -38,6 +38,7 @@ def run(
     prompt_lookup: options.PromptLookup = None,
     draft: options.Draft = None,
     draft_tokens: options.DraftTokens = None,
+    allow_missing_weights: options.AllowMissingWeights = None,
     label: options.Label = None,
     tasks: options.Tasks = None,
     num_fewshot: options.NumFewshot = None,

@@ -70,9 +70,9 @@ def estimate(spec: ModelSpec, context: int, batch: int) -> Estimate:
 
     source = _config_folder(spec) or local_folder(spec) or spec.name
     try:
-        config = AutoConfig.from_pretrained(source, revision=spec.revision)
+        config = AutoConfig.from_pretrained(source, revision=spec.revision, trust_remote_code=False)
         with quiet(), torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
         model.tie_weights()
     except Exception as error:
         reason = " ".join(str(error).split())[:200]

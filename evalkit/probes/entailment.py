@@ -90,7 +90,12 @@ def load(settings: Settings) -> Contradiction:
     with quiet():
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(
-                source, revision=spec.revision, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+                source,
+                revision=spec.revision,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
             )
         except Exception as error:  # transformers' own errors are of many kinds
             raise _unloadable(settings, error) from error
@@ -135,7 +140,7 @@ def _part(kind: str, settings: Settings) -> Any:
     spec, source, _ = locate(_spec(settings))
     with quiet():
         try:
-            return getattr(transformers, kind).from_pretrained(source, revision=spec.revision)
+            return getattr(transformers, kind).from_pretrained(source, revision=spec.revision, trust_remote_code=False)
         except Exception as error:
             raise _unloadable(settings, error) from error
 

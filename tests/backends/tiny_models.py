@@ -141,3 +141,8 @@ def own_generation(made: Any, tokens: Sequence[int], max_tokens: int) -> list[in
         )  # fmt: skip
     new = output[0, len(tokens) :].tolist()
     return [token for token in new if token != VOCABULARY - 1]
+
+
+def copied_tokenizer() -> Any:
+    """The tokenizer as a copy that may be changed."""
+    return copy.deepcopy(tokenizer())

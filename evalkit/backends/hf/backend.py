@@ -6,12 +6,13 @@ import gc
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from evalkit.backends.base import Done, GenerateRow, ScoreAnswer, ScoreRow, carry_on
-from evalkit.backends.hf import attention, memory, replay
+from evalkit.backends.hf import attention, memory, replay, vocabulary
 from evalkit.backends.hf.decoding import Decoder
 from evalkit.backends.hf.loading import Parts, quiet
 from evalkit.backends.hf.plain import PlainRunner
@@ -25,6 +26,8 @@ from evalkit.spec import EngineSpec, ModelSpec
 from evalkit.types import Message, ModelInfo
 
 log = logging.getLogger("evalkit.hf")
+
+Row = TypeVar("Row", ScoreRow, GenerateRow)
 
 MIN_SHARE_CPU, MIN_SHARE_CUDA = 4, 64
 """Tokens that a branch of the tree must save: what its extra attention calls cost, in tokens (docs/performance.md)."""
@@ -94,6 +97,8 @@ class HfBackend:
         self._tokens = Tokens(parts.tokenizer, model.add_bos, model.chat_template)
         self.eot_id = self._tokens.eot_id
         self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))
+        self._embedded = vocabulary.rows(self._model)
+        self._has_strangers = max(parts.tokenizer.get_vocab().values()) >= self._embedded
         self._sizes = memory.footprint(self._model.config, self._model.dtype, head_rows(self._device))
         implementation = self._model.config._attn_implementation
         self._plain_attention = "sdpa" if implementation == attention.NAME else implementation
@@ -150,6 +155,7 @@ class HfBackend:
 
     def score(self, rows: Sequence[ScoreRow], done: Done, known: Sequence[ScoreRow] = ()) -> None:
         """Answer every row; see `TokenBackend.score`. ``known``: rows of the same run that are answered already."""
+        rows, done = self._within_embedding(rows, done)
         if not rows:
             return
         if not self.tree:
@@ -169,6 +175,17 @@ class HfBackend:
         self._set_attention(attention.NAME)
         self.meter.read(given)
         self._walk(plan, spans, rows, budget, done, wanted)
+
+    def _within_embedding(self, rows: Sequence[Row], done: Done) -> tuple[Sequence[Row], Done]:
+        """The rows whose ids all have a row in the embedding, and how to answer them; the others are answered."""
+        if not self._has_strangers:
+            return rows, done
+        fine = [index for index, row in enumerate(rows) if int(row.tokens.max()) < self._embedded]
+        for index in sorted(set(range(len(rows))) - set(fine)):
+            token = int(rows[index].tokens.max())
+            shown = self._tokens.tokenizer.convert_ids_to_tokens(token)
+            done(index, ValueError(f"the text has the token {shown!r} ({token}), which the model has no embedding for"))
+        return [rows[index] for index in fine], lambda place, result: done(fine[place], result)
 
     def _plan(self, rows: Sequence[ScoreRow]) -> PrefixPlan:
         return PrefixPlan(
@@ -218,6 +235,7 @@ class HfBackend:
 
     def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
         """Answer every row; see `TokenBackend.generate`."""
+        rows, done = self._within_embedding(rows, done)
         if not rows:
             return
         exotic = [i for i, row in enumerate(rows) if self._needs_generate(row)]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from evalkit import models
-from evalkit.backends.hf import variants
+from evalkit.backends.hf import architecture, variants, vocabulary, weights
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.hub import look_up
 from evalkit.backends.hf.speculation import Speculation
@@ -55,29 +55,34 @@ def load_parts(spec: ModelSpec) -> Parts:
     spec, source, folder = locate(spec)
     variants.check_quant(spec, source, device)
     adapters = variants.find_adapters(spec)
+    if folder is not None:
+        weights.check_files(folder)
     with quiet(), ThreadPoolExecutor(1) as pool:
         hashes = pool.submit(folder_hashes, folder) if folder else None
         try:
+            architecture.family(spec.name, architecture.read_config(source, spec.revision))
             tokenizer = _tokenizer(source, spec)
-            model = _model(source, spec, device)
+            model, kept = _model(source, spec, device)
+            kept |= vocabulary.check(spec.name, model, tokenizer, spec.allow_missing_weights)
             commit = getattr(model.config, "_commit_hash", None)
-            architecture = type(model).__name__
+            kind = type(model).__name__
             model, adapter = variants.adapted(model, adapters, spec.peft_merge) if adapters else (model, {})
             speculation = _speculation(spec, model, tokenizer, device)
         except UserError:
             raise
         except Exception as error:
             raise _explain(spec, folder, error) from error
-        weights = hashes.result() if hashes else commit or spec.revision
+        held = hashes.result() if hashes else commit or spec.revision
     identity = fingerprint(
-        weights or {"name": spec.name, "revision": spec.revision},
+        held or {"name": spec.name, "revision": spec.revision},
         dtype=str(model.dtype),
         add_bos=spec.add_bos,
         max_length=spec.max_length,
         arguments={key: str(value) for key, value in spec.args.items()},
         **_variant_identity(spec, adapters),
+        **({"allow_missing_weights": True} if spec.allow_missing_weights else {}),
     )
-    details: dict[str, Any] = {"architecture": architecture, "commit": commit}
+    details: dict[str, Any] = {"architecture": kind, "commit": commit, **kept}
     if spec.quant:
         details["quantization"] = spec.quant
     if adapter:
@@ -121,7 +126,7 @@ def _speculation(spec: ModelSpec, model: Any, tokenizer: Any, device: torch.devi
         raise _explain(own, folder, error) from error
     if other.get_vocab() != tokenizer.get_vocab():
         raise UserError(f"--draft {spec.draft}: its tokenizer is not that of {spec.name}: use one of the same family")
-    return Speculation(model, spec.draft_tokens, _model(source, own, device))
+    return Speculation(model, spec.draft_tokens, _model(source, own, device)[0])
 
 
 def _check(spec: ModelSpec) -> None:
@@ -167,25 +172,42 @@ def _tokenizer(source: str, spec: ModelSpec) -> Any:
     from transformers import AutoTokenizer
 
     extra = {} if spec.add_bos is None else {"add_bos_token": spec.add_bos}
-    tokenizer = AutoTokenizer.from_pretrained(source, revision=spec.revision, **extra)
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=spec.revision, trust_remote_code=False, **extra)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
     return tokenizer
 
 
-def _model(source: str, spec: ModelSpec, device: torch.device) -> Any:
+def _model(source: str, spec: ModelSpec, device: torch.device) -> tuple[Any, dict[str, Any]]:
+    """The model, and what a run records of its weights. Raises UserError where the files lack any."""
     from transformers import AutoModelForCausalLM
 
     extra = {"attn_implementation": spec.args["attn_implementation"]} if "attn_implementation" in spec.args else {}
     quantized = variants.quantization(spec, source, DTYPES[spec.dtype], device)
     settings = {"dtype": DTYPES[spec.dtype], "use_safetensors": True, **extra, **quantized}
-    model = AutoModelForCausalLM.from_pretrained(source, revision=spec.revision, **settings).eval()
-    return model if quantized else model.to(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # weights that may be missing are the same numbers when a run goes on
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source,
+            revision=spec.revision,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, with everything else that does not fit
+            **settings,
+        )
+    model, report = loaded
+    kept = weights.check_loaded(spec.name, model, report, spec.allow_missing_weights)
+    return (model.eval() if quantized else model.eval().to(device)), kept
 
 
 def _explain(spec: ModelSpec, folder: Path | None, error: Exception) -> UserError:
     """One line on why a model did not load, and what to do."""
     reason = " ".join(str(error).split())[:300] or type(error).__name__
+    if "trust_remote_code" in str(error) or "custom code" in str(error):
+        return UserError(
+            f"{spec.name}: needs code of its own (auto_map in its files), and evalkit runs no code of a model: give a "
+            "model whose architecture and tokenizer transformers knows"
+        )
     if folder is not None:
         return UserError(f"{spec.name}: the model in this folder does not load: {reason}")
     return UserError(

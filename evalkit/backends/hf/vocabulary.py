@@ -1,0 +1,83 @@
+"""Whether a tokenizer is that of its model: ids within the embedding, and special tokens that both agree on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evalkit.backends.hf.weights import WAY_OUT
+from evalkit.errors import UserError
+
+FEWEST = 0.5
+"""Share of the embedding's rows below which a tokenizer is taken for another model's. Embeddings are padded to round
+numbers (Phi-2: 51,200 rows for 50,295 tokens), never to twice what they hold."""
+ROUNDING = 1024
+"""Rows more than tokens that are nothing odd in small vocabularies."""
+
+
+def rows(model: Any) -> int:
+    """Ids that a model's embedding has a row for."""
+    return int(model.get_input_embeddings().weight.shape[0])
+
+
+def check(name: str, model: Any, tokenizer: Any, allowed: bool) -> dict[str, Any]:
+    """Raise UserError for a tokenizer that is not this model's, unless ``allowed``; what a run records otherwise.
+
+    A padding token without a row is replaced by one that has a row: padding is never read. Texts with any other id
+    that has no row end in an error of their own.
+    """
+    size = rows(model)
+    outside = {token: index for token, index in tokenizer.get_vocab().items() if index >= size}
+    details: dict[str, Any] = {}
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id >= size:
+        details["pad"] = f"{tokenizer.pad_token!r} ({tokenizer.pad_token_id}) has no row in the embedding: replaced"
+        outside.pop(tokenizer.pad_token, None)
+        _replace_pad(tokenizer, size)
+    doubts = [
+        doubt for doubt in (_beyond(outside, size), _sparse(tokenizer, size), _strange_end(model, tokenizer)) if doubt
+    ]
+    if doubts and not allowed:
+        raise UserError(
+            f"{name}: its tokenizer is not that of its weights: {doubts[0]}: put the model's own tokenizer into the "
+            f"folder; {WAY_OUT}"
+        )
+    return details | ({"tokenizer_doubts": doubts} if doubts else {})
+
+
+def _replace_pad(tokenizer: Any, size: int) -> None:
+    for attribute in ("eos_token", "bos_token", "unk_token"):
+        index = getattr(tokenizer, f"{attribute}_id")
+        if index is not None and index < size:
+            tokenizer.pad_token = getattr(tokenizer, attribute)
+            return
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
+
+
+def _beyond(outside: dict[str, int], size: int) -> str | None:
+    if not outside:
+        return None
+    token, index = max(outside.items(), key=lambda pair: pair[1])
+    return f"{len(outside)} of its tokens have no row in the embedding of {size} ({token!r} is {index})"
+
+
+def _sparse(tokenizer: Any, size: int) -> str | None:
+    known = len(tokenizer)
+    if known >= size * FEWEST or size - known <= ROUNDING:
+        return None
+    return f"it has {known} tokens for an embedding of {size}"
+
+
+def _strange_end(model: Any, tokenizer: Any) -> str | None:
+    """The model ends texts with a token that is ordinary text to the tokenizer, and not with the tokenizer's own."""
+    ends: set[int] = set()
+    for config in (model.config.get_text_config(), model.generation_config):
+        value = getattr(config, "eos_token_id", None)
+        ends |= set(value if isinstance(value, list | tuple) else [] if value is None else [value])
+    special = {*tokenizer.all_special_ids, *getattr(tokenizer, "added_tokens_decoder", {})}
+    if not ends or ends & special:
+        return None
+    index = min(ends)
+    return (
+        f"the model's end of text is {index}, which is {tokenizer.convert_ids_to_tokens(index)!r} to it"
+        if index < len(tokenizer)
+        else f"the model's end of text is {index}, which it does not have"
+    )

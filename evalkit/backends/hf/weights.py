@@ -1,0 +1,121 @@
+"""Every weight from the files: what a folder lacks, what its files hold too much, and what was tied.
+
+transformers fills what a checkpoint lacks with random numbers and goes on; a score of such a model means nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import UserError
+
+WAY_OUT = "--allow-missing-weights runs it all the same"
+
+SHOWN = 3
+"""Names shown of each kind; the rest is counted."""
+
+
+def check_files(folder: Path) -> None:
+    """Raise UserError, before anything is loaded, for weights in a folder that are not all there: a lost shard, one
+    half written, shards without their index.
+    """
+    files = _weight_files(folder)
+    if lost := [file.name for file in files if not file.is_file()]:
+        raise UserError(
+            f"{folder}: {_listed(lost)} of its {len(files)} weight files {_are(lost)} not there: copy the whole folder "
+            "again"
+        )
+    from safetensors import SafetensorError, safe_open
+
+    for file in files:
+        try:
+            with safe_open(file, "pt"):
+                pass  # its header says how long the file must be
+        except (SafetensorError, OSError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(
+                f"{file}: the weights in this file are not whole ({reason}): copy or download it again"
+            ) from None
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that transformers reads of a folder: model.safetensors, else those that the index names."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+            raise UserError(f"{index}: is no index of weight files: copy or download it again") from None
+        if any(Path(str(name)).name != name for name in names):
+            raise UserError(f"{index}: names a file outside of its folder: download it again")
+        return [folder / name for name in names]
+    found = sorted(path.name for path in folder.glob("*.safetensors"))
+    raise UserError(
+        f"{folder}: has no model.safetensors and no model.safetensors.index.json that says which of {_listed(found)} "
+        "belong to the model: copy the index too, or save the model with save_pretrained()"
+    )
+
+
+def check_loaded(name: str, model: Any, report: Mapping[str, Any], allowed: bool) -> dict[str, Any]:
+    """What a run records of the weights: which were tied, and with ``allowed`` which are not the files'.
+
+    ``report``: transformers' loading report (missing_keys, unexpected_keys, mismatched_keys). Raises UserError where
+    it is not empty and that was not allowed.
+    """
+    missing = sorted({*map(str, report.get("missing_keys") or ()), *_on_meta(model)})
+    unexpected = sorted(map(str, report.get("unexpected_keys") or ()))
+    shapes = sorted((str(key), tuple(held), tuple(due)) for key, held, due in report.get("mismatched_keys") or ())
+    tied = {str(one): str(other) for one, other in (getattr(model, "all_tied_weights_keys", None) or {}).items()}
+    details: dict[str, Any] = {"tied": dict(sorted(tied.items()))} if tied else {}
+    if not (missing or unexpected or shapes):
+        return details
+    if not allowed:
+        raise UserError(f"{name}: {_complaint(type(model).__name__, missing, unexpected, shapes)}")
+    return {
+        **details,
+        "weights_missing": missing,
+        "weights_unexpected": unexpected,
+        "weights_misshaped": [key for key, _, _ in shapes],
+    }
+
+
+def _on_meta(model: Any) -> list[str]:
+    """Parameters without any numbers."""
+    return [name for name, parameter in model.named_parameters() if parameter.is_meta]
+
+
+def _complaint(kind: str, missing: list[str], unexpected: list[str], shapes: list[Any]) -> str:
+    parts = []
+    if missing:
+        parts.append(f"lack {len(missing)} weights of {kind} ({_listed(missing)})")
+    if unexpected:
+        parts.append(f"hold {len(unexpected)} that it has no place for ({_listed(unexpected)})")
+    if shapes:
+        told = [f"{key}: {list(held)} in the file, {list(due)} in the model" for key, held, due in shapes]
+        parts.append(f"hold {len(shapes)} of another shape ({_listed(told)})")
+    return f"its files {' and '.join(parts)}: {_advice(missing, unexpected)}; {WAY_OUT}"
+
+
+def _advice(missing: list[str], unexpected: list[str]) -> str:
+    for key in missing[:1]:
+        prefix = next((other[: -len(key)] for other in unexpected if other.endswith(key)), "")
+        if prefix and {prefix + one for one in missing} == set(unexpected):
+            return f"every name begins with {prefix!r}, as a wrapper leaves it: save the model inside it"
+    if missing and all("head" in key or "embed" in key for key in missing) and not unexpected:
+        return "save the whole model and not its body alone, or set tie_word_embeddings in config.json if it is tied"
+    return "save the model again with save_pretrained(), or correct its config.json"
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + more
+
+
+def _are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"

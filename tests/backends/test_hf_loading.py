@@ -1,0 +1,189 @@
+"""What a folder lacks, holds too much, or holds of another model is told in one line before the first item."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models as tiny
+import torch
+from safetensors.torch import load_file, save_file
+
+from evalkit.backends.hf import load
+from evalkit.errors import UserError
+from evalkit.spec import EngineSpec, ModelSpec
+
+ROWS = [tiny.score_row([3, 1, 4, 1, 5, 9, 2, 6], 4), tiny.score_row([2, 7, 1], 1)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A tiny model as a user saves it."""
+    return saved(tiny.model("llama"), tmp_path / "tiny")
+
+
+def saved(model: Any, path: Path, **settings: Any) -> Path:
+    model.save_pretrained(path, **settings)
+    tiny.tokenizer().save_pretrained(path)
+    return path
+
+
+def rewrite(folder: Path, change: Any) -> None:
+    """The folder's weights, changed."""
+    file = folder / "model.safetensors"
+    save_file(change(load_file(file)), file, metadata={"format": "pt"})
+
+
+def configure(folder: Path, **settings: Any) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **settings}))
+
+
+def refusal(folder: Path, **settings: Any) -> str:
+    with pytest.raises(UserError) as error:
+        load(ModelSpec(name=str(folder), **settings), EngineSpec())
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def details(folder: Path, **settings: Any) -> Any:
+    return load(ModelSpec(name=str(folder), **settings), EngineSpec()).info.details
+
+
+def test_a_whole_folder_loads_and_says_what_it_is(folder: Path) -> None:
+    found = details(folder)
+    assert found["architecture"] == "LlamaForCausalLM"
+    assert found["path"] == "tree"
+    assert not [key for key in found if key.startswith("weights_")]
+
+
+def test_tied_weights_are_recorded(tmp_path: Path) -> None:
+    found = details(saved(tiny.model("gpt2"), tmp_path / "gpt2"))
+    assert found["tied"] == {"lm_head.weight": "transformer.wte.weight"}
+
+
+def test_the_body_alone_is_refused(tmp_path: Path) -> None:
+    model = tiny.model("llama")
+    folder = saved(model.model, tmp_path / "body")
+    configure(folder, architectures=["LlamaForCausalLM"])
+    assert "lack 1 weights of LlamaForCausalLM (lm_head.weight)" in refusal(folder)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "student."])
+def test_a_wrappers_prefix_is_refused_naming_both_sides(folder: Path, prefix: str) -> None:
+    rewrite(folder, lambda held: {prefix + key: value for key, value in held.items()})
+    message = refusal(folder)
+    assert "lm_head.weight" in message
+    assert f"{prefix}lm_head.weight" in message
+    assert f"every name begins with {prefix!r}" in message
+
+
+def test_a_weight_too_many_is_refused(folder: Path) -> None:
+    rewrite(folder, lambda held: {**held, "model.layers.2.mlp.up_proj.weight": torch.zeros(48, 32)})
+    assert "no place for (model.layers.2.mlp.up_proj.weight)" in refusal(folder)
+
+
+def test_a_weight_of_another_shape_is_refused(folder: Path) -> None:
+    rewrite(folder, lambda held: {**held, "lm_head.weight": torch.zeros(10, 32)})
+    assert "lm_head.weight: [10, 32] in the file" in refusal(folder)
+
+
+def test_a_layer_that_the_files_lack_is_refused(folder: Path) -> None:
+    configure(folder, num_hidden_layers=3, layer_types=None)
+    assert "model.layers.2." in refusal(folder)
+
+
+def test_a_lost_shard_an_unlisted_one_and_half_of_one_are_refused(tmp_path: Path) -> None:
+    whole = saved(tiny.model("llama"), tmp_path / "whole", max_shard_size="20KB")
+    shards = sorted(path.name for path in whole.glob("model-*.safetensors"))
+    assert len(shards) > 2
+    lost, half, unlisted = (shutil.copytree(whole, tmp_path / name) for name in ("lost", "half", "unlisted"))
+    (lost / shards[1]).unlink()
+    assert f"{shards[1]} of its {len(shards)} weight files is not there" in refusal(lost)
+    content = (half / shards[0]).read_bytes()
+    (half / shards[0]).write_bytes(content[: len(content) // 2])
+    assert shards[0] in refusal(half)
+    (unlisted / "model.safetensors.index.json").unlink()
+    assert "model.safetensors.index.json" in refusal(unlisted)
+    (unlisted / "model.safetensors.index.json").write_text('{"weight_map": [1]}')
+    assert "no index of weight files" in refusal(unlisted)
+
+
+def test_missing_weights_run_where_asked_and_are_recorded(folder: Path) -> None:
+    rewrite(folder, lambda held: {key: value for key, value in held.items() if key != "lm_head.weight"})
+    spec = ModelSpec(name=str(folder), allow_missing_weights=True)
+    one, other = (load(spec, EngineSpec()) for _ in range(2))
+    assert one.info.details["weights_missing"] == ["lm_head.weight"]
+    assert one.info.fingerprint != load_whole(folder).info.fingerprint
+    scores = [[answer.loglikelihood for answer in tiny.answers(each.score, ROWS)] for each in (one, other)]
+    assert scores[0] == scores[1], "a run that goes on must find the weights it began with"
+
+
+def load_whole(folder: Path) -> Any:
+    whole = saved(tiny.model("llama"), folder.parent / "whole")
+    return load(ModelSpec(name=str(whole)), EngineSpec())
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("BertForMaskedLM", "masked language model"),
+        ("RobertaForMaskedLM", "masked language model"),
+        ("ViTForImageClassification", "no language model"),
+    ],
+)
+def test_other_kinds_of_models_are_refused_by_name(folder: Path, kind: str, told: str) -> None:
+    import transformers
+
+    config = getattr(transformers, kind.split("For")[0] + "Config")()
+    config.architectures = [kind]
+    config.save_pretrained(folder)
+    message = refusal(folder)
+    assert told in message
+    assert kind in message
+
+
+def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
+    tokenizer = tiny.copied_tokenizer()
+    tokenizer.add_tokens(["blue"])
+    tokenizer.save_pretrained(folder)
+    assert "'blue'" in refusal(folder)
+
+
+def test_an_end_of_text_that_is_ordinary_text_to_the_tokenizer_is_refused(folder: Path) -> None:
+    configure(folder, eos_token_id=7)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    assert "end of text is 7" in refusal(folder)
+
+
+def test_a_tokenizer_much_too_small_is_refused(tmp_path: Path) -> None:
+    model = tiny.model("llama")
+    model.resize_token_embeddings(4000, mean_resizing=False)
+    assert "tokens for an embedding of 4000" in refusal(saved(model, tmp_path / "large"))
+
+
+def test_a_pad_token_without_a_row_is_replaced_and_recorded(folder: Path) -> None:
+    tokenizer = tiny.copied_tokenizer()
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(folder)
+    assert "[PAD]" in details(folder)["pad"]
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_text_with_an_id_without_a_row_ends_in_an_error_of_its_own(folder: Path, share: bool) -> None:
+    tokenizer = tiny.copied_tokenizer()
+    tokenizer.add_tokens(["blue"])
+    tokenizer.save_pretrained(folder)
+    backend = load(ModelSpec(name=str(folder), allow_missing_weights=True), EngineSpec(share_prefixes=share))
+    strange = np.array(backend.encode(["ab blue".replace(" ", "")])[0], dtype=np.int32)
+    answers = tiny.answers(backend.score, [ROWS[0], tiny.score_row(strange, 1), ROWS[1]])
+    assert "'blue'" in str(answers[1])
+    assert np.isfinite([answers[0].loglikelihood, answers[2].loglikelihood]).all()
+    made = tiny.answers(backend.generate, [tiny.generate_row(strange), tiny.generate_row([1, 2])])
+    assert "'blue'" in str(made[0])
+    assert made[1].finish in ("stop", "length")
