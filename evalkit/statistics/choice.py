@@ -1,0 +1,266 @@
+"""Which method a series of values gets: one run's mean, and the difference of two runs on the same items.
+
+| Values | Independent items | Clusters or strata |
+| 0 or 1 | Wilson's, no shorter than mid-p | score with design effect, no shorter than Korn and Graubard's mid-p |
+| differences of 0 and 1 | Tango's, no shorter than mid-p | the same |
+| bounded on both sides | score, no shorter than mid-p | the same |
+| others | Student's t | CR2 with Bell and McCaffrey's degrees of freedom |
+
+Every function returns an `Inference`, whose p-values agree with its intervals at every null value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evalkit.statistics.bounded import bounded_mean
+from evalkit.statistics.clusters import Clustered, cluster_mean, codes_of
+from evalkit.statistics.inference import FromTails, Inference, Range, Unknown, combined, student
+from evalkit.statistics.score import score_mean
+from evalkit.statistics.shares import PairedShares, Share
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float64]
+
+Bounds = tuple[float | None, float | None]
+Labels = Sequence[Any]
+TAIL = 0.025
+"""The tail at which the widening for few clusters is exact in the mid-p form (elsewhere it is nearly so)."""
+
+
+@dataclass(frozen=True)
+class Stricter(FromTails):
+    """Two methods of which, at every null, the larger p-value stands: the interval spans both intervals."""
+
+    first: Inference
+    second: Inference
+    value: float
+    stderr: float | None
+    n: int
+    span: Range
+    method: str
+
+    def tails(self, null: float) -> Range:
+        """See `Inference.tails`."""
+        one, other = self.first.tails(null), self.second.tails(null)
+        return max(one[0], other[0]), max(one[1], other[1])
+
+    def interval(self, level: float = 0.95) -> Range | None:
+        """See `Inference.interval`."""
+        found = [one for one in (self.first.interval(level), self.second.interval(level)) if one is not None]
+        return (min(one[0] for one in found), max(one[1] for one in found)) if found else None
+
+
+def interval_for(
+    values: Sequence[float] | Vector,
+    *,
+    bounds: Bounds | None = None,
+    binary: bool = False,
+    clusters: Labels | None = None,
+) -> Inference:
+    """One run's mean. ``bounds`` are the metric's, by definition (None: not known, or on that side unbounded).
+
+    ``clusters`` labels the items that belong together (one label an item). Raises ValueError for no values.
+    """
+    import numpy as np
+
+    kept = np.asarray(values, dtype=float)
+    if not len(kept):
+        raise ValueError("an interval needs at least one value")
+    if binary and clusters is None and bool(np.isin(kept, (0.0, 1.0)).all()):
+        return Share(int(kept.sum()), len(kept))
+    return _mean(kept, span_of(kept, bounds, binary), _codes(clusters, len(kept)), cut_of(bounds))
+
+
+def difference_for(
+    base: Sequence[float] | Vector,
+    candidate: Sequence[float] | Vector,
+    *,
+    bounds: Bounds | None = None,
+    binary: bool = False,
+    clusters: Labels | None = None,
+) -> Inference:
+    """Candidate minus base on the same items, in the same order; ``bounds`` are the metric's, not the difference's.
+
+    Raises ValueError for unequal lengths or no items.
+    """
+    import numpy as np
+
+    a, b = np.asarray(base, dtype=float), np.asarray(candidate, dtype=float)
+    if a.shape != b.shape or a.ndim != 1 or not len(a):
+        raise ValueError(f"a paired difference needs two equally long vectors, not {a.shape} and {b.shape}")
+    shares = (binary or bounds == (0.0, 1.0)) and bool(np.isin(a, (0.0, 1.0)).all() and np.isin(b, (0.0, 1.0)).all())
+    if shares and clusters is None:
+        return _paired_shares(b - a)
+    span = _difference_span(span_of(np.concatenate([a, b]), bounds, binary))
+    return _mean(b - a, span, _codes(clusters, len(a)), (-math.inf, math.inf))
+
+
+def average_for(
+    tasks: Sequence[Sequence[float] | Vector],
+    weights: Sequence[float] | None = None,
+    *,
+    bounds: Bounds | None = None,
+    binary: bool = False,
+    clusters: Sequence[Labels | None] | None = None,
+) -> Inference:
+    """The weighted average of several tasks' means (by default every task the same), the tasks taken as they are:
+    another run would have the same tasks and other items. ``clusters``: labels inside each task.
+    """
+    import numpy as np
+
+    kept = [np.asarray(values, dtype=float) for values in tasks]
+    span = span_of(np.concatenate(kept), bounds, binary) if kept else None
+    return _stratified(kept, weights, span, clusters, cut_of(bounds))
+
+
+def average_difference_for(
+    base: Sequence[Sequence[float] | Vector],
+    candidate: Sequence[Sequence[float] | Vector],
+    weights: Sequence[float] | None = None,
+    *,
+    bounds: Bounds | None = None,
+    binary: bool = False,
+    clusters: Sequence[Labels | None] | None = None,
+) -> Inference:
+    """Candidate minus base of the weighted average of several tasks, each paired on its own items."""
+    import numpy as np
+
+    a = [np.asarray(values, dtype=float) for values in base]
+    b = [np.asarray(values, dtype=float) for values in candidate]
+    if [one.shape for one in a] != [one.shape for one in b]:
+        raise ValueError("a paired average needs the same items of every task on both sides")
+    span = _difference_span(span_of(np.concatenate([*a, *b]), bounds, binary)) if a else None
+    differences = [other - one for one, other in zip(a, b, strict=True)]
+    return _stratified(differences, weights, span, clusters, (-math.inf, math.inf))
+
+
+def span_of(values: Vector, bounds: Bounds | None, binary: bool) -> Range | None:
+    """(low, high) of a metric that is bounded on both sides; None for others, and where a value leaves its bounds."""
+    low, high = (0.0, 1.0) if binary else bounds or (None, None)
+    if low is None or high is None or not high > low or not len(values):
+        return None
+    slack = 1e-9 * (high - low)
+    return (low, high) if float(values.min()) >= low - slack and float(values.max()) <= high + slack else None
+
+
+def cut_of(bounds: Bounds | None) -> Range:
+    """Where an interval must end."""
+    low, high = bounds or (None, None)
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
+def _difference_span(span: Range | None) -> Range | None:
+    return None if span is None else (span[0] - span[1], span[1] - span[0])
+
+
+def _codes(clusters: Labels | None, n: int) -> NDArray[np.int64] | None:
+    """Cluster numbers; None where every item stands alone."""
+    if clusters is None:
+        return None
+    if len(clusters) != n:
+        raise ValueError(f"{n} items need {n} cluster labels, not {len(clusters)}")
+    codes = codes_of(clusters)
+    return codes if int(codes.max()) + 1 < n else None
+
+
+def _mean(values: Vector, span: Range | None, codes: NDArray[np.int64] | None, cut: Range) -> Inference:
+    import numpy as np
+
+    n, value = len(values), float(values.mean())
+    if not np.isfinite(values).all():
+        return Unknown(value, n, "a value is not finite")
+    group = None if codes is None else cluster_mean(values, codes) if int(codes.max()) > 0 else None
+    if codes is not None and group is None:
+        return Unknown(value, n, "all items belong to one cluster")
+    if span is None:
+        return _student(values, group, cut)
+    values = np.clip(values, *span)
+    deff, freedom = (1.0, math.inf) if group is None else (group.deff, group.freedom)
+    stderr = None if n < 2 else float(values.std(ddof=1)) * math.sqrt(deff / n)
+    score = score_mean([values], [1.0], span, deffs=[deff], freedom=freedom)
+    exact = bounded_mean(values, span, deff=deff * _widening(freedom), mid_p=True)
+    name = "score-midp" if group is None else f"score-midp|cr2:{group.count}"
+    return Stricter(score, exact, value, stderr, n, span, name)
+
+
+def _paired_shares(differences: Vector) -> Stricter:
+    """Of differences -1, 0 and 1. `score_mean` gives the same as Tango's closed form, more slowly."""
+    n = len(differences)
+    tango = PairedShares(int((differences > 0).sum()), int((differences < 0).sum()), n)
+    exact = bounded_mean(differences, tango.span, mid_p=True)
+    return Stricter(tango, exact, tango.value, tango.stderr, n, tango.span, "tango-midp")
+
+
+def _widening(freedom: float) -> float:
+    """(t / z)^2: Korn and Graubard's allowance for a variance that is itself estimated."""
+    from scipy.stats import norm, t
+
+    return 1.0 if math.isinf(freedom) else float((t.isf(TAIL, freedom) / norm.isf(TAIL)) ** 2)
+
+
+def _student(values: Vector, group: Clustered | None, cut: Range) -> Inference:
+    n, value = len(values), float(values.mean())
+    if n < 2:
+        return Unknown(value, n, "one item has no spread")
+    if group is None:
+        return student(value, float(values.std(ddof=1)) / math.sqrt(n), n - 1, n, "t", cut)
+    return student(value, math.sqrt(group.variance), group.freedom, n, f"t:cr2|clusters:{group.count}", cut)
+
+
+def _stratified(
+    tasks: Sequence[Vector],
+    weights: Sequence[float] | None,
+    span: Range | None,
+    clusters: Sequence[Labels | None] | None,
+    cut: Range,
+) -> Inference:
+    if not tasks or any(not len(values) for values in tasks):
+        raise ValueError("an average needs at least one task, and each of them at least one value")
+    shares = [1 / len(tasks)] * len(tasks) if weights is None else list(weights)
+    labels = [None] * len(tasks) if clusters is None else list(clusters)
+    codes = [_codes(own, len(values)) for own, values in zip(labels, tasks, strict=True)]
+    if len(tasks) == 1 and shares[0] == 1:
+        return _mean(tasks[0], span, codes[0], cut)
+    if span is None:
+        return combined([_mean(own, None, code, cut) for own, code in zip(tasks, codes, strict=True)], shares, cut)
+    return _stratified_score(tasks, shares, span, codes)
+
+
+def _stratified_score(
+    tasks: Sequence[Vector], weights: Sequence[float], span: Range, codes: Sequence[NDArray[np.int64] | None]
+) -> Inference:
+    """The score interval over strata; Satterthwaite's degrees of freedom from those strata that have clusters."""
+    import numpy as np
+
+    deffs, squares, floored, spread = [], [], [], 0.0
+    for values, weight, code in zip(tasks, weights, codes, strict=True):
+        if code is not None and int(code.max()) == 0:
+            value = float(sum(w * float(v.mean()) for w, v in zip(weights, tasks, strict=True)))
+            return Unknown(value, sum(map(len, tasks)), "all items of a task belong to one cluster")
+        group = None if code is None else cluster_mean(values, code)
+        deffs.append(1.0 if group is None else group.deff)
+        # A task without spread gets the variance that one item at the other end would make.
+        own = float(values.var(ddof=1)) if len(values) > 1 else 0.0
+        least = (span[1] - span[0]) ** 2 / (len(values) + 1) ** 2
+        squares.append(weight**2 * own * deffs[-1] / len(values))
+        floored.append(weight**2 * max(own, least) * deffs[-1] / len(values))
+        if group is not None:
+            spread += floored[-1] ** 2 / group.freedom
+    freedom = sum(floored) ** 2 / spread if spread > 0 else math.inf
+    clipped = [np.clip(values, *span) for values in tasks]
+    return score_mean(
+        clipped,
+        weights,
+        span,
+        deffs=deffs,
+        freedom=freedom,
+        stderr=math.sqrt(sum(squares)),
+        method=f"score|strata:{len(tasks)}",
+    )

@@ -1,0 +1,100 @@
+"""Corpus metrics (BLEU, perplexity, corpus F1): a function of sufficient statistics summed over items.
+
+The error is the delete-one jackknife's (Quenouille 1956; Efron and Stein 1981 show that its variance does not fall
+short on average), over clusters where items share one, with Student's t. Unlike the percentile bootstrap it is not too
+narrow for few items, and its p-values can be as small as Holm's correction over hundreds of tasks asks for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from evalkit.statistics.inference import Inference, Range, Unknown, student
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float64]
+    Matrix = NDArray[np.float64]
+    Whole = NDArray[np.int64]
+
+FEWEST = 5
+"""Items (or clusters) below which no error is given: their spread says too little of a sum's."""
+BLOCKS = 1000
+"""Above this many items the jackknife leaves out blocks: a seeded shuffle, so that the work stays bounded."""
+UNBOUNDED: Range = (-math.inf, math.inf)
+
+
+def corpus_estimate(
+    table: Matrix,
+    aggregate: Callable[[Vector], float],
+    *,
+    codes: Whole | None = None,
+    bounds: Range = UNBOUNDED,
+    seed: int = 1234,
+) -> Inference:
+    """One run's metric: ``aggregate(table.sum(axis=0))``; ``table`` has shape (items, statistics)."""
+    return _jackknife(table, aggregate, codes, bounds, seed)
+
+
+def corpus_difference(
+    base: Matrix,
+    candidate: Matrix,
+    aggregate: Callable[[Vector], float],
+    *,
+    codes: Whole | None = None,
+    bounds: Range = UNBOUNDED,
+    seed: int = 1234,
+) -> Inference:
+    """Candidate minus base on the same items. ``bounds`` are the metric's; the difference has twice their width."""
+    import numpy as np
+
+    if base.shape != candidate.shape or base.ndim != 2:
+        raise ValueError(f"a paired corpus metric needs two equal matrices, not {base.shape} and {candidate.shape}")
+    width = bounds[1] - bounds[0]
+    parts = base.shape[1]
+
+    def difference(sums: Vector) -> float:
+        return aggregate(sums[parts:]) - aggregate(sums[:parts])
+
+    return _jackknife(np.hstack([base, candidate]), difference, codes, (-width, width), seed)
+
+
+def _jackknife(
+    table: Matrix, aggregate: Callable[[Vector], float], codes: Whole | None, bounds: Range, seed: int
+) -> Inference:
+    import numpy as np
+
+    n, total = len(table), table.sum(axis=0)
+    value = float(aggregate(total))
+    pieces = _pieces(n, codes, seed)
+    count = int(pieces.max()) + 1 if n else 0
+    if count < FEWEST:
+        what = "items" if codes is None else "clusters"
+        return Unknown(value, n, f"a corpus metric needs at least {FEWEST} {what} for an interval")
+    sums = np.stack([np.bincount(pieces, column, count) for column in table.T], axis=1)
+    left = np.array([aggregate(total - piece) for piece in sums])
+    if not np.isfinite(left).all():
+        return Unknown(value, n, "the metric is not finite without one of the items")
+    stderr = math.sqrt((count - 1) / count * float(((left - left.mean()) ** 2).sum()))
+    return student(value, stderr, effective_freedom(left), n, f"jackknife-t|pieces:{count}", bounds)
+
+
+def _pieces(n: int, codes: Whole | None, seed: int) -> Whole:
+    """The piece that each item is left out with."""
+    import numpy as np
+
+    own = np.arange(n) if codes is None else codes
+    count = int(own.max()) + 1 if n else 0
+    if count <= BLOCKS:
+        return own
+    blocks: Whole = np.random.default_rng(seed).permutation(count) % BLOCKS
+    return blocks[own]
+
+
+def effective_freedom(left: Vector) -> float:
+    """Degrees of freedom of a jackknife variance: pieces less one."""
+    return float(len(left) - 1)

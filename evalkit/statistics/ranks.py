@@ -1,0 +1,117 @@
+"""Rank intervals that hold for all rows of a board at once.
+
+Row j's rank lies between 1 + the rows that are surely better and J - the rows that are surely worse, where "surely" is
+the joint interval of all differences (Klein, Wright and Wieczorek 2020, JRSS A 183; Mogstad, Romano, Shaikh and Wilhelm
+2024, Review of Economic Studies 91). The joint critical value is the 95 % point of the largest standardised difference,
+simulated from the rows' covariance: rows that answered the same items are compared as pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evalkit.statistics.inference import LEVEL, Range
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float64]
+    Matrix = NDArray[np.float64]
+
+DRAWS = 4000
+SEED = 1234
+CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """``best`` and ``worst`` rank of every row (1: the highest score), and the joint critical value of differences."""
+
+    best: tuple[int, ...]
+    worst: tuple[int, ...]
+    critical: float
+
+
+def rank_intervals(
+    scores: Vector, covariance: Matrix, *, level: float = LEVEL, draws: int = DRAWS, seed: int = SEED
+) -> Ranks:
+    """Rank intervals of ``scores`` (higher is better, shape [rows]) with the ``covariance`` of their errors.
+
+    Diagonal for rows of independent samples. A pair of rows whose difference has no known error (variance 0 or nan)
+    is never told apart. Raises ValueError for shapes that do not fit.
+    """
+    import numpy as np
+
+    count = len(scores)
+    if covariance.shape != (count, count):
+        raise ValueError(f"{count} scores need a covariance of shape ({count}, {count}), not {covariance.shape}")
+    if count < 2:
+        return Ranks((1,) * count, (1,) * count, 0.0)
+    own = np.diag(covariance)
+    spread = np.sqrt(np.maximum(own[:, None] + own[None, :] - 2 * covariance, 0.0))
+    known = spread > 0
+    critical = _critical(np.nan_to_num(covariance), spread, known, level, draws, seed)
+    gap = scores[:, None] - scores[None, :]
+    sure = known & (np.abs(gap) > critical * np.where(known, spread, 1.0))
+    better, worse = (sure & (gap < 0)).sum(axis=1), (sure & (gap > 0)).sum(axis=1)
+    return Ranks(tuple((1 + better).tolist()), tuple((count - worse).tolist()), critical)
+
+
+def _critical(
+    covariance: Matrix, spread: Matrix, known: NDArray[np.bool_], level: float, draws: int, seed: int
+) -> float:
+    """The ``level`` quantile of the largest |difference| / its error over all pairs of rows."""
+    import numpy as np
+
+    roots, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    root = vectors * np.sqrt(np.maximum(roots, 0.0))
+    generator = np.random.default_rng(seed)
+    first, second = np.nonzero(np.triu(known, 1))
+    if not len(first):
+        return math.inf
+    scale = 1 / spread[first, second]
+    largest = []
+    size = max(1, min(CHUNK, 20_000_000 // len(first)))
+    for start in range(0, draws, size):
+        errors = generator.standard_normal((min(size, draws - start), len(root))) @ root.T
+        largest.append((np.abs(errors[:, first] - errors[:, second]) * scale).max(axis=1))
+    return float(np.quantile(np.concatenate(largest), level))
+
+
+def paired_covariance(table: Matrix) -> Matrix:
+    """The covariance of the rows' means, shape [rows, rows], from their values on the same items, [rows, items]."""
+    import numpy as np
+
+    found: Matrix = np.atleast_2d(np.cov(table)) / table.shape[1]
+    return found
+
+
+def widest_gap(table: Matrix, level: float = LEVEL, seed: int = SEED) -> tuple[float, float, Range | None]:
+    """The range (largest less smallest) of the rows' true means, from values on the same items, [rows, items].
+
+    Returns the plain range, a debiased one, and an interval. The plain range of equal rows grows with their number and
+    noise; debiased, it shrinks by the share of the rows' variance that is not noise, max(0, 1 - noise / variance), in
+    standard deviations. The interval joins the pairs' simultaneous ones: the range is the largest of their absolute
+    differences. None for fewer than two items, or rows that do not differ in any item.
+    """
+    import numpy as np
+
+    means = table.mean(axis=1)
+    plain = float(means.max() - means.min())
+    if table.shape[1] < 2 or len(means) < 2:
+        return plain, plain, None
+    covariance = paired_covariance(table)
+    own = np.diag(covariance)
+    squares = np.maximum(own[:, None] + own[None, :] - 2 * covariance, 0.0)
+    noise, variance = float(squares[np.triu_indices(len(means), 1)].mean()) / 2, float(means.var(ddof=1))
+    debiased = plain * math.sqrt(max(0.0, 1 - noise / variance)) if variance > 0 else 0.0
+    spread = np.sqrt(squares)
+    if not (spread > 0).any():
+        return plain, debiased, None
+    critical = _critical(covariance, spread, spread > 0, level, DRAWS, seed)
+    gap = np.abs(means[:, None] - means[None, :])
+    low, high = float((gap - critical * spread).max()), float((gap + critical * spread).max())
+    return plain, debiased, (max(low, 0.0), high)

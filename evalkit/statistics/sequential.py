@@ -1,0 +1,103 @@
+"""Group-sequential tests: looks at growing data whose error rates hold all the same.
+
+Lan and DeMets (1983, Biometrika 70) spend the error as information grows; the spending function of O'Brien and
+Fleming's kind is alpha(t) = 2 - 2 Phi(z(1 - alpha/2) / sqrt(t)). The boundary of every look solves for the error that
+is newly spent, by the recursion of Armitage, McPherson and Rowe (1969, JRSS A 132) over the density of the score. A
+repeated confidence interval (Jennison and Turnbull 1989, JRSS B 51) is the method's own interval at the look's level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float64]
+
+ALPHA = 0.025
+STEP = 0.02
+REACH = 9.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """``fraction`` of the most information (items over the ceiling); ``critical``: the score to pass; ``alpha``: the
+    one-sided p-value to be at or below at this look; ``spent``: error used up to here.
+    """
+
+    fraction: float
+    critical: float
+    alpha: float
+    spent: float
+
+    @property
+    def level(self) -> float:
+        """Of the two-sided interval whose ends decide at this look."""
+        return 1 - 2 * self.alpha
+
+
+def spending(fraction: float, alpha: float = ALPHA) -> float:
+    """Error that may be spent by the information ``fraction`` (0 to 1)."""
+    from scipy.stats import norm
+
+    if fraction <= 0:
+        return 0.0
+    return float(2 * norm.sf(norm.isf(alpha / 2) / math.sqrt(min(fraction, 1.0))))
+
+
+def design(fractions: Sequence[float], alpha: float = ALPHA) -> tuple[Look, ...]:
+    """The boundary at every look, for a one-sided error of ``alpha`` over all of them.
+
+    ``fractions`` rise strictly within 0..1 (exclusive, inclusive); the boundaries of the first looks do not depend on
+    later ones. Raises ValueError for others.
+    """
+    import numpy as np
+    from scipy.special import ndtr
+
+    if not fractions or any(b <= a for a, b in zip((0.0, *fractions), fractions, strict=False)) or fractions[-1] > 1:
+        raise ValueError(f"information fractions must rise within 0 and 1, not {list(fractions)}")
+    looks: list[Look] = []
+    grid: Vector = np.zeros(1)
+    mass: Vector = np.ones(1)
+    before, spent = 0.0, 0.0
+    for fraction in fractions:
+        step, used = math.sqrt(fraction - before), spending(fraction, alpha)
+        scale = math.sqrt(fraction)
+
+        critical = _boundary(grid, mass, step, scale, used - spent)
+        looks.append(Look(fraction, critical, float(ndtr(-critical)), used))
+        grid, mass = _onward(grid, mass, step, scale, min(critical, REACH))
+        before, spent = fraction, used
+    return tuple(looks)
+
+
+def _boundary(grid: Vector, mass: Vector, step: float, scale: float, need: float) -> float:
+    """The score that is passed with the probability ``need`` after ``step`` more information."""
+    from scipy.optimize import brentq
+    from scipy.special import ndtr
+
+    if need <= 1e-300:
+        return REACH + 30
+
+    def above(critical: float) -> float:
+        return float(mass @ ndtr((grid - critical * scale) / step)) - need
+
+    return float(brentq(above, -REACH, REACH + 30, xtol=1e-10))
+
+
+def _onward(grid: Vector, mass: Vector, step: float, scale: float, critical: float) -> tuple[Vector, Vector]:
+    """The probability, on a grid of the score times sqrt(information), of having come there without a stop."""
+    import numpy as np
+
+    count = 2 * math.ceil((critical + REACH) / STEP / 2) + 1
+    nodes = np.linspace(-REACH * scale, critical * scale, count)
+    simpson = np.where(np.arange(count) % 2 == 1, 4.0, 2.0)
+    simpson[[0, -1]] = 1.0
+    gaps = (nodes[:, None] - grid[None, :]) / step
+    density = (np.exp(-(gaps**2) / 2) @ mass) / (math.sqrt(2 * math.pi) * step)
+    return nodes, density * simpson * (nodes[1] - nodes[0]) / 3
