@@ -21,8 +21,8 @@ from typing import Any
 from evalkit.perf.clocks import Stopwatch, now
 from evalkit.perf.memory import INTERVAL, Sampler
 from evalkit.perf.meter import Exchange, Meter
-from evalkit.run import execute
-from evalkit.spec import RunSpec
+from evalkit.runner.evaluate import execute
+from evalkit.spec.models import RunSpec
 from evalkit.store import RunDir
 
 GAPS = (0.01,) * 31

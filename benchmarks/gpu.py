@@ -132,7 +132,7 @@ def built(
 
     from evalkit.backends.hf.backend import HfBackend
     from evalkit.backends.hf.loading import Parts, load_tokenizer
-    from evalkit.spec import EngineSpec, ModelSpec
+    from evalkit.spec.models import EngineSpec, ModelSpec
 
     config = LlamaConfig(**SHAPES[options.shape], max_position_embeddings=8192, tie_word_embeddings=False)
     torch.manual_seed(0)
@@ -329,7 +329,7 @@ def out_of_memory(
     import torch
 
     from evalkit.backends.hf import memory
-    from evalkit.backends.hf.tree import TreeRunner
+    from evalkit.backends.hf.prefix_forward import TreeRunner
 
     refused: list[int] = []
     own_budget, own_hidden = memory.token_budget, TreeRunner.hidden

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit import stats
-from evalkit.compare import AGGREGATES, MetricComparison, Options
-from evalkit.gate import judge_margin
-from evalkit.paired import Difference, corpus_difference, holm, paired_difference
-from evalkit.policy import Rule
+from evalkit.analysis.compare import AGGREGATES, MetricComparison, Options
+from evalkit.analysis.gate import judge_margin
+from evalkit.analysis.policy import Rule
+from evalkit.statistics import intervals
+from evalkit.statistics.paired import Difference, corpus_difference, holm, paired_difference
 
 Vector = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], tuple[Vector, Vector, Vector | None]]
@@ -106,7 +106,7 @@ def wilson_table(runs: int, seed: int) -> Iterator[str]:
         for n in (20, 100, 1000):
             hits = plain = 0
             for right in generator.binomial(n, p, runs):
-                low, high = stats.wilson(int(right), n)
+                low, high = intervals.wilson(int(right), n)
                 hits += low <= p <= high
                 value = right / n
                 half = 1.96 * math.sqrt(value * (1 - value) / (n - 1))

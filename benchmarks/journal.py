@@ -30,12 +30,12 @@ from typing import Any
 
 import numpy as np
 
-from evalkit.backends.base import Answer, ScoreAnswer, ScoreRow
 from evalkit.backends.mock import MockBackend, load
-from evalkit.identity import score_key
-from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.contract.backend import Answer, ScoreAnswer, ScoreRow
+from evalkit.contract.types import Response, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
 from evalkit.store import Journal
-from evalkit.types import Response, Score
+from evalkit.store.identity import score_key
 
 BATCH = 64
 PROMPT_TOKENS = (60, 900)
@@ -157,7 +157,7 @@ def _answer(n: int) -> Response:
 def plan_and_store(count: int) -> Result:
     """``count`` requests through the engine into a journal, nothing waiting for a model."""
     from evalkit.engine import answer
-    from evalkit.progress import Silent
+    from evalkit.runner.progress import Silent
 
     backend = _mock(tokenizer="word")
     requests = list(_requests(count))
@@ -205,7 +205,7 @@ def _peak_mb() -> float:
 
 
 def _machine() -> Result:
-    from evalkit.environment import collect
+    from evalkit.store.environment import collect
 
     found = collect()
     return {name: found[name] for name in ("cpu", "memory_bytes", "python", "packages", "git")}

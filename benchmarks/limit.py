@@ -80,7 +80,7 @@ def main() -> None:
     options = parser().parse_args()
     from evalkit.backends.hf.backend import HfBackend
     from evalkit.backends.hf.loading import load_parts
-    from evalkit.spec import EngineSpec, ModelSpec
+    from evalkit.spec.models import EngineSpec, ModelSpec
 
     data_dir = data_folder(options.data_dir)
     spec = ModelSpec(name=options.model, dtype=options.dtype, device=options.device)
@@ -170,7 +170,7 @@ def layouts(weights: Sequence[torch.Tensor]) -> list[list[torch.nn.Module]]:
     """Linear layers of these weights: ordinary ones, and evalkit's own where it would use them."""
     import torch
 
-    from evalkit.backends.hf.products import pack
+    from evalkit.backends.hf.onednn_linear import pack
 
     def ordinary() -> torch.nn.Sequential:
         made = torch.nn.Sequential(*(torch.nn.Linear(*reversed(w.shape), bias=False, device="meta") for w in weights))
@@ -229,10 +229,10 @@ def count_work(workload: Workload, data_dir: Path, backend: HfBackend) -> Count:
     """Distinct tokens and reads of the workload's requests, as the engine encodes and plans them."""
     import numpy as np
 
+    from evalkit.contract.types import PromptStyle
     from evalkit.engine.encode import encode
     from evalkit.engine.plan import PrefixPlan
-    from evalkit.types import PromptStyle
-    from evalkit.work import ask
+    from evalkit.runner.workload import ask
 
     works = [ask(work, PromptStyle()) for work in gathered(workload, data_dir)]
     requests = [request for work in works for asked in work.requests for request in asked]

@@ -19,8 +19,8 @@ from workloads import Workload, gathered
 if TYPE_CHECKING:
     import numpy as np
 
-    from evalkit.backends.base import ScoreRow
     from evalkit.backends.hf.backend import HfBackend
+    from evalkit.contract.backend import ScoreRow
 
 LENGTHS = Path(__file__).with_name("mmlu_lengths.csv")
 
@@ -57,9 +57,9 @@ def drawn(row: Mapping[str, str], vocabulary: int) -> list[Question]:
 
 def real(folder: Path, backend: HfBackend, limit: int | None) -> dict[str, list[Question]]:
     """The mirror's questions by subject, as lm-eval writes them; at most ``limit`` of each."""
+    from evalkit.contract.types import PromptStyle
     from evalkit.engine.encode import encode
-    from evalkit.types import PromptStyle
-    from evalkit.work import ask
+    from evalkit.runner.workload import ask
 
     subjects = [row["subject"] for row in lengths()]
     tasks = tuple(f"mmlu_{subject}" for subject in subjects)
@@ -82,7 +82,7 @@ def rows_of(asked: Sequence[Question]) -> list[ScoreRow]:
     """Every choice of every question as the engine hands it to a backend."""
     import numpy as np
 
-    from evalkit.backends.base import ScoreRow
+    from evalkit.contract.backend import ScoreRow
 
     return [
         ScoreRow(np.append(one.context, np.int32(choice)), len(one.context)) for one in asked for choice in one.choices

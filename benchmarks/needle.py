@@ -13,12 +13,12 @@ import json
 import time
 from pathlib import Path
 
-from evalkit import models
-from evalkit.backends.base import TokenBackend
+from evalkit.backends import opening
+from evalkit.contract.backend import TokenBackend
+from evalkit.contract.types import PromptStyle, Request
 from evalkit.engine import answer
 from evalkit.probes.needle.task import Grid, NeedleTask
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import PromptStyle, Request
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 
 class NoData:
@@ -56,7 +56,7 @@ def main() -> None:
     grid = Grid(lengths=given.lengths, depths=given.depths, repeats=given.repeats)
     engine = EngineSpec()
     model = ModelSpec(name=given.model, device=given.device, max_length=given.max_length)
-    backend = models.open_backend(model, engine)
+    backend = opening.open_backend(model, engine)
     if not isinstance(backend, TokenBackend):
         parser.error("the model's tokenizer must run here")
     prompts = asked(grid, backend)

@@ -48,8 +48,8 @@ def by_transformers(name: str) -> tuple[Run, Run]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from evalkit.models import local_folder
-    from evalkit.spec import ModelSpec
+    from evalkit.backends.opening import local_folder
+    from evalkit.spec.models import ModelSpec
 
     source = local_folder(ModelSpec(name=name)) or name
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, trust_remote_code=False).eval()

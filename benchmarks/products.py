@@ -34,7 +34,7 @@ def main() -> None:
     from rich.table import Table
 
     from evalkit.backends.hf.loading import load_parts
-    from evalkit.spec import ModelSpec
+    from evalkit.spec.models import ModelSpec
 
     model = load_parts(ModelSpec(name=options.model, dtype="float32", device="cpu")).model
     shapes = sorted({tuple(m.weight.shape) for m in model.modules() if type(m) is torch.nn.Linear})
@@ -62,7 +62,7 @@ def measure(outside: int, inside: int, rows: int, seconds: float) -> tuple[float
     """Seconds of one product of [rows, inside] by [outside, inside], stored and laid out."""
     import torch
 
-    from evalkit.backends.hf.products import pack
+    from evalkit.backends.hf.onednn_linear import pack
 
     copies = max(1, COPIES_BYTES // (4 * outside * inside))
     stored = torch.nn.Sequential(*(torch.nn.Linear(inside, outside, bias=False) for _ in range(copies)))

@@ -41,7 +41,7 @@ def main() -> None:
 
     from evalkit.backends.hf.backend import HfBackend
     from evalkit.backends.hf.loading import load_parts
-    from evalkit.spec import EngineSpec, ModelSpec
+    from evalkit.spec.models import EngineSpec, ModelSpec
 
     data_dir = data_folder(options.data_dir)
     spec = ModelSpec(name=options.model, dtype="float32", device="cpu")
@@ -59,12 +59,12 @@ def profile(workload: Workload, data_dir: Path, backend: HfBackend) -> tuple[flo
     """Wall seconds, and the shares in the order of the table."""
     import torch
 
-    from evalkit.answering import answer_all
-    from evalkit.progress import Silent
-    from evalkit.spec import EngineSpec
+    from evalkit.contract.types import PromptStyle
+    from evalkit.runner.interruptible import answer_all
+    from evalkit.runner.progress import Silent
+    from evalkit.runner.workload import ask
+    from evalkit.spec.models import EngineSpec
     from evalkit.store import Journal
-    from evalkit.types import PromptStyle
-    from evalkit.work import ask
 
     works = [ask(work, PromptStyle()) for work in gathered(workload, data_dir)]
     requests = [request for work in works for asked in work.requests for request in asked]

@@ -27,12 +27,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from evalkit.backends.base import ScoreRow, TokenBackend
+from evalkit.backends.opening import resolve
+from evalkit.contract.backend import ScoreRow, TokenBackend
 from evalkit.engine.executors import Replicated, open_replicas
 from evalkit.engine.plan import PrefixPlan
 from evalkit.engine.units import split
-from evalkit.models import resolve
-from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 Result = dict[str, Any]
 Executor = Literal["local", "ray"]

@@ -222,8 +222,8 @@ def apart(row: Mapping[str, Any]) -> str:
 
 def model_source(name: str) -> str:
     """What both programs load: the folder of a model, or its Hub id."""
-    from evalkit.models import local_folder
-    from evalkit.spec import ModelSpec
+    from evalkit.backends.opening import local_folder
+    from evalkit.spec.models import ModelSpec
 
     return str(local_folder(ModelSpec(name=name)) or name)
 
@@ -268,13 +268,13 @@ def resident_peak() -> float:
 
 def by_evalkit(job: Mapping[str, Any], workload: Workload) -> Run:
     """evalkit, through the parts that its runner calls in turn."""
-    from evalkit import models, stats  # noqa: F401
-    from evalkit.answering import answer_all
-    from evalkit.progress import Silent
-    from evalkit.spec import EngineSpec, ModelSpec
+    from evalkit.backends import opening
+    from evalkit.contract.types import PromptStyle
+    from evalkit.runner.interruptible import answer_all
+    from evalkit.runner.progress import Silent
+    from evalkit.runner.workload import ask
+    from evalkit.spec.models import EngineSpec, ModelSpec
     from evalkit.store import Journal
-    from evalkit.types import PromptStyle
-    from evalkit.work import ask
 
     os.environ["EVALKIT_ENCODINGS"] = "off"  # every run counted tokenizes, as a first run does
     works = gathered(workload, Path(job["data_dir"]))
@@ -284,7 +284,7 @@ def by_evalkit(job: Mapping[str, Any], workload: Workload) -> Run:
     batch = job["batch_size"]
     engine = EngineSpec(batch_size=batch if batch == "auto" else int(batch))
     clock = [time.perf_counter()]
-    backend = models.open_backend(ModelSpec(name=job["model"], dtype=job["dtype"], device=job["device"]), engine)
+    backend = opening.open_backend(ModelSpec(name=job["model"], dtype=job["dtype"], device=job["device"]), engine)
     loaded_gb = resident_peak()
     clock.append(time.perf_counter())
     works = [ask(work, PromptStyle()) for work in works]
@@ -324,8 +324,8 @@ def by_lm_eval(job: Mapping[str, Any], workload: Workload) -> Run:
     import lm_eval.evaluator
     from lm_eval.models.huggingface import HFLM
 
-    from evalkit.lm_eval_tasks.index import manager
-    from evalkit.lm_eval_tasks.mirror import served
+    from evalkit.task.lm_eval.index import manager
+    from evalkit.task.lm_eval.mirror import served
 
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     tasks = manager()

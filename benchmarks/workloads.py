@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.work import Work
+    from evalkit.runner.workload import Work
 
 HISTORY = "mmlu_high_school_us_history"
 
@@ -59,11 +59,11 @@ def data_folder(given: Path | None) -> Path:
 
 
 def gathered(workload: Workload, data_dir: Path) -> list[Work]:
-    """The workload's tasks with their documents loaded; requests are made with `evalkit.work.ask`."""
-    from evalkit import catalog
+    """The workload's tasks with their documents loaded; requests are made with `evalkit.runner.workload.ask`."""
     from evalkit.data import open_source
-    from evalkit.spec import ModelSpec, RunSpec, TaskSpec
-    from evalkit.work import gather
+    from evalkit.runner.workload import gather
+    from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+    from evalkit.task import catalog
 
     tasks = tuple(TaskSpec(name=name, num_fewshot=workload.shots) for name in workload.tasks)
     selection = catalog.resolve(RunSpec(model=ModelSpec(name="any"), tasks=tasks, data_dir=data_dir))
@@ -82,7 +82,7 @@ def surroundings() -> dict[str, object]:
 
     import psutil
 
-    from evalkit.environment import cpu_model, package_versions
+    from evalkit.store.environment import cpu_model, package_versions
 
     names = ("evalkit", "lm-eval", "torch", "transformers", "tokenizers", "numpy")
     return {

@@ -16,8 +16,8 @@ import socket
 import sys
 from typing import Any
 
-from evalkit.errors import UserError
-from evalkit.models import gguf_file
+from evalkit.backends.opening import gguf_file
+from evalkit.contract.errors import UserError
 
 HOST = "127.0.0.1"
 

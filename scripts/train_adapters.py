@@ -16,9 +16,9 @@ import peft
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from evalkit.models import local_folder
-from evalkit.paths import share
-from evalkit.spec import ModelSpec
+from evalkit.backends.opening import local_folder
+from evalkit.spec.models import ModelSpec
+from evalkit.store.paths import share
 
 TASK = peft.TaskType.CAUSAL_LM
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj"]

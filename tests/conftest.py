@@ -24,9 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def smollm2_folder() -> Path:
     """The real model SmolLM2-135M-Instruct in transformers' layout, dequantized once into the cache."""
-    from evalkit.errors import UserError
-    from evalkit.models import local_folder
-    from evalkit.spec import ModelSpec
+    from evalkit.backends.opening import local_folder
+    from evalkit.contract.errors import UserError
+    from evalkit.spec.models import ModelSpec
 
     try:
         folder = local_folder(ModelSpec(name="smollm2-135m"))

@@ -15,7 +15,7 @@ from unittest import mock
 
 import pytest
 
-from evalkit.types import DatasetRef
+from evalkit.contract.types import DatasetRef
 
 MOVED = {"baber/piqa": "ybisk/piqa"}
 """Where the mirror keeps a data set that lm-eval loads from a copy."""

@@ -9,10 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evalkit import stats
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
-from evalkit.store import RunDir
-from evalkit.types import (
+from evalkit.contract.types import (
     Document,
     Generate,
     Group,
@@ -25,6 +22,9 @@ from evalkit.types import (
     TaskInfo,
     TaskResult,
 )
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.statistics import intervals
+from evalkit.store import RunDir
 
 COLOURS = ("red", "green", "blue", "white")
 
@@ -93,9 +93,13 @@ def summarize(task: TaskInfo, samples: Sequence[SampleResult], n_total: int | No
     metrics: tuple[Metric, ...] = ()
     if values:
         mean = sum(values) / len(values)
-        stderr = stats.mean_stderr(values)
+        stderr = intervals.mean_stderr(values)
         binary = set(values) <= {0.0, 1.0}
-        bounds = stats.wilson(int(sum(values)), len(values)) if binary else stats.t_interval(mean, stderr, len(values))
+        bounds = (
+            intervals.wilson(int(sum(values)), len(values))
+            if binary
+            else intervals.t_interval(mean, stderr, len(values))
+        )
         metrics = (
             Metric(
                 name,
@@ -178,7 +182,7 @@ def _group(group: Group, groups: Sequence[Group], tasks: Sequence[TaskResult]) -
         "none",
         right / total,
         (0.25 / total) ** 0.5,
-        stats.wilson(round(right), total),
+        intervals.wilson(round(right), total),
         total,
         True,
         "acc|agg:micro",

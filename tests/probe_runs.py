@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.backends import mock
-from evalkit.catalog import resolve
+from evalkit.contract.types import PromptStyle
 from evalkit.data import open_source
 from evalkit.engine import answer
-from evalkit.run import _in_style
-from evalkit.spec import EngineSpec, ModelSpec, RunSpec
-from evalkit.types import PromptStyle
-from evalkit.work import ask, gather
+from evalkit.runner.evaluate import _in_style
+from evalkit.runner.workload import ask, gather
+from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
+from evalkit.task.catalog import resolve
 
 
 def metrics_of(

@@ -8,9 +8,9 @@ from typing import Any
 import lm_eval_mirror
 import pytest
 
-from evalkit import catalog
-from evalkit.errors import UserError
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
+from evalkit.contract.errors import UserError
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.task import catalog
 
 TOY = """\
 name: {name}

@@ -10,11 +10,11 @@ import made_runs as made
 import pytest
 from typer.testing import CliRunner
 
-from evalkit.baseline import read_baseline, save_baseline
-from evalkit.compare import compare
-from evalkit.errors import UserError
+from evalkit.analysis.baseline import read_baseline, save_baseline
+from evalkit.analysis.compare import compare
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Document, Group, Response, Rolling, SampleResult
 from evalkit.render.comparison import comparison_markdown
-from evalkit.types import Document, Group, Response, Rolling, SampleResult
 
 
 def two(tmp_path: Path, base: list[bool], other: list[bool], **changes: object) -> tuple[Path, Path]:

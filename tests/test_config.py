@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import config
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.spec import config
 
 
 def specs(text: str, tmp_path: Path, **flags):

@@ -11,11 +11,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from evalkit.baseline import save_baseline
+from evalkit.analysis.baseline import save_baseline
+from evalkit.analysis.gate import gate
+from evalkit.analysis.policy import Budget, Policy, Rule, load_policy
 from evalkit.cli.gate import gate as command
-from evalkit.errors import UserError
-from evalkit.gate import gate
-from evalkit.policy import Budget, Policy, Rule, load_policy
+from evalkit.contract.errors import UserError
 from evalkit.render.verdict import gate_junit, gate_markdown
 
 BASE = made.answers(400, 0.6, 1)

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from evalkit import paired
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.statistics import paired
 
 
 def test_binary_is_exact_mcnemar_with_bonett_price() -> None:
@@ -90,7 +90,7 @@ def test_corpus_bleu_agrees_with_sacrebleu() -> None:
     from sacrebleu.metrics import BLEU
     from sacrebleu.significance import PairedTest
 
-    from evalkit.compare import AGGREGATES
+    from evalkit.analysis.compare import AGGREGATES
 
     words = [
         "the",

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from evalkit import progress
+from evalkit.runner import progress
 
 
 def lines_of(monkeypatch, clock: list[float]) -> tuple[progress.Lines, io.StringIO]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import registry
-from evalkit.errors import UserError
+from evalkit.contract import registry
+from evalkit.contract.errors import UserError
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from evalkit import interrupt
-from evalkit.errors import UserError
-from evalkit.interrupt import Stop, Stoppable, two_step
-from evalkit.progress import Silent
-from evalkit.run import Unwatched, evaluate, execute, transcript
-from evalkit.spec import RunSpec
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Document, Message
+from evalkit.runner import interruption
+from evalkit.runner.evaluate import Unwatched, evaluate, execute, transcript
+from evalkit.runner.interruption import Stop, Stoppable, two_step
+from evalkit.runner.progress import Silent
+from evalkit.runner.workload import subset
+from evalkit.spec.models import RunSpec
 from evalkit.store import RunDir
-from evalkit.types import Document, Message
-from evalkit.work import subset
 
 
 def spec(output, *tasks: str, **settings) -> RunSpec:
@@ -110,7 +110,7 @@ def test_an_empty_task_is_refused_before_the_model_loads(tmp_path, monkeypatch):
     from evalkit.task.native import NativeTask
 
     monkeypatch.setattr(NativeTask, "documents", lambda self, data: [])
-    monkeypatch.setattr("evalkit.models.open_backend", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("evalkit.backends.opening.open_backend", lambda *_: pytest.fail("the model was loaded"))
     with pytest.raises(UserError, match="boolq: the split 'validation' is empty"):
         execute(spec(tmp_path / "run", "boolq"))
     assert not (tmp_path / "run").exists()
@@ -153,7 +153,7 @@ def interruptible():
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_partial_results_and_the_rest_can_be_resumed(tmp_path, monkeypatch):
     # Each answer takes some milliseconds: long enough to be interrupted between two.
-    monkeypatch.setattr(interrupt, "QUIET_SECONDS", 0.001)
+    monkeypatch.setattr(interruption, "QUIET_SECONDS", 0.001)
     asked = spec(tmp_path / "run", "boolq", "triviaqa", args={"delay_s": 0.00002})
     whole = execute(asked.model_copy(update={"output": tmp_path / "whole"}))
     partial = evaluate(asked, Interrupting(after=20))

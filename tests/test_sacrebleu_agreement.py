@@ -13,7 +13,7 @@ import pytest
 from evalkit.metrics import translation
 from evalkit.metrics.base import ScoringInput
 from evalkit.metrics.corpus import FROM_SUMS
-from evalkit.paired import corpus_difference
+from evalkit.statistics.paired import corpus_difference
 
 pytestmark = pytest.mark.mirror
 SAMPLES = 200

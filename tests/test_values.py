@@ -1,7 +1,7 @@
 import pytest
 
-from evalkit import values
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.spec import values
 
 
 def test_limit_takes_counts_shares_and_random_draws():

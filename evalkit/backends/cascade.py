@@ -29,13 +29,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evalkit.backends.base import Backend
-from evalkit.engine.interface import AnswerBook
-from evalkit.errors import UserError
-from evalkit.identity import digest
+from evalkit.contract.backend import Backend
+from evalkit.contract.errors import UserError
+from evalkit.contract.store import AnswerBook
+from evalkit.contract.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
 from evalkit.perf.meter import Meter, Metered
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.store.identity import digest
 
 PREFIX = "cascade:"
 Rule = Literal["max_prob", "margin"]
@@ -97,7 +97,7 @@ class Stage:
 
 
 class CascadeBackend:
-    """An `evalkit.backends.base.TextBackend` that is several."""
+    """An `evalkit.contract.backend.TextBackend` that is several."""
 
     positional = True
 
@@ -303,7 +303,7 @@ def _for(backend: Backend, request: Request) -> Request:
 
 def load(model: ModelSpec, engine: EngineSpec) -> CascadeBackend:
     """Load every stage. Raises UserError for bad arguments and for a stage that cannot be loaded."""
-    from evalkit import models
+    from evalkit.backends import opening
 
     chosen = _settings(model)
     specs = _specs(model, chosen)
@@ -312,7 +312,7 @@ def load(model: ModelSpec, engine: EngineSpec) -> CascadeBackend:
     backends: list[Backend] = []
     try:
         for spec in specs:
-            backends.append(models.open_backend(spec, engine.model_copy(update={"replicas": 1, "executor": "local"})))
+            backends.append(opening.open_backend(spec, engine.model_copy(update={"replicas": 1, "executor": "local"})))
     except BaseException:
         for backend in backends:
             backend.close()

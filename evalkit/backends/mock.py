@@ -25,14 +25,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow, Tokens, carry_on
 from evalkit.backends.mock_script import NO_RULE, Rule, read_script
-from evalkit.errors import UserError
-from evalkit.identity import digest, is_greedy, pack
+from evalkit.contract.backend import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow, Tokens, carry_on
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Message, ModelInfo
+from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.store.identity import digest, is_greedy, pack
 
 EOT, BOS, SPECIALS = 0, 1, 2
 _WORDS = (
@@ -100,7 +100,7 @@ class Settings:
 
 
 class MockBackend:
-    """An `evalkit.backends.base.TokenBackend`. A reply is what greedy generation gives; a continuation that a reply
+    """An `evalkit.contract.backend.TokenBackend`. A reply is what greedy generation gives; a continuation that a reply
     begins with is greedy and likely, any other gets a hash-based log-likelihood that is additive over its tokens.
     """
 

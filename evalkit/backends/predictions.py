@@ -25,11 +25,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import UserError
-from evalkit.identity import text_key
-from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.store.identity import text_key
 from evalkit.text.reading import Malformed, decode, parse_json, read_bytes
-from evalkit.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
 
 PREFIX = "predictions:"
 KEYS = ("prompt", "doc_hash", "doc_id", "id")
@@ -82,7 +82,7 @@ class _Table:
 
 
 class PredictionsBackend:
-    """An `evalkit.backends.base.TextBackend` over a file of outputs.
+    """An `evalkit.contract.backend.TextBackend` over a file of outputs.
 
     ``positional``: answers belong to places in the run, not to prompts, so that the engine must hand over every
     request, in document order, in one call: no duplicates dropped, nothing taken from a journal.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from evalkit.types import Sampling
+from evalkit.contract.types import Sampling
 
 
 def cut_at_stops(text: str, stops: Sequence[str]) -> str:

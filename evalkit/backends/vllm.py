@@ -15,12 +15,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow
 from evalkit.backends.sampling import cut_at_stops
-from evalkit.errors import MissingExtra, UserError
+from evalkit.contract.backend import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow
+from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.meter import Exchange, Meter
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Message, ModelInfo
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 if TYPE_CHECKING:
     from evalkit.backends.hf.tokens import Tokens
@@ -175,11 +175,11 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
         )
     if not torch.cuda.is_available():
         raise UserError("the backend vllm needs a GPU and there is none here: use --backend hf")
-    from evalkit import models
+    from evalkit.backends import opening
     from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
     from evalkit.backends.hf.tokens import Tokens
 
-    folder = models.local_folder(model)
+    folder = opening.local_folder(model)
     source = str(folder) if folder else model.name
     settings = {"enable_prefix_caching": engine.share_prefixes, "seed": 0, **model.args}
     try:

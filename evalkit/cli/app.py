@@ -26,7 +26,7 @@ from evalkit.cli import (
     verify,
     version,
 )
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 
 class Commands(TyperGroup):

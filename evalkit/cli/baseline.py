@@ -22,7 +22,7 @@ def save(
     ] = False,
 ) -> None:
     """Write a run's per-item scores without any text, small enough to commit."""
-    from evalkit.baseline import save_baseline
+    from evalkit.analysis.baseline import save_baseline
 
     typer.echo(save_baseline(run, out, cluster_by, performance=not no_performance))
 
@@ -34,9 +34,9 @@ def show(file: Annotated[Path, typer.Argument(help="A baseline file.")]) -> None
     from rich.table import Table
     from rich.text import Text
 
-    from evalkit.baseline import read_baseline
+    from evalkit.analysis.baseline import read_baseline
     from evalkit.cli.output import console
-    from evalkit.errors import UserError
+    from evalkit.contract.errors import UserError
 
     if not file.is_file():
         raise UserError(f"{file}: no such file: write one with: evalkit baseline save RUN --out {file}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from evalkit.spec import ModelSpec
+    from evalkit.spec.models import ModelSpec
 
 
 def bench(
@@ -44,11 +44,11 @@ def bench(
 
     evalkit bench --model smollm2-135m -p 128,512 -n 64 -b 1,4
     """
-    from evalkit.config import Origin, expand
-    from evalkit.errors import UserError
-    from evalkit.perf.bench import Plan
-    from evalkit.perf.bench import bench as measure
-    from evalkit.spec import EngineSpec
+    from evalkit.bench.bench import Plan
+    from evalkit.bench.bench import bench as measure
+    from evalkit.contract.errors import UserError
+    from evalkit.spec.config import Origin, expand
+    from evalkit.spec.models import EngineSpec
 
     if form not in ("table", "json", "csv", "md"):
         raise UserError(f"--output {form}: unknown; one of table, json, csv, md")
@@ -80,7 +80,7 @@ def _swept(spec: ModelSpec, sweep: str | None) -> list[tuple[str, ModelSpec]]:
     """The model once, or once for each number of guessed tokens."""
     import re
 
-    from evalkit.errors import UserError
+    from evalkit.contract.errors import UserError
 
     if sweep is None:
         return [("", spec)]
@@ -101,10 +101,10 @@ def _bench_server(
     url: str, model: str | None, rate: float | None, counts: tuple[int, int, int, int], goodput: str, form: str,
     to: Path | None,
 ) -> None:  # fmt: skip
-    from evalkit.errors import UserError
-    from evalkit.perf.server import Load, bench_server
-    from evalkit.perf.tables import server_rows
-    from evalkit.values import key_values
+    from evalkit.bench.server import Load, bench_server
+    from evalkit.bench.tables import server_rows
+    from evalkit.contract.errors import UserError
+    from evalkit.spec.values import key_values
 
     targets = key_values("--goodput", goodput)
     if unknown := sorted(set(targets) - {"ttft", "tpot", "e2e"}):
@@ -125,7 +125,7 @@ def _bench_server(
             console().print(rows_table(columns, rows))
         return
     else:
-        from evalkit.perf.tables import csv_text, markdown
+        from evalkit.bench.tables import csv_text, markdown
 
         write = csv_text if form == "csv" else markdown
         text = "\n".join(write(columns, rows) for columns, rows in server_rows(done))
@@ -136,7 +136,7 @@ def _bench_server(
 
 
 def _write(to: Path, text: str) -> None:
-    from evalkit.errors import UserError
+    from evalkit.contract.errors import UserError
 
     try:
         to.write_text(text, "utf-8")
@@ -146,7 +146,7 @@ def _write(to: Path, text: str) -> None:
 
 def _counts(flag: str, text: str, least: int = 1) -> tuple[int, ...]:
     """ "128,512" as numbers."""
-    from evalkit.errors import UserError
+    from evalkit.contract.errors import UserError
 
     try:
         found = tuple(int(part) for part in text.split(",") if part.strip())
@@ -158,8 +158,8 @@ def _counts(flag: str, text: str, least: int = 1) -> tuple[int, ...]:
 
 
 def _show(done: object, form: str, to: Path | None) -> None:
-    from evalkit.perf import tables
-    from evalkit.perf.bench import Bench
+    from evalkit.bench import tables
+    from evalkit.bench.bench import Bench
 
     assert isinstance(done, Bench)
     writers = {"json": tables.as_json, "csv": tables.as_csv, "md": tables.as_markdown, "table": tables.as_markdown}

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 app = typer.Typer(help="Answers shared between runs (--cache DIR), and token ids of prompts.", no_args_is_help=True)
 
@@ -81,7 +81,7 @@ def prune(
 
 
 def _encodings() -> Path:
-    from evalkit.paths import encodings_dir
+    from evalkit.store.paths import encodings_dir
 
     folder = encodings_dir()
     if folder is None:

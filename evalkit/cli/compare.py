@@ -34,8 +34,8 @@ def compare(
     import json
     from dataclasses import asdict
 
+    from evalkit.analysis.compare import compare as run_comparison
     from evalkit.cli.output import console
-    from evalkit.compare import compare as run_comparison
     from evalkit.render.comparison import comparison_markdown, print_comparison
 
     found = run_comparison(
@@ -48,7 +48,7 @@ def compare(
         resamples=resamples,
     )
     if markdown is not None:
-        from evalkit.errors import UserError
+        from evalkit.contract.errors import UserError
 
         try:
             markdown.write_text(comparison_markdown(found, flips or 5), "utf-8", errors="replace")

@@ -37,11 +37,11 @@ def pull(
 
 def _wanted(tasks: str, include_path: list[Path]) -> list[Wanted]:
     """Every data set that the named tasks read, with the splits they read of it."""
-    from evalkit.catalog import Catalog, parse_suffixes
+    from evalkit.contract.errors import UserError
     from evalkit.data import Wanted
-    from evalkit.errors import UserError
-    from evalkit.spec import TaskSpec
-    from evalkit.values import words
+    from evalkit.spec.models import TaskSpec
+    from evalkit.spec.values import words
+    from evalkit.task.catalog import Catalog, parse_suffixes
 
     catalog = Catalog.of(include_path)
     names = [name for word in words(tasks) for name in catalog.expand(parse_suffixes(TaskSpec(name=word)).name)]

@@ -22,9 +22,9 @@ def estimate(
     """
     import json
 
-    from evalkit.config import Origin, expand
-    from evalkit.perf.estimate import estimate as predict
-    from evalkit.perf.tables import estimate_rows
+    from evalkit.bench.estimate import estimate as predict
+    from evalkit.bench.tables import estimate_rows
+    from evalkit.spec.config import Origin, expand
 
     asked = {"model": model, "dtype": dtype, "quant": quant, "revision": revision, "tasks": "estimate"}
     spec = expand({key: value for key, value in asked.items() if value is not None}, Origin())[0].model

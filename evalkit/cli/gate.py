@@ -29,10 +29,10 @@ def gate(
     import json
     from dataclasses import asdict
 
+    from evalkit.analysis.gate import append_summary
+    from evalkit.analysis.gate import gate as judge
+    from evalkit.analysis.policy import load_policy
     from evalkit.cli.output import console
-    from evalkit.gate import append_summary
-    from evalkit.gate import gate as judge
-    from evalkit.policy import load_policy
     from evalkit.render.verdict import gate_junit, gate_markdown, print_gate
 
     result = judge(baseline, candidate, load_policy(policy), allow_mismatch=allow_mismatch)
@@ -47,7 +47,7 @@ def gate(
 
 
 def _write(path: Path | None, text: Callable[[], str]) -> None:
-    from evalkit.errors import UserError
+    from evalkit.contract.errors import UserError
 
     if path is None:
         return

@@ -124,7 +124,7 @@ def rag(
 ) -> None:
     """RAGAS's three ratios: rows {question, contexts, answer}."""
     from evalkit.judge import opened
-    from evalkit.probes.rag import score_rag
+    from evalkit.judge.rag import score_rag
 
     found = _read(rows)
     with opened(_spec(model, backend, model_args, chat_template)) as judge:
@@ -147,12 +147,12 @@ def answer(
     """A model's answers to questions in two turns, ready to be graded by `evalkit judge pointwise`."""
     import json
 
-    from evalkit import models
+    from evalkit.backends import opening
     from evalkit.judge import two_turn
-    from evalkit.spec import EngineSpec
+    from evalkit.spec.models import EngineSpec
 
     asked = _read(questions) if questions else two_turn.questions()
-    loaded = models.open_backend(_spec(model, backend, model_args, chat_template), EngineSpec())
+    loaded = opening.open_backend(_spec(model, backend, model_args, chat_template), EngineSpec())
     try:
         rows = two_turn.answer_turns(loaded, asked, chat=chat_template, max_tokens=max_tokens)
     finally:
@@ -169,7 +169,7 @@ def ratings(
     output: Output = None,
 ) -> None:
     """Ratings with intervals out of battles: rows {model_a, model_b, winner: a, b or tie}."""
-    from evalkit.errors import UserError
+    from evalkit.contract.errors import UserError
     from evalkit.judge import ratings as rating
 
     methods = {"bradley-terry": rating.bradley_terry, "elo": rating.elo}
@@ -200,8 +200,8 @@ def ratings(
 
 
 def _spec(model: str, backend: str | None, args: str | None, chat: bool) -> Any:
-    from evalkit.spec import ModelSpec
-    from evalkit.values import key_values
+    from evalkit.spec.models import ModelSpec
+    from evalkit.spec.values import key_values
 
     settings = key_values("--model-args", args) if args else {}
     return ModelSpec(name=model, backend=backend, args=settings, chat_template=chat)
@@ -282,7 +282,7 @@ def _save(result: Any, output: Path) -> None:
 
 
 def _write(output: Path, text: str) -> None:
-    from evalkit.errors import UserError
+    from evalkit.contract.errors import UserError
 
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ def add(
     ] = "",
 ) -> None:
     """Write one entry (JSON) a run: numbers and what they were measured on, no texts and no paths."""
-    from evalkit.errors import UserError
+    from evalkit.contract.errors import UserError
     from evalkit.leaderboard.collect import collect, run_entry
     from evalkit.leaderboard.entry import TYPES, write_entry
 
@@ -90,7 +90,7 @@ def validate(
     paths: Annotated[list[Path], typer.Argument(help="Entry files, or folders of them.")],
 ) -> None:
     """Check entries against the schema: exit code 1 if one is wrong, with a line each."""
-    from evalkit.errors import UserError
+    from evalkit.contract.errors import UserError
     from evalkit.leaderboard.collect import entry_files
     from evalkit.leaderboard.entry import parse
 

@@ -33,9 +33,9 @@ def compose(
     import json
     from dataclasses import asdict
 
-    from evalkit.config import Origin, expand
-    from evalkit.peft_compose import compose as search
-    from evalkit.peft_compose import read_examples
+    from evalkit.backends.hf.compose import compose as search
+    from evalkit.backends.hf.compose import read_examples
+    from evalkit.spec.config import Origin, expand
 
     settings = {"model": model, "dtype": dtype, "device": device, "peft": peft, "tasks": "compose"}
     spec = expand(settings, Origin())[0].model

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from evalkit import config
 from evalkit.cli.output import console
-from evalkit.errors import UserError
-from evalkit.interrupt import Stop, Stoppable, two_step
-from evalkit.progress import for_console
+from evalkit.contract.errors import UserError
+from evalkit.runner.interruption import Stop, Stoppable, two_step
+from evalkit.runner.progress import for_console
+from evalkit.spec import config
 
 if TYPE_CHECKING:
-    from evalkit.engine.interface import Progress
-    from evalkit.run import Finished, Plan
-    from evalkit.spec import RunSpec
+    from evalkit.contract.store import Progress
+    from evalkit.runner.evaluate import Finished, Plan
+    from evalkit.spec.models import RunSpec
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -79,7 +79,7 @@ def _resumed(asked: Asked, run_dir: Path) -> RunSpec:
 
 
 def _carry_out(job: Job, screen: Screen, finished: list[Finished]) -> int:
-    from evalkit.run import evaluate
+    from evalkit.runner.evaluate import evaluate
 
     try:
         done = evaluate(job.spec, screen, resume=job.must_exist)
@@ -109,7 +109,7 @@ def _print_json(finished: Sequence[Finished]) -> None:
 
 
 class Screen:
-    """A `evalkit.run.Watch` on the terminal: plan, notes and progress on stderr, the table on stdout."""
+    """A `evalkit.runner.evaluate.Watch` on the terminal: plan, notes and progress on stderr, the table on stdout."""
 
     def __init__(self, quiet: bool, as_json: bool) -> None:
         self._quiet = quiet

@@ -25,8 +25,8 @@ def list_tasks(
     from dataclasses import asdict
     from fnmatch import fnmatchcase
 
-    from evalkit.catalog import listing
-    from evalkit.errors import UserError
+    from evalkit.contract.errors import UserError
+    from evalkit.task.catalog import listing
 
     rows = listing(include_path or ())
     chosen = [row for row in rows if fnmatchcase(row.name, pattern)]
@@ -61,7 +61,7 @@ def show(
     import json
     from dataclasses import asdict
 
-    from evalkit.catalog import describe
+    from evalkit.task.catalog import describe
 
     told = describe(name, include_path or (), num_fewshot)
     if as_json:

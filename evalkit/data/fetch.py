@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import DatasetRef
 from evalkit.text.reading import read_json
-from evalkit.types import DatasetRef
 
 MANIFEST = "manifest.json"
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit import registry
-from evalkit.types import DatasetRef
+from evalkit.contract import registry
+from evalkit.contract.types import DatasetRef
 
 PREFIX = "evalkit/"
 GENERATORS = "evalkit.generators"

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.contract.errors import UserError
+from evalkit.contract.registry import did_you_mean
+from evalkit.contract.types import DatasetRef
 from evalkit.data import rows, testsets
-from evalkit.errors import UserError
-from evalkit.registry import did_you_mean
-from evalkit.types import DatasetRef
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "baber/piqa": ("ybisk/piqa",),

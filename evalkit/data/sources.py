@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import DatasetRef, DataSource
 from evalkit.data import rows
 from evalkit.data.mirror import MirrorSource
-from evalkit.errors import UserError
-from evalkit.types import DatasetRef, DataSource
 
 _WAYS_OUT = (
     "use a mirror (`--data-dir DIR` or EVALKIT_DATA_DIR; make one with `evalkit data pull TASKS --to DIR` on a "
@@ -140,6 +140,6 @@ class GeneratedSource:
 
     def provenance(self, dataset: DatasetRef, split: str) -> str:
         """ "generated:sha256=" and the first twelve hex digits of the rows' SHA-256, as canonical JSON."""
-        from evalkit.identity import digest
+        from evalkit.store.identity import digest
 
         return f"generated:sha256={digest(list(self.load(dataset, split)))[:12]}"

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import UserError
-from evalkit.registry import did_you_mean
-from evalkit.types import DatasetRef
+from evalkit.contract.errors import UserError
+from evalkit.contract.registry import did_you_mean
+from evalkit.contract.types import DatasetRef
 
 PREFIX = "sacrebleu/"
 SPLIT = "test"

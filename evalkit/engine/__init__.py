@@ -14,7 +14,7 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
-from evalkit.backends.base import (
+from evalkit.contract.backend import (
     Answer,
     Backend,
     Done,
@@ -25,11 +25,11 @@ from evalkit.backends.base import (
     TokenBackend,
     carry_on,
 )
+from evalkit.contract.store import AnswerBook, Progress
+from evalkit.contract.types import Request, Response
 from evalkit.engine.encode import Job, encode
-from evalkit.engine.interface import AnswerBook, Progress
-from evalkit.identity import text_key
-from evalkit.spec import EngineSpec
-from evalkit.types import Request, Response
+from evalkit.spec.models import EngineSpec
+from evalkit.store.identity import text_key
 
 __all__ = ["answer"]
 

@@ -15,11 +15,11 @@ from typing import Literal
 import numpy as np
 
 import evalkit
-from evalkit.backends.base import GenerateRow, ScoreRow, TokenBackend, Tokens
+from evalkit.contract.backend import GenerateRow, ScoreRow, TokenBackend, Tokens
+from evalkit.contract.types import Generate, Request, Response, Rolling, Score
 from evalkit.engine.encodings import EncodingCache, Encodings, Ragged
-from evalkit.identity import generate_key, rolling_key, score_key
-from evalkit.paths import encodings_dir
-from evalkit.types import Generate, Request, Response, Rolling, Score
+from evalkit.store.identity import generate_key, rolling_key, score_key
+from evalkit.store.paths import encodings_dir
 
 Overlength = Literal["truncate", "skip", "error"]
 

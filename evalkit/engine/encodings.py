@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evalkit.backends.base import Tokens
-from evalkit.identity import canonical
-from evalkit.types import Generate, Request, Rolling, Score
+from evalkit.contract.backend import Tokens
+from evalkit.contract.types import Generate, Request, Rolling, Score
+from evalkit.store.identity import canonical
 
 LIMIT = 2_000_000_000
 """Bytes that the folder may hold; what was not used for longest is removed."""

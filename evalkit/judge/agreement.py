@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalkit import stats
+from evalkit.statistics import intervals
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ def agreement(people: Sequence[str], machine: Sequence[str]) -> Agreement:
     """Two raters' labels of the same items, at least one."""
     same = sum(one == other for one, other in zip(people, machine, strict=True))
     n = len(people)
-    return Agreement(same / n, stats.wilson(same, n), _kappa(people, machine), n)
+    return Agreement(same / n, intervals.wilson(same, n), _kappa(people, machine), n)
 
 
 def _kappa(people: Sequence[str], machine: Sequence[str]) -> float | None:

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from evalkit.backends.base import Backend
-from evalkit.engine.interface import AnswerBook, Progress
-from evalkit.errors import UserError
+from evalkit.contract.backend import Backend
+from evalkit.contract.errors import UserError
+from evalkit.contract.store import AnswerBook, Progress
+from evalkit.contract.types import Generate, Message, Response, Score
 from evalkit.judge.prompts import render
 from evalkit.metrics.filters import strip_thinking
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Generate, Message, Response, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 _MARKED = re.compile(r"\[\[\s*([^\[\]]{1,20}?)\s*\]\]")
 Row = Mapping[str, Any]
@@ -97,9 +97,9 @@ class Judge:
 @contextmanager
 def opened(model: ModelSpec, engine: EngineSpec = EngineSpec(), **settings: Any) -> Iterator[Judge]:
     """A judge whose model is loaded, and freed at the end."""
-    from evalkit import models
+    from evalkit.backends import opening
 
-    backend = models.open_backend(model, engine)
+    backend = opening.open_backend(model, engine)
     try:
         yield Judge(backend, engine, chat=bool(model.chat_template), **settings)
     finally:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evalkit import stats
 from evalkit.judge.agreement import Agreement, agreement
 from evalkit.judge.asking import Judge, Row, require, verdict
 from evalkit.judge.prompts import PAIRWISE
+from evalkit.statistics import intervals
 
 Winner = Literal["a", "b", "tie"]
 
@@ -104,9 +104,9 @@ def _summary(
         win_rate=rate,
         win_rate_interval=None
         if rate is None
-        else stats.within(stats.t_interval(rate, stats.mean_stderr(points), len(points)), (0.0, 1.0)),
+        else intervals.within(intervals.t_interval(rate, intervals.mean_stderr(points), len(points)), (0.0, 1.0)),
         first_place=first / len(decisive) if decisive else None,
-        first_place_interval=stats.wilson(first, len(decisive)) if decisive else None,
+        first_place_interval=intervals.wilson(first, len(decisive)) if decisive else None,
         consistency=sum(one.forward == one.backward for one in parsed) / len(parsed) if parsed else None,
         length_controlled=length_controlled(rows, judged),
         n_unparsed=sum(one.winner is None for one in judged),

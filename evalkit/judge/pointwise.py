@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit import stats
 from evalkit.judge.agreement import Agreement, agreement, rank_correlation
 from evalkit.judge.asking import Judge, Row, require, verdict
 from evalkit.judge.prompts import FAITHFULNESS, POINTWISE, RUBRIC
 from evalkit.probes.summaries import is_answer
+from evalkit.statistics import intervals
 
 _GRADES = tuple(str(grade) for grade in range(1, 11))
 
@@ -61,7 +61,7 @@ def grade(
         mean=mean,
         interval=None
         if mean is None
-        else stats.within(stats.t_interval(mean, stats.mean_stderr(known), len(known)), (1.0, 10.0)),
+        else intervals.within(intervals.t_interval(mean, intervals.mean_stderr(known), len(known)), (1.0, 10.0)),
         n_unparsed=grades.count(None),
         correlation=rank_correlation([one for one, _ in labelled], [one for _, one in labelled]),
         with_length=rank_correlation(lengths, known),
@@ -109,7 +109,7 @@ def faithfulness(
         verdicts=verdicts,
         consistency_rate=rate,
         hallucination_rate=None if rate is None else 1 - rate,
-        interval=stats.wilson(known.count("yes"), len(known)) if known else None,
+        interval=intervals.wilson(known.count("yes"), len(known)) if known else None,
         answer_rate=len(asked) / len(rows),
         mean_words=sum(words) / len(words) if words else None,
         n_unparsed=verdicts.count(None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.task.templates import compile_text
 
 _QUESTION = """[Question]

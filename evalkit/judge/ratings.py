@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit import stats
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.judge.agreement import Agreement, agreement
 from evalkit.judge.asking import Judge, Row, require
+from evalkit.statistics import intervals
 
 TRAINED = {
     "truth": "Q: {{ question }}\nA: {{ answer }}\nTrue:",
@@ -73,7 +73,7 @@ def judge_truth(
         about=about,
         probabilities=tuple(probabilities),
         rate=yes / len(known) if known else None,
-        interval=stats.wilson(yes, len(known)) if known else None,
+        interval=intervals.wilson(yes, len(known)) if known else None,
         mean_probability=sum(known) / len(known) if known else None,
         n_judged=len(known),
         n_empty=len(rows) - len(given),

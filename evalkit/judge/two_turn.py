@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from evalkit import paths
-from evalkit.backends.base import Backend
+from evalkit.contract.backend import Backend
+from evalkit.contract.types import Generate, Message
 from evalkit.data import rows as row_files
 from evalkit.judge.asking import Row
-from evalkit.spec import EngineSpec
-from evalkit.types import Generate, Message
+from evalkit.spec.models import EngineSpec
+from evalkit.store import paths
 
 
 def questions() -> list[dict[str, Any]]:

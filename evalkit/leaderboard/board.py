@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from evalkit.errors import UserError
-from evalkit.paths import share
+from evalkit.contract.errors import UserError
+from evalkit.store.paths import share
 from evalkit.text.reading import read_yaml
 
 Facts = Literal["type", "parameters", "precision", "quantization", "adapters", "backend", "hardware", "date"]

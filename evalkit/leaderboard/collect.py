@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import MissingExtra, UserError
+from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.leaderboard.entry import Entry, from_run, is_entry, parse
 from evalkit.text.reading import read_text
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evalkit import __version__
-from evalkit.errors import UserError
-from evalkit.types import Metric, RunResult, TaskResult
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Metric, RunResult, TaskResult
 
 FORMAT: Literal["evalkit-entry"] = "evalkit-entry"
 SCHEMA_VERSION: Literal[1] = 1
@@ -140,7 +140,7 @@ def is_entry(text: str) -> bool:
 
 def from_run(result: RunResult, *, label: str = "", kind_of_model: str = "") -> Entry:
     """The entry of a run. ``label`` and ``kind_of_model`` take the place of what the run says."""
-    from evalkit.render.numbers import flatten
+    from evalkit.text.numbers import flatten
 
     asked, model = result.spec.get("model") or {}, result.model
     counters = {
@@ -258,8 +258,8 @@ def _leaves(name: str, groups: Mapping[str, Any], above: frozenset[str]) -> Iter
 
 
 def _metrics(metrics: Sequence[Metric]) -> dict[str, Score]:
-    from evalkit.render.numbers import is_proportion
     from evalkit.store.files import plain
+    from evalkit.text.numbers import is_proportion
 
     return {
         metric.key: Score(

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as xml
 
 from evalkit.leaderboard.rows import value_text
 from evalkit.leaderboard.table import Table
-from evalkit.render.text import visible
+from evalkit.text.escape import visible
 
 NAMESPACE = "http://www.w3.org/2005/Atom"
 NEWEST = 50

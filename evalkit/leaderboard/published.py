@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.leaderboard.entry import Entry, Model, Result, Score
-from evalkit.paths import share
+from evalkit.store.paths import share
 from evalkit.text.reading import read_text
 
 NEEDED = ("model", "task", "metric", "value", "source")

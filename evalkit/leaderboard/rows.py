@@ -9,7 +9,7 @@ from typing import Any
 from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.entry import Entry, slug
 from evalkit.leaderboard.table import Cell, Row, Table
-from evalkit.render import numbers
+from evalkit.text import numbers
 
 FACTS = {
     "type": "Type",

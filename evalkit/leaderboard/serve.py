@@ -7,7 +7,7 @@ import http.server
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.leaderboard import published
 from evalkit.leaderboard.board import Board
 from evalkit.leaderboard.collect import Found, collect
@@ -26,11 +26,11 @@ from evalkit.leaderboard.feed import feed
 from evalkit.leaderboard.plots import plots
 from evalkit.leaderboard.rows import FILTERS, Line, column_page, heads, lines, note, options, value_text
 from evalkit.leaderboard.table import Cell, Row, Table, build_table
-from evalkit.paths import share
 from evalkit.render import page
-from evalkit.render.numbers import interval as interval_text
 from evalkit.render.samples import Piece
-from evalkit.render.text import visible
+from evalkit.store.paths import share
+from evalkit.text.escape import visible
+from evalkit.text.numbers import interval as interval_text
 
 MARKER = ".evalkit-site"
 OWN_FOLDERS = ("models", "tasks", "entries", "reports")

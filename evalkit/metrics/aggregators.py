@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit import stats
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.metrics.corpus import FROM_SUMS, Summed
+from evalkit.statistics import intervals
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,17 @@ def mean(values: Sequence[float], binary: bool, seed: int) -> Estimate:
         return NOTHING
     n = len(values)
     value = sum(values) / n
-    stderr = stats.mean_stderr(values)
+    stderr = intervals.mean_stderr(values)
     if binary and all(one in (0.0, 1.0) for one in values):
-        return Estimate(value, stderr, stats.wilson(round(sum(values)), n), "wilson")
-    return Estimate(value, stderr, stats.t_interval(value, stderr, n), "t")
+        return Estimate(value, stderr, intervals.wilson(round(sum(values)), n), "wilson")
+    return Estimate(value, stderr, intervals.t_interval(value, stderr, n), "t")
 
 
 def perplexity(values: Sequence[float], binary: bool, seed: int) -> Estimate:
     """exp of minus the mean log-likelihood a sample; the error by the delta method on the logarithm."""
     if not values:
         return NOTHING
-    return _exponential(-sum(values) / len(values), stats.mean_stderr(values), len(values))
+    return _exponential(-sum(values) / len(values), intervals.mean_stderr(values), len(values))
 
 
 def weighted_perplexity(values: Sequence[tuple[float, float]], binary: bool, seed: int) -> Estimate:
@@ -70,7 +70,7 @@ def bits_per_byte(values: Sequence[tuple[float, float]], binary: bool, seed: int
         return NOTHING
     bits = rate / math.log(2)
     bits_stderr = None if stderr is None else stderr / math.log(2)
-    return Estimate(bits, bits_stderr, stats.t_interval(bits, bits_stderr, len(values)), "delta-t")
+    return Estimate(bits, bits_stderr, intervals.t_interval(bits, bits_stderr, len(values)), "delta-t")
 
 
 def _rate(values: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:
@@ -80,7 +80,7 @@ def _rate(values: Sequence[tuple[float, float]]) -> tuple[float | None, float | 
     if not total:
         return None, None
     lls = [ll for ll, _ in values]
-    return -sum(lls) / total, stats.ratio_stderr(lls, weights)
+    return -sum(lls) / total, intervals.ratio_stderr(lls, weights)
 
 
 def _exponential(exponent: float, stderr: float | None, n: int) -> Estimate:
@@ -89,7 +89,7 @@ def _exponential(exponent: float, stderr: float | None, n: int) -> Estimate:
         value = math.exp(exponent)
     except OverflowError:  # a model that gives a text the probability 0
         return Estimate(math.inf, None, None, "none")
-    half = stats.t_half_width(stderr, n)
+    half = intervals.t_half_width(stderr, n)
     if stderr is None or half is None:
         return Estimate(value, None, None, "none")
     upper = math.exp(exponent + half) if exponent + half < 700 else math.inf
@@ -106,7 +106,7 @@ def summed(score: Summed) -> Callable[[Sequence[tuple[float, ...]], bool, int], 
 
         table = np.array(values, dtype=float)
         value = score(table.sum(axis=0))
-        spread = stats.bootstrap_interval(lambda rows: score(table[rows].sum(axis=0)), len(table), seed)
+        spread = intervals.bootstrap_interval(lambda rows: score(table[rows].sum(axis=0)), len(table), seed)
         if spread is None:
             return Estimate(value, None, None, "none")
         return Estimate(value, spread[0], spread[1], "bootstrap1000")

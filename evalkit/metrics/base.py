@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import evalkit
-from evalkit import stats
-from evalkit.errors import UserError
-from evalkit.types import Bounds, Metric
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Bounds, Metric
+from evalkit.statistics import intervals
 
 MetricKind = Literal["choice", "text", "score", "rolling"]
 Value = float | tuple[float, ...] | None
@@ -81,7 +81,7 @@ def lookup(name: str, kind: str) -> MetricDef:
 
     ``evaluate:NAME`` is a metric of the package evaluate, by its name there, a Hub id or a local path.
     """
-    from evalkit import registry
+    from evalkit.contract import registry
 
     wanted = _KIND_OF_TASK.get(kind, kind)
     if name.startswith(EVALUATE):
@@ -102,7 +102,7 @@ def lookup(name: str, kind: str) -> MetricDef:
 
 def fits(name: str, kind: str) -> bool:
     """Whether there is a metric ``name`` for tasks of ``kind``. UserError where no kind has one."""
-    from evalkit import registry
+    from evalkit.contract import registry
 
     wanted = _KIND_OF_TASK.get(kind, kind)
     if name.startswith(EVALUATE):
@@ -150,7 +150,7 @@ def aggregate(
         filter=filter,
         value=estimate.value,
         stderr=estimate.stderr,
-        interval=stats.within(estimate.interval, bounds),
+        interval=intervals.within(estimate.interval, bounds),
         n=n,
         higher_is_better=defn.higher_is_better,
         signature=signature(defn, shown, filter, args or {}, estimate.method, kept, n),

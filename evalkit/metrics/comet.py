@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.metrics import comet_worker
 from evalkit.metrics.base import MetricDef, ScoringInput
 from evalkit.metrics.qa import texts

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 Filter = Callable[[str], str]
 Many = Callable[[Sequence[str]], list[str]]

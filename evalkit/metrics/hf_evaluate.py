@@ -12,7 +12,7 @@ from functools import lru_cache
 from numbers import Real
 from typing import Any
 
-from evalkit.errors import MissingExtra, UserError
+from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.metrics.base import MetricDef, MetricKind, ScoringInput
 from evalkit.metrics.choice import best
 from evalkit.metrics.qa import texts

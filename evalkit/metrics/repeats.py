@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
 from evalkit.metrics.qa import exact_match_sample
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from evalkit.errors import MissingExtra, UserError
+from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
 from evalkit.metrics.qa import texts
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evalkit.backends.base import carry_on
-from evalkit.engine.interface import Progress
+from evalkit.contract.backend import carry_on
+from evalkit.contract.store import Progress
+from evalkit.contract.types import Generate, Request, Response, Rolling, Score
 from evalkit.perf import energy
 from evalkit.perf.meter import Composed, Exchange, Meter, Metered
-from evalkit.types import Generate, Request, Response, Rolling, Score
 
 __all__ = [
     "Composed",

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Document
 from evalkit.task.native import NativeTask
-from evalkit.task.reading import Item
-from evalkit.types import Document
+from evalkit.task.rendering import Item
 
 _ANSWER = re.compile(r"\s*\n?\s*(?:the )?(?:correct )?(?:answer|a)\s*(?:is)?\s*:?\s*$", re.IGNORECASE)
 _LABEL = re.compile(r"\W*(?:[A-Z]|[a-z]|\d{1,2})\W*")

@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from evalkit import paths
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import DataSource, Document, Group
 from evalkit.probes.choices import Options, options_of, stem, with_options
+from evalkit.store import paths
 from evalkit.task.definition import Defined, Definition, load_task
 from evalkit.task.native import NativeTask
-from evalkit.types import DataSource, Document, Group
 
 if TYPE_CHECKING:
-    from evalkit.catalog import Catalog
+    from evalkit.task.catalog import Catalog
 
 Row = dict[str, Any]
 Derive = Callable[[NativeTask, Document, int], Sequence[Row]]

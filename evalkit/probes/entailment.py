@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal
 
-from evalkit.errors import MissingExtra, UserError
+from evalkit.contract.errors import MissingExtra, UserError
 
 Pair = tuple[str, str]
 """Premise and hypothesis."""
@@ -125,7 +125,7 @@ def load(settings: Settings) -> Contradiction:
 
 
 def _spec(settings: Settings) -> Any:
-    from evalkit.spec import ModelSpec
+    from evalkit.spec.models import ModelSpec
 
     return ModelSpec(name=settings.model, revision=settings.revision, device=settings.device)
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from evalkit import paths
 from evalkit.probes import options, prose
 from evalkit.probes.facts import CAPITALS, WORKS, Capital
+from evalkit.store import paths
 from evalkit.task.definition import Defined, load_task
 
 if TYPE_CHECKING:
-    from evalkit.catalog import Catalog
+    from evalkit.task.catalog import Catalog
 
 Row = dict[str, Any]
 READERS: options.Readers = {"seed": options.whole(0), "n": options.whole(2, 100_000)}

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.metrics.base import SHARE, MetricDef, MetricKind, ScoringInput
 from evalkit.metrics.qa import normalize_triviaqa, texts, token_f1, triviaqa_answers
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evalkit.errors import UserError
-from evalkit.registry import did_you_mean
+from evalkit.contract.errors import UserError
+from evalkit.contract.registry import did_you_mean
 
 Readers = Mapping[str, Callable[[str], Any]]
 

@@ -17,17 +17,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from evalkit import stats
+from evalkit.contract.types import Document, Metric, SampleResult, TaskInfo
 from evalkit.metrics import base
 from evalkit.probes.choices import bare_question, options_of, with_options
 from evalkit.probes.derived import Derive, DerivedTask, Row, define
+from evalkit.statistics import intervals
 from evalkit.task.definition import Defined
 from evalkit.task.native import NativeTask
-from evalkit.task.reading import Item
-from evalkit.types import Document, Metric, SampleResult, TaskInfo
+from evalkit.task.rendering import Item
 
 if TYPE_CHECKING:
-    from evalkit.catalog import Catalog
+    from evalkit.task.catalog import Catalog
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRST"
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
@@ -108,7 +108,7 @@ def _over_items(
     import numpy as np
 
     values = np.array(table)
-    found = stats.bootstrap_interval(lambda rows: of(values[rows].mean(axis=0).tolist()), len(table), seed)
+    found = intervals.bootstrap_interval(lambda rows: of(values[rows].mean(axis=0).tolist()), len(table), seed)
     stderr, interval = found if found is not None else (None, None)
     signature = f"{name}|variants:{len(table[0])}|by:{shown}|ci:{'bootstrap1000' if found else 'none'}|n:{len(table)}"
     value = float(of(values.mean(axis=0).tolist()))

@@ -16,15 +16,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evalkit import paths
 from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
 from evalkit.probes import entailment, options
 from evalkit.probes.entailment import Contradiction, Settings
 from evalkit.probes.summaries import is_answer
+from evalkit.store import paths
 from evalkit.task.definition import Defined, MetricEntry, load_task
 
 if TYPE_CHECKING:
-    from evalkit.catalog import Catalog
+    from evalkit.task.catalog import Catalog
 
 _WORD = re.compile(r"\w+", re.UNICODE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")

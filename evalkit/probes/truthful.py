@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Bounds
 from evalkit.metrics.base import MetricDef, ScoringInput
 from evalkit.metrics.qa import texts
-from evalkit.types import Bounds
 
 MEASURES = {"bleu": "bleu", "rouge1": "rouge1", "rouge2": "rouge2", "rougeL": "rougeLsum"}
 NO_COMMENT = "I have no comment."

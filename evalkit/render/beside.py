@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalkit.render import numbers
 from evalkit.render.view import Run
+from evalkit.text import numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def published_beside(runs: Sequence[Run]) -> Beside | None:
     """The table, or None where nothing published fits. Bundled samples are never set beside published numbers."""
     from evalkit.leaderboard.entry import Entry, from_run
     from evalkit.leaderboard.published import shipped
-    from evalkit.paths import share
+    from evalkit.store.paths import share
 
     measured = [(run.label, from_run(run.result)) for run in runs]
     files = sorted((share("leaderboards") / "published").glob("*.csv"))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from evalkit.render.text import visible
 from evalkit.render.view import Row, Run, View
+from evalkit.text.escape import visible
 
 Figure = dict[str, Any]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from evalkit.compare import Comparison, MetricComparison, RunComparison
-from evalkit.render import numbers
-from evalkit.render.markdown import inline
-from evalkit.render.text import visible
-from evalkit.types import Metric
+from evalkit.analysis.compare import Comparison, MetricComparison, RunComparison
+from evalkit.contract.types import Metric
+from evalkit.text import numbers
+from evalkit.text.escape import visible
+from evalkit.text.markdown import inline
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.render import numbers
 from evalkit.render.facts import Facts, side_by_side
+from evalkit.text import numbers
 
 TITLES = {
     "throughput": "Throughput",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evalkit.render import numbers
-from evalkit.types import RunResult
+from evalkit.contract.types import RunResult
+from evalkit.text import numbers
 
 Facts = tuple[tuple[str, tuple[str, ...]], ...]
 """Rows of a name and one text a run."""

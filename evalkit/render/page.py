@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.paths import share
+from evalkit.store.paths import share
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from evalkit.render.charts import Figure, safe
-from evalkit.render.numbers import flatten
 from evalkit.render.view import Run, View
+from evalkit.text.numbers import flatten
 
 SPEEDS = (
     "tokens_per_second",

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.render import page
 from evalkit.render.beside import published_beside
 from evalkit.render.charts import charts
-from evalkit.render.markdown import code_block, inline
-from evalkit.render.numbers import MISSING
 from evalkit.render.pareto import pareto_charts
 from evalkit.render.performance_charts import performance_charts
 from evalkit.render.sample_charts import sample_charts
 from evalkit.render.samples import Browser, Piece
-from evalkit.render.text import visible
 from evalkit.render.ties import find_ties
 from evalkit.render.view import Row, Run, Ties, View, build, labels, tasks_of
+from evalkit.text.escape import visible
+from evalkit.text.markdown import code_block, inline
+from evalkit.text.numbers import MISSING
 
 if TYPE_CHECKING:
     from evalkit.store import RunDir

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from evalkit.paired import join_keys
+from evalkit.statistics.paired import join_keys
 from evalkit.text.reading import parse_json
 
 if TYPE_CHECKING:

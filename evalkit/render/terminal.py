@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from evalkit.contract.types import GroupResult, Metric, RunResult, TaskInfo, TaskResult
 from evalkit.task.groups import leaves
-from evalkit.types import GroupResult, Metric, RunResult, TaskInfo, TaskResult
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from evalkit.run import Plan
+    from evalkit.runner.evaluate import Plan
 
 SAMPLE_NOTE = "sample: not comparable with the full set"
 

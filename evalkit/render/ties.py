@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from evalkit.paired import join_keys, paired_difference
+from evalkit.contract.types import Metric
 from evalkit.render.samples import SampleReader, metrics_of
 from evalkit.render.view import Run, Ties, groups_of, tasks_of
-from evalkit.types import Metric
+from evalkit.statistics.paired import join_keys, paired_difference
 
 Scores = Mapping[str, float]
 """Join key -> per-sample value."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from evalkit.gate import Check, GateResult
-from evalkit.render.markdown import inline
-from evalkit.render.text import visible
+from evalkit.analysis.gate import Check, GateResult
+from evalkit.text.escape import visible
+from evalkit.text.markdown import inline
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +76,7 @@ def gate_junit(result: GateResult) -> str:
 
 def _case(suite: ET.Element, check: Check) -> None:
     name = " ".join(part for part in (check.kind, check.task, check.metric) if part)
-    case = ET.SubElement(suite, "testcase", classname="evalkit.gate", name=_xml(name))
+    case = ET.SubElement(suite, "testcase", classname="evalkit.analysis.gate", name=_xml(name))
     message = _xml(check.message)
     if check.outcome == "regression":
         ET.SubElement(case, "failure", message=message, type="regression").text = message

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evalkit.render import counters, numbers
+from evalkit.contract.types import GroupResult, Metric, RunResult, TaskResult
+from evalkit.render import counters
 from evalkit.render.counters import ByTask
 from evalkit.render.facts import Facts, as_yaml, command, plain, side_by_side
-from evalkit.types import GroupResult, Metric, RunResult, TaskResult
+from evalkit.text import numbers
 
 Level = str
 """How a row came about: "task", "micro" (every document the same weight) or "macro" (every child the same)."""

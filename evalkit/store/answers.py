@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Response
 from evalkit.store import codec
-from evalkit.types import Response
 
 log = logging.getLogger("evalkit.store")
 
@@ -93,7 +93,7 @@ def _prepare(connection: sqlite3.Connection, exclusive: bool, synchronous: str) 
 
 
 class AnswerFile:
-    """An `evalkit.engine.interface.AnswerBook` over one SQLite file in WAL mode. Safe to call from any thread.
+    """An `evalkit.contract.store.AnswerBook` over one SQLite file in WAL mode. Safe to call from any thread.
 
     ``exclusive``: this process alone uses the file (no shared memory file, so network file systems will do).
     ``synchronous``: FULL syncs the disk at every commit, so that commits outlive a power cut; NORMAL only at

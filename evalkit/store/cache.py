@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from evalkit.engine.interface import AnswerBook
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.store import AnswerBook
+from evalkit.contract.types import Response
 from evalkit.store import codec, salvage
 from evalkit.store.answers import AnswerFile, Damaged, log
 from evalkit.store.locks import FileLock, take
-from evalkit.types import Response
 
 FILE = "answers.sqlite"
 LOCK = "cache.lock"

@@ -14,7 +14,7 @@ from mmap import mmap
 from types import NoneType
 from typing import get_args
 
-from evalkit.types import Response, Status
+from evalkit.contract.types import Response, Status
 
 MAGIC = b"\x00EkR1\x00"
 KEY_BYTES = 32

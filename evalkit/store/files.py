@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.text import reading
 
 

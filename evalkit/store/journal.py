@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.store import salvage
 from evalkit.store.answers import AnswerFile, Damaged, log
 from evalkit.store.codec import unpack

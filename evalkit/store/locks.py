@@ -12,7 +12,7 @@ from typing import IO, Literal
 
 import portalocker
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.text.reading import parse_json
 
 

@@ -12,7 +12,7 @@ def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from evalkit.errors import UserError
+    from evalkit.contract.errors import UserError
 
     scratch = path.with_name(f".{path.name}.tmp")
     try:

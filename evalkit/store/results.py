@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
-from evalkit.environment import mask
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import GroupResult, Metric, RunResult, TaskResult
+from evalkit.store.environment import mask
 from evalkit.store.files import plain, read_json
-from evalkit.types import GroupResult, Metric, RunResult, TaskResult
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

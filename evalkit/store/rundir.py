@@ -17,15 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from evalkit.environment import mask
-from evalkit.errors import UserError
-from evalkit.identity import digest
-from evalkit.spec import RunSpec
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import RunResult, SampleResult, TaskInfo
+from evalkit.spec.models import RunSpec
 from evalkit.store import performance, results, samples
+from evalkit.store.environment import mask
 from evalkit.store.files import plain, read_json, safe_name, write_json
+from evalkit.store.identity import digest
 from evalkit.store.journal import Journal
 from evalkit.store.locks import FileLock, take
-from evalkit.types import RunResult, SampleResult, TaskInfo
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.errors import UserError
-from evalkit.identity import canonical
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Generate, Request, Response, Rolling, SampleResult, Score, TaskInfo
 from evalkit.store.files import clean, plain, replacing
-from evalkit.types import Generate, Request, Response, Rolling, SampleResult, Score, TaskInfo
+from evalkit.store.identity import canonical
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,12 +8,12 @@ from math import fsum, isclose
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Metric, RunResult, TaskResult
 from evalkit.store import samples
 from evalkit.store.files import read_json
 from evalkit.store.rundir import RESULTS, RunDir
 from evalkit.text.reading import parse_json
-from evalkit.types import Metric, RunResult, TaskResult
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from evalkit.contract.types import SampleResult
 from evalkit.task.definition import Definition
 from evalkit.task.templates import compile_value
-from evalkit.types import SampleResult
 
 PER_CHOICE = "1/choices"
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evalkit.contract.types import Kind
 from evalkit.metrics.base import MetricDef
 from evalkit.task.definition import Definition
 from evalkit.task.generation import Settings
-from evalkit.types import Kind
 
 _OUTPUT_TYPE: Mapping[Kind, str] = {
     "multiple_choice": "multiple_choice",

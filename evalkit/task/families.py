@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from evalkit import registry
+from evalkit.contract import registry
 
 if TYPE_CHECKING:
-    from evalkit.catalog import Catalog
+    from evalkit.task.catalog import Catalog
     from evalkit.task.definition import Defined
 
 Family = Callable[[str, "Catalog"], "Defined"]

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 Rows = Sequence[Any]
 Draw = Callable[[Any], list[Any]]

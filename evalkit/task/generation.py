@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Sampling
 from evalkit.task.definition import Generation
-from evalkit.types import Sampling
 
 _LENGTH = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 

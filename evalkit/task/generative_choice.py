@@ -18,8 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from evalkit.metrics import base
-from evalkit.types import (
+from evalkit.contract.types import (
     DataSource,
     Document,
     Generate,
@@ -33,9 +32,10 @@ from evalkit.types import (
     Task,
     TaskInfo,
 )
+from evalkit.metrics import base
 
 if TYPE_CHECKING:
-    from evalkit.catalog import Selection
+    from evalkit.task.catalog import Selection
 
 RULE = "letter_or_text"
 ACCURACY = f"acc_generative,{RULE}"
@@ -63,7 +63,7 @@ def by_generation(selection: Selection) -> Selection:
 
 
 class GenerativeChoice:
-    """A multiple-choice task as :class:`evalkit.types.Task` with one `Generate` a document."""
+    """A multiple-choice task as :class:`evalkit.contract.types.Task` with one `Generate` a document."""
 
     def __init__(self, task: Task) -> None:
         self._task = task

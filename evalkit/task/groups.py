@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from evalkit import stats
-from evalkit.types import Group, GroupResult, Metric, TaskResult
+from evalkit.contract.types import Group, GroupResult, Metric, TaskResult
+from evalkit.statistics import intervals
 
 _Z = 1.959963984540054
 """The 97.5 % point of the normal distribution; a group's mean is a sum over many documents."""
@@ -57,8 +57,8 @@ def _averages(group: Group, key: str, results: Mapping[str, TaskResult]) -> tupl
     sizes = [member.n for member in members]
     stderrs = [member.stderr for member in members if member.stderr is not None]
     complete = len(stderrs) == len(members)
-    micro_error = stats.pooled_stderr(stderrs, sizes) if complete else None
-    macro_error = stats.macro_stderr(stderrs) if complete else None
+    micro_error = intervals.pooled_stderr(stderrs, sizes) if complete else None
+    macro_error = intervals.macro_stderr(stderrs) if complete else None
 
     def weighted(values: Sequence[float]) -> float:
         return sum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
@@ -98,7 +98,7 @@ def _metric(
         filter=first.filter,
         value=value,
         stderr=stderr,
-        interval=None if stderr is None else stats.within((value - _Z * stderr, value + _Z * stderr), bounds),
+        interval=None if stderr is None else intervals.within((value - _Z * stderr, value + _Z * stderr), bounds),
         n=n,
         higher_is_better=first.higher_is_better,
         signature="|".join(parts),

@@ -7,20 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evalkit.data import generated
-from evalkit.errors import UserError
-from evalkit.metrics import base
-from evalkit.metrics import filters as text_filters
-from evalkit.task import prompt
-from evalkit.task import sample as samples_of
-from evalkit.task.baselines import known_random, majority_baseline, random_baseline
-from evalkit.task.config import resolved
-from evalkit.task.definition import Definition, MetricEntry
-from evalkit.task.fewshot import Draw, sampler
-from evalkit.task.generation import settings
-from evalkit.task.reading import Item, Reader, Row, load_code, row_hash, split_name
-from evalkit.task.source import Source
-from evalkit.types import (
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import (
     DatasetRef,
     DataSource,
     Document,
@@ -35,6 +23,18 @@ from evalkit.types import (
     Score,
     TaskInfo,
 )
+from evalkit.data import generated
+from evalkit.metrics import base
+from evalkit.metrics import filters as text_filters
+from evalkit.task import prompt
+from evalkit.task import sample as samples_of
+from evalkit.task.baselines import known_random, majority_baseline, random_baseline
+from evalkit.task.config import resolved
+from evalkit.task.definition import Definition, MetricEntry
+from evalkit.task.fewshot import Draw, sampler
+from evalkit.task.generation import settings
+from evalkit.task.rendering import Item, Reader, Row, load_code, row_hash, split_name
+from evalkit.task.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ RowsOf = Callable[[DatasetRef, str, DataSource], Sequence[Row]]
 
 
 class NativeTask:
-    """A definition with its options, as :class:`evalkit.types.Task`. UserError for a definition that cannot work."""
+    """A definition with its options, as :class:`evalkit.contract.types.Task`. UserError for one that cannot work."""
 
     def __init__(
         self, definition: Definition, source: Source, options: Options = Options(), rows: RowsOf | None = None

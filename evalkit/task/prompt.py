@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalkit.types import Message, PromptStyle
+from evalkit.contract.types import Message, PromptStyle
 
 
 @dataclass(frozen=True, slots=True)

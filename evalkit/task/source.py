@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.text.reading import Keys, read_yaml
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 Row = Mapping[str, Any]
 

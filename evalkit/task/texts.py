@@ -11,15 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit import paths
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import DatasetRef, DataSource
 from evalkit.data import rows as row_files
-from evalkit.errors import UserError
+from evalkit.store import paths
 from evalkit.task.definition import Defined, load_task
 from evalkit.task.families import argument
-from evalkit.types import DatasetRef, DataSource
 
 if TYPE_CHECKING:
-    from evalkit.catalog import Catalog
+    from evalkit.task.catalog import Catalog
     from evalkit.task.native import Options
 
 SUFFIXES = (".txt", ".md", ".jsonl")

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit import paths
+from evalkit.contract.errors import UserError
 from evalkit.data import testsets
-from evalkit.errors import UserError
+from evalkit.store import paths
 from evalkit.task import sample as samples_of
 from evalkit.task.definition import Defined, Definition, MetricEntry, Sample, load_task
 
 if TYPE_CHECKING:
-    from evalkit.catalog import Catalog
+    from evalkit.task.catalog import Catalog
 
 _BLEU_NEEDS_LANGUAGE = "bleu"
 

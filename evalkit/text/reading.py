@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 MAX_BYTES = 256 << 20
 """Of a JSON file or reply."""

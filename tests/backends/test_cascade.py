@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from evalkit import models
+from evalkit.backends import opening
 from evalkit.backends.cascade import CascadeBackend, confidence
-from evalkit.errors import UserError
-from evalkit.run import execute
-from evalkit.spec import EngineSpec, ModelSpec, RunSpec, TaskSpec
-from evalkit.types import Document, Generate, Request, Response, Score
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Document, Generate, Request, Response, Score
+from evalkit.runner.evaluate import execute
+from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec, TaskSpec
 
 
 def stage(name: str, *rules: dict[str, Any]) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def stage(name: str, *rules: dict[str, Any]) -> dict[str, Any]:
 
 
 def cascade(*stages: dict[str, Any], engine: EngineSpec = EngineSpec(), **args: Any) -> CascadeBackend:
-    backend = models.open_backend(ModelSpec(name="cascade:x,y", args={"stages": list(stages), **args}), engine)
+    backend = opening.open_backend(ModelSpec(name="cascade:x,y", args={"stages": list(stages), **args}), engine)
     assert isinstance(backend, CascadeBackend)
     return backend
 
@@ -127,7 +127,7 @@ def test_stages_share_the_cache_with_runs_of_their_own(tmp_path: Path) -> None:
 )
 def test_bad_arguments(name: str, args: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words) as caught:
-        models.open_backend(ModelSpec(name=name, args=args), EngineSpec())
+        opening.open_backend(ModelSpec(name=name, args=args), EngineSpec())
     assert "\n" not in str(caught.value)
 
 

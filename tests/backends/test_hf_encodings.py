@@ -10,10 +10,10 @@ import tiny_models as tiny
 from tokenizers import normalizers
 
 from evalkit.backends.hf.tokens import Tokens
+from evalkit.contract.types import Generate, Rolling, Score
 from evalkit.engine import answer, encodings
 from evalkit.engine.encodings import stats
-from evalkit.spec import EngineSpec
-from evalkit.types import Generate, Rolling, Score
+from evalkit.spec.models import EngineSpec
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_a_reading_that_runs_out_of_memory_leaves_the_held_path_alone(
 ) -> None:
     import torch
 
-    from evalkit.backends.hf.tree import TreeRunner
+    from evalkit.backends.hf.prefix_forward import TreeRunner
 
     rows = [tiny.score_row(prompt, 1) for prompt in branching(seed)]
     monkeypatch.setattr(memory, "token_budget", lambda *_: 40)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tiny_models as tiny
 
+from evalkit.contract.types import Generate, Request, Response, Score
 from evalkit.engine import answer
-from evalkit.interrupt import QUIET_SECONDS, Interrupted, Stop, Stoppable
 from evalkit.perf.counters import CountingProgress
-from evalkit.progress import Silent
-from evalkit.spec import EngineSpec
-from evalkit.types import Generate, Request, Response, Score
+from evalkit.runner.interruption import QUIET_SECONDS, Interrupted, Stop, Stoppable
+from evalkit.runner.progress import Silent
+from evalkit.spec.models import EngineSpec
 
 
 class Book:

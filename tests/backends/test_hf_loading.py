@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evalkit.backends.hf import load
-from evalkit.errors import UserError
-from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.contract.errors import UserError
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 ROWS = [tiny.score_row([3, 1, 4, 1, 5, 9, 2, 6], 4), tiny.score_row([2, 7, 1], 1)]
 

@@ -10,7 +10,7 @@ from tiny_models import backend, model
 from torch import nn
 
 from evalkit.backends.hf import memory
-from evalkit.backends.hf.products import PackedLinear, pack, usable
+from evalkit.backends.hf.onednn_linear import PackedLinear, pack, usable
 
 pytestmark = pytest.mark.skipif(not usable(), reason="this build of PyTorch has no oneDNN operators")
 

@@ -21,7 +21,7 @@ from transformers import LlamaConfig as Config, LlamaForCausalLM as Model, PreTr
 DOORS = {
     "run": "from evalkit.backends.hf import load; load(spec, EngineSpec())",
     "tokenizer": "from evalkit.backends.hf import load_tokens; load_tokens(spec)",
-    "estimate": "from evalkit.perf.estimate import estimate; estimate(spec, 10, 1)",
+    "estimate": "from evalkit.bench.estimate import estimate; estimate(spec, 10, 1)",
     "entailment": "from evalkit.probes import entailment as e; s = e.Settings(spec.name); e.check(s); e.load(s)",
 }
 

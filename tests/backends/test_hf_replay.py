@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tiny_models as tiny
 
-from evalkit.backends.base import Answer, ScoreRow
 from evalkit.backends.hf import replay
+from evalkit.contract.backend import Answer, ScoreRow
 from evalkit.engine.plan import PrefixPlan
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from evalkit.backends.hf import memory
 from evalkit.backends.hf.plain import PlainRunner
-from evalkit.backends.hf.tree import TreeRunner
-from evalkit.types import Sampling
+from evalkit.backends.hf.prefix_forward import TreeRunner
+from evalkit.contract.types import Sampling
 
 BATCHES = (1, 2, "auto")
 few_letters = st.integers(0, 2)

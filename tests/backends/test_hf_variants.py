@@ -16,8 +16,8 @@ from evalkit.backends.hf.backend import HfBackend
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.memory import stored_bytes
 from evalkit.backends.hf.speculation import Speculation, through_first_stop
-from evalkit.errors import UserError
-from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.contract.errors import UserError
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 peft = pytest.importorskip("peft", reason="adapters need the package peft")
 
@@ -245,7 +245,7 @@ def test_quantized_weights_are_near_the_plain_ones(quant: Any, tmp_path: Path) -
 
 
 def test_the_search_finds_the_weights_of_a_known_bowl() -> None:
-    from evalkit.peft_compose import _search
+    from evalkit.backends.hf.compose import _search
 
     best, tried = _search(lambda w: (w[0] - 0.6) ** 2 + (w[1] + 0.3) ** 2, 2, 80, 0.0, lambda _: None)
     assert best == pytest.approx((0.6, -0.3), abs=0.03)
@@ -253,7 +253,7 @@ def test_the_search_finds_the_weights_of_a_known_bowl() -> None:
 
 
 def test_composing_never_ends_above_the_base_loss(adapters: Path, tmp_path: Path) -> None:
-    from evalkit.peft_compose import compose, read_examples
+    from evalkit.backends.hf.compose import compose, read_examples
 
     tiny.model("llama").save_pretrained(tmp_path / "model")
     tiny.tokenizer().save_pretrained(tmp_path / "model")
@@ -275,7 +275,7 @@ def test_composing_never_ends_above_the_base_loss(adapters: Path, tmp_path: Path
 
 
 def test_examples_that_cannot_be_read_name_file_and_line(tmp_path: Path) -> None:
-    from evalkit.peft_compose import read_examples
+    from evalkit.backends.hf.compose import read_examples
 
     file = tmp_path / "examples.jsonl"
     file.write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "a"}\n')

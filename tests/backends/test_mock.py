@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.backends.base import GenerateRow, ScoreRow, TokenBackend
 from evalkit.backends.mock import Tokenizer, load
-from evalkit.errors import UserError
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Message, Sampling
+from evalkit.contract.backend import GenerateRow, ScoreRow, TokenBackend
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Message, Sampling
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 
 def mock(**args):

@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from evalkit.backends.hf.pieces import PieceEncoder
+from evalkit.backends.hf.piecewise_encoding import PieceEncoder
 
 CORPUS = ["Question: what is it?\nA. one\nB. two\nAnswer: A\n\n", "the cat\nsat on\nthe mat 123\n"] * 20
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from evalkit.backends.base import TextBackend
 from evalkit.backends.predictions import load
-from evalkit.errors import UserError
-from evalkit.identity import digest
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Document, Generate, Response, Rolling, Score
+from evalkit.contract.backend import TextBackend
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Document, Generate, Response, Rolling, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.store.identity import digest
 
 
 def backend(path, *records, text=None):

@@ -12,8 +12,8 @@ pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 from evalkit.backends.hf import loading, variants
 from evalkit.backends.hf.hub import HubModel
-from evalkit.errors import UserError
-from evalkit.spec import ModelSpec
+from evalkit.contract.errors import UserError
+from evalkit.spec.models import ModelSpec
 
 
 def never(*args: Any, **kwargs: Any) -> Any:

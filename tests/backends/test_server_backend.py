@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from naughty_server import Script, chat, echo, failure, half, hang, serving, text
 
-from evalkit import models
-from evalkit.backends.base import TextBackend
-from evalkit.errors import UserError
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Generate, Message, Request, Response, Rolling, Sampling, Score
+from evalkit.backends import opening
+from evalkit.contract.backend import TextBackend
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Generate, Message, Request, Response, Rolling, Sampling, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 pytest.importorskip("httpx2", reason="the extra openai is not installed")
 
@@ -21,7 +21,7 @@ pytest.importorskip("httpx2", reason="the extra openai is not installed")
 def ask(url: str, requests: Sequence[Request], **args: Any) -> list[Response]:
     """Responses in order, from a backend with one connection and no patience."""
     given = {"num_concurrent": 1, "retry_wait": 0, "max_retries": 2, **args}
-    backend = models.open_backend(ModelSpec(name=url, args=given), EngineSpec())
+    backend = opening.open_backend(ModelSpec(name=url, args=given), EngineSpec())
     assert isinstance(backend, TextBackend)
     try:
         found = dict(backend.respond(requests))
@@ -161,7 +161,7 @@ def test_a_server_that_hangs_is_a_time_out() -> None:
 def test_a_server_that_goes_away_ends_the_run_and_keeps_what_was_answered() -> None:
     script = Script([text("kept"), half])
     with serving(script) as url:
-        backend = models.open_backend(
+        backend = opening.open_backend(
             ModelSpec(name=url, args={"num_concurrent": 1, "retry_wait": 0, "max_retries": 0}), EngineSpec()
         )
         assert isinstance(backend, TextBackend)
@@ -203,7 +203,7 @@ def test_keys_come_from_the_environment_and_show_nowhere(monkeypatch: pytest.Mon
     monkeypatch.setenv("MY_KEY", "sk-secret")
     script = Script([failure(400, "the key sk-secret is odd"), failure(401, "bad key sk-secret")])
     with serving(script) as url:
-        backend = models.open_backend(
+        backend = opening.open_backend(
             ModelSpec(name=url, args={"api_key_env": "MY_KEY", "num_concurrent": 1}), EngineSpec()
         )
         assert isinstance(backend, TextBackend)
@@ -229,7 +229,7 @@ def test_keys_come_from_the_environment_and_show_nowhere(monkeypatch: pytest.Mon
 )
 def test_bad_arguments_are_refused_before_anything_is_recorded(name: str, args: Any, words: str) -> None:
     with pytest.raises(UserError) as caught:
-        models.resolve(ModelSpec(name=name, args=args))
+        opening.resolve(ModelSpec(name=name, args=args))
     assert words in str(caught.value)
     assert "sk-1" not in str(caught.value)
     assert "pw" not in str(caught.value).replace("password", "")

@@ -11,11 +11,11 @@ import pytest
 import tiny_models as tiny
 from naughty_server import Reply, Script, chat, echo, failure, serving, text
 
-from evalkit import models
+from evalkit.backends import opening
 from evalkit.backends.openai.backend import ServerBackend
-from evalkit.errors import UserError
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Generate, Message, Request, Response, Score
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Generate, Message, Request, Response, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 pytest.importorskip("httpx2", reason="the extra openai is not installed")
 
@@ -41,7 +41,7 @@ USAGE = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
 
 def ask(url: str, requests: Sequence[Request], **args: Any) -> tuple[list[Response], ServerBackend]:
     given = {"num_concurrent": 1, "retry_wait": 0, "max_retries": 2, **args}
-    backend = models.open_backend(ModelSpec(name=url, args=given), EngineSpec())
+    backend = opening.open_backend(ModelSpec(name=url, args=given), EngineSpec())
     assert isinstance(backend, ServerBackend)
     found = dict(backend.respond(requests))
     backend.close()
@@ -214,7 +214,7 @@ def test_a_tokenizer_that_is_nowhere_is_told_before_the_first_request() -> None:
 
 
 def test_stream_settings_cannot_be_taken_over() -> None:
-    from evalkit.types import Sampling
+    from evalkit.contract.types import Sampling
 
     asked = say(sampling=Sampling(extra=(("stream_options", {}),)))
     with serving(Script([text("x")])) as url, pytest.raises(UserError, match="stream_options: cannot be set"):

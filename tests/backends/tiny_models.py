@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from evalkit.backends.base import Answer, GenerateRow, ScoreRow
 from evalkit.backends.hf.backend import HfBackend
 from evalkit.backends.hf.loading import Parts
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Sampling
+from evalkit.contract.backend import Answer, GenerateRow, ScoreRow
+from evalkit.contract.types import Sampling
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 CHARACTERS = string.ascii_letters + string.digits + ".,;:!?"
 EOS = "<end>"

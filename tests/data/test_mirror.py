@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import DatasetRef
 from evalkit.data import MirrorSource, open_source
-from evalkit.errors import UserError
-from evalkit.types import DatasetRef
 
 SET = DatasetRef("org/quiz", "easy")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import DatasetRef
 from evalkit.data import MirrorSource, Wanted, pull
-from evalkit.errors import UserError
-from evalkit.types import DatasetRef
 
 QUIZ = Wanted("org/quiz", None, "abc", ("dev", "test"))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import DatasetRef
 from evalkit.data import GeneratedSource, HubSource, SampleSource
-from evalkit.errors import UserError
-from evalkit.paths import share
-from evalkit.types import DatasetRef
+from evalkit.store.paths import share
 
 
 class FakeSplit(list):

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 import evalkit
 from evalkit.backends import mock
+from evalkit.contract.types import Generate, Request, Rolling, Sampling, Score
 from evalkit.engine import encodings
 from evalkit.engine.encode import Job, encode
 from evalkit.engine.encodings import EncodingCache, shrink, stats
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Generate, Request, Rolling, Sampling, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 encoding = importlib.import_module("evalkit.engine.encode")  # the package has a function of that name
 TEXT = st.text(alphabet="ab \n☃\ud800", max_size=6)

@@ -10,14 +10,14 @@ import time
 
 import pytest
 
-from evalkit.backends.base import ScoreAnswer
+from evalkit.backends.opening import open_backend
+from evalkit.contract.backend import ScoreAnswer
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Generate, Score
 from evalkit.engine import answer
 from evalkit.engine.executors import Replicated, open_replicas
 from evalkit.engine.executors.processes import divide
-from evalkit.errors import UserError
-from evalkit.models import open_backend
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Generate, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 has_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 EXECUTORS = ["local", pytest.param("ray", marks=[pytest.mark.slow, has_ray])]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from evalkit.gate import GateResult, gate
-from evalkit.policy import load_policy
-from evalkit.run import execute
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
+from evalkit.analysis.gate import GateResult, gate
+from evalkit.analysis.policy import load_policy
+from evalkit.runner.evaluate import execute
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
 
 ROOT = Path(__file__).parents[2]
 BASELINE = Path(__file__).with_name("demo.json")

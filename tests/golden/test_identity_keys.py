@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evalkit.identity import canonical, digest, generate_key, is_greedy, rolling_key, score_key, text_key
-from evalkit.types import Generate, Message, Rolling, Sampling, Score
+from evalkit.contract.types import Generate, Message, Rolling, Sampling, Score
+from evalkit.store.identity import canonical, digest, generate_key, is_greedy, rolling_key, score_key, text_key
 
 KEYS = json.loads(Path(__file__).with_name("identity_keys.json").read_text("utf-8"))
 

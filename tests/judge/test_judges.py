@@ -10,17 +10,17 @@ from typer.testing import CliRunner
 
 from evalkit.backends import mock
 from evalkit.cli.app import app
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Response
 from evalkit.judge import Judge
 from evalkit.judge.agreement import agreement, rank_correlation
 from evalkit.judge.asking import verdict
 from evalkit.judge.pairwise import judge_pairs
 from evalkit.judge.pointwise import faithfulness, grade
+from evalkit.judge.rag import cosine, score_rag
 from evalkit.judge.ratings import Battle, bradley_terry, elo
 from evalkit.judge.two_turn import answer_turns, questions
-from evalkit.probes.rag import cosine, score_rag
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Response
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 
 def judge(*script: dict, chat: bool = False) -> Judge:

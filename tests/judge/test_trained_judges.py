@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from evalkit.backends import mock
 from evalkit.cli.app import app
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.judge import Judge
 from evalkit.judge.truthful import judge_truth
-from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 ROWS = [
     {"question": "Is the sky green?", "answer": "No, it is blue.", "human": "yes"},

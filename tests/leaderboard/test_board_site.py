@@ -16,7 +16,7 @@ from made_entries import BOARD, entry
 from typer.testing import CliRunner
 
 from evalkit.cli.leaderboard import app
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.leaderboard.entry import write_entry
 from evalkit.leaderboard.serve import server
 from evalkit.leaderboard.site import build_site

@@ -8,14 +8,14 @@ import made_runs as made
 import pytest
 from made_entries import BOARD, entry, result
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Group
 from evalkit.leaderboard import published
 from evalkit.leaderboard.board import Board, load_board, names
 from evalkit.leaderboard.collect import Found, collect, run_entry
 from evalkit.leaderboard.entry import Entry, from_run, parse, write_entry
 from evalkit.leaderboard.table import Table, build_table
 from evalkit.store import RunDir
-from evalkit.types import Group
 
 
 def table(*entries: Entry, board: Board = BOARD) -> Table:

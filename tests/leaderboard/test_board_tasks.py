@@ -2,9 +2,9 @@
 
 import pytest
 
-from evalkit.catalog import Catalog
 from evalkit.leaderboard import published
 from evalkit.leaderboard.board import Board, load_board, names
+from evalkit.task.catalog import Catalog
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from evalkit.types import Generate, Message, Request, Response, Rolling, Score
+from evalkit.contract.types import Generate, Message, Request, Response, Rolling, Score
 
 ANSWERS = ("A", "B.", " C", "(D)", "(A)", "yes", "no", "False", "True", "The best answer is B. So", "answer is (C) .")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.lm_eval_tasks.requests import generation
+from evalkit.task.lm_eval.requests import generation
 
 pytestmark = pytest.mark.lm_eval
 

@@ -10,13 +10,13 @@ from typing import Any
 import fake_lm
 import pytest
 
+from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.contract.types import Generate, PromptStyle, Response, Rolling, SampleResult, Score, Task
 from evalkit.data import open_source
-from evalkit.errors import MissingExtra, UserError
-from evalkit.lm_eval_tasks import apart, available, rename, resolve
-from evalkit.lm_eval_tasks.index import manager
-from evalkit.lm_eval_tasks.mirror import served
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
-from evalkit.types import Generate, PromptStyle, Response, Rolling, SampleResult, Score, Task
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.task.lm_eval import apart, available, rename, resolve
+from evalkit.task.lm_eval.index import manager
+from evalkit.task.lm_eval.mirror import served
 
 pytestmark = pytest.mark.lm_eval
 

@@ -10,12 +10,12 @@ import fake_lm
 import pytest
 from parity_tasks import TASKS, ParityTask
 
+from evalkit.contract.types import Metric, PromptStyle, SampleResult, Task
 from evalkit.data import open_source
-from evalkit.lm_eval_tasks import resolve
-from evalkit.lm_eval_tasks.index import manager
-from evalkit.lm_eval_tasks.mirror import served
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
-from evalkit.types import Metric, PromptStyle, SampleResult, Task
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.task.lm_eval import resolve
+from evalkit.task.lm_eval.index import manager
+from evalkit.task.lm_eval.mirror import served
 
 pytestmark = [
     pytest.mark.mirror,

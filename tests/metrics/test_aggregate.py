@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from evalkit.errors import UserError
-from evalkit.metrics import aggregators, bias, choice, qa, rolling, score, summary
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Group, TaskInfo, TaskResult
+from evalkit.metrics import aggregators, bias, choice, continuation, qa, rolling, rouge
 from evalkit.metrics.base import aggregate, lookup
 from evalkit.probes import selfcheck
 from evalkit.task.groups import summarize_groups
-from evalkit.types import Group, TaskInfo, TaskResult
 
 
 def test_accuracy() -> None:
@@ -45,7 +45,7 @@ def test_continuous_mean_has_students_interval() -> None:
 
 @pytest.mark.parametrize(
     ("defn", "bounds"),
-    [(choice.mc2, (0.0, 1.0)), (qa.squad_f1, (0.0, 1.0)), (summary.rougeL, (0.0, 1.0)), (choice.brier, (0.0, 2.0)),
+    [(choice.mc2, (0.0, 1.0)), (qa.squad_f1, (0.0, 1.0)), (rouge.rougeL, (0.0, 1.0)), (choice.brier, (0.0, 2.0)),
      (selfcheck.selfcheck_avg, (0.0, None)), (bias.likelihood_diff, None)],
 )  # fmt: skip
 def test_an_interval_ends_where_the_metric_does(defn, bounds) -> None:
@@ -75,13 +75,13 @@ def test_nothing_scored_has_no_value() -> None:
     metric = aggregate(choice.acc, [None, None])
     assert (metric.value, metric.stderr, metric.interval, metric.n) == (None, None, None, 0)
     assert aggregate(rolling.bits_per_byte, []).value is None
-    assert aggregate(score.perplexity, []).value is None
+    assert aggregate(continuation.perplexity, []).value is None
 
 
 def test_one_value_has_no_error() -> None:
     assert aggregate(choice.acc, [1.0]).stderr is None
     assert aggregate(choice.mc2, [0.5]).interval is None
-    assert aggregate(score.perplexity, [-1.0]).interval is None
+    assert aggregate(continuation.perplexity, [-1.0]).interval is None
 
 
 def test_unscored_samples_are_left_out() -> None:
@@ -94,7 +94,7 @@ def test_perplexities_equal_lm_eval() -> None:
 
     lls = [-1.5, -2.5, -0.3, -4.0]
     pairs = [(-10.0, 4.0), (-3.0, 2.0), (-25.0, 9.0)]
-    assert aggregate(score.perplexity, lls).value == pytest.approx(theirs.perplexity(lls), rel=1e-12)
+    assert aggregate(continuation.perplexity, lls).value == pytest.approx(theirs.perplexity(lls), rel=1e-12)
     assert aggregate(rolling.word_perplexity, pairs).value == pytest.approx(
         theirs.weighted_perplexity(pairs), rel=1e-12
     )
@@ -103,7 +103,7 @@ def test_perplexities_equal_lm_eval() -> None:
 
 def test_perplexity_interval_is_the_logarithms() -> None:
     lls = [-1.5, -2.5, -0.3, -4.0]
-    metric = aggregate(score.perplexity, lls)
+    metric = aggregate(continuation.perplexity, lls)
     assert metric.value is not None
     assert metric.interval is not None
     low, high = metric.interval
@@ -112,20 +112,20 @@ def test_perplexity_interval_is_the_logarithms() -> None:
 
 
 def test_impossible_text_has_infinite_perplexity() -> None:
-    assert aggregate(score.perplexity, [-math.inf, -1.0]).value == math.inf
-    assert aggregate(score.perplexity, [-5000.0, -5000.0]).value == math.inf
+    assert aggregate(continuation.perplexity, [-math.inf, -1.0]).value == math.inf
+    assert aggregate(continuation.perplexity, [-5000.0, -5000.0]).value == math.inf
 
 
 def test_delta_method_agrees_with_the_bootstrap() -> None:
     import numpy as np
 
-    from evalkit import stats
+    from evalkit.statistics import intervals
 
     generator = np.random.default_rng(3)
     weights = generator.integers(20, 80, size=300).astype(float)
     lls = -weights * generator.normal(2.0, 0.3, size=300)
     metric = aggregate(rolling.bits_per_byte, list(zip(lls.tolist(), weights.tolist(), strict=True)))
-    drawn = stats.bootstrap_interval(
+    drawn = intervals.bootstrap_interval(
         lambda index: float(-lls[index].sum() / weights[index].sum() / math.log(2)), 300, seed=5
     )
     assert drawn is not None
@@ -145,7 +145,7 @@ def test_arguments_and_filters_stand_in_the_signature() -> None:
 
 def test_lookup_prefers_the_kinds_own() -> None:
     assert lookup("acc", "multiple_choice") is choice.acc
-    assert lookup("acc", "score") is score.acc
+    assert lookup("acc", "score") is continuation.acc
     assert lookup("exact_match", "generate") is qa.exact_match
     assert lookup("exact_match", "choice") is choice.exact_match
     assert lookup("bits_per_byte", "rolling") is rolling.bits_per_byte

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from evalkit.metrics import choice, rolling, score
+from evalkit.metrics import choice, continuation, rolling
 from evalkit.metrics.base import ScoringInput
 
 
@@ -60,8 +60,8 @@ def test_brier() -> None:
 
 def test_score_metrics() -> None:
     one = sample("word", (-2.5,), is_greedy=(True,))
-    assert score.acc_sample(one) == 1.0
-    assert score.loglikelihood_sample(one) == -2.5
+    assert continuation.acc_sample(one) == 1.0
+    assert continuation.loglikelihood_sample(one) == -2.5
 
 
 def test_rolling_counts_words_and_bytes_as_lm_eval() -> None:

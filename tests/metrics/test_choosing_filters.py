@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.metrics.filters import build, build_many
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.metrics.base import ScoringInput, aggregate, lookup
 
 COMET = lookup("comet", "generate")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.metrics.filters import build
 
 TEXTS = ["", "  x y \n", "#### 1,234.5 then #### 7", "The answer is (B).", "(a) (b)", "ÄÖ \u00a0"]

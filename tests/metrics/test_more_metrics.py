@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.errors import MissingExtra, UserError
+from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.metrics.base import ScoringInput, aggregate, fits, lookup
 from evalkit.metrics.repeats import pass_at_k
-from evalkit.metrics.summary import entities
+from evalkit.metrics.rouge import entities
 
 
 def choice(probabilities: list[float], target: int) -> ScoringInput:

@@ -11,7 +11,7 @@ import pytest
 from differences import LARGEST
 from engines import ENGINES
 
-from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 if TYPE_CHECKING:
     from evalkit.backends.hf.backend import HfBackend

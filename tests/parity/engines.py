@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.spec import EngineSpec
+from evalkit.spec.models import EngineSpec
 
 ENGINES = {
     f"{'shared' if share else 'plain'}-{batch}": EngineSpec(share_prefixes=share, batch_size=batch)

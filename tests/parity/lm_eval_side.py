@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from evalkit.lm_eval_tasks.index import manager
-from evalkit.lm_eval_tasks.mirror import served
+from evalkit.task.lm_eval.index import manager
+from evalkit.task.lm_eval.mirror import served
 
 BATCH_SIZE = 8
 

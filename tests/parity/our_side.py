@@ -8,10 +8,10 @@ from typing import Any
 
 from lm_eval_side import Answered
 
-from evalkit.run import execute
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
+from evalkit.contract.types import TaskResult
+from evalkit.runner.evaluate import execute
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
 from evalkit.store import RunDir
-from evalkit.types import TaskResult
 
 
 def run(model: ModelSpec, tasks: Sequence[TaskSpec], mirror: Path, folder: Path, **options: Any) -> dict[str, Answered]:

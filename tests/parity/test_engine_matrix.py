@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from engines import ENGINES
 
+from evalkit.contract.types import PromptStyle, Request, Response, Rolling
 from evalkit.engine import answer
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
-from evalkit.types import PromptStyle, Request, Response, Rolling
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
 
 pytestmark = [pytest.mark.model, pytest.mark.mirror, pytest.mark.slow]
 
@@ -21,9 +21,9 @@ TASKS = {"hellaswag": (3, 2), "mmlu_abstract_algebra": (5, 2), "triviaqa": (2, 3
 @pytest.fixture(scope="module")
 def requests(mirror: Path) -> list[Request]:
     """Requests of three tasks, one of them twice, and a text for its perplexity."""
-    from evalkit import catalog
     from evalkit.data import open_source
-    from evalkit.work import ask, gather
+    from evalkit.runner.workload import ask, gather
+    from evalkit.task import catalog
 
     specs = tuple(TaskSpec(name=name, num_fewshot=shots) for name, (shots, _) in TASKS.items())
     selection = catalog.resolve(RunSpec(model=ModelSpec(name="any"), tasks=specs, data_dir=mirror))

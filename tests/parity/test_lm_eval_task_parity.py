@@ -11,7 +11,7 @@ from lm_eval_side import Answered
 from lm_eval_tasks.parity_tasks import TASKS, ParityTask
 from our_side import run
 
-from evalkit.spec import ModelSpec, TaskSpec
+from evalkit.spec.models import ModelSpec, TaskSpec
 
 pytestmark = [pytest.mark.model, pytest.mark.mirror, pytest.mark.lm_eval, pytest.mark.slow]
 

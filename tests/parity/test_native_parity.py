@@ -17,7 +17,7 @@ from engines import ENGINES
 from lm_eval_side import Answered
 from our_side import run
 
-from evalkit.spec import ModelSpec, TaskSpec
+from evalkit.spec.models import ModelSpec, TaskSpec
 
 pytestmark = [pytest.mark.model, pytest.mark.mirror, pytest.mark.lm_eval, pytest.mark.slow]
 

@@ -10,9 +10,9 @@ import lm_eval_side
 import pytest
 from our_side import run
 
+from evalkit.contract.types import Generate, Request, Rolling, Score
 from evalkit.engine import answer
-from evalkit.spec import EngineSpec, ModelSpec, TaskSpec
-from evalkit.types import Generate, Request, Rolling, Score
+from evalkit.spec.models import EngineSpec, ModelSpec, TaskSpec
 
 pytestmark = [pytest.mark.model, pytest.mark.lm_eval, pytest.mark.slow]
 

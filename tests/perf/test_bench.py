@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 from virtual_clock import virtual_time
 
+from evalkit.bench import tables
+from evalkit.bench.bench import Bench, Measured, Plan, bench
+from evalkit.bench.estimate import estimate
 from evalkit.cli.app import app
-from evalkit.errors import UserError
-from evalkit.perf import tables
-from evalkit.perf.bench import Bench, Measured, Plan, bench
-from evalkit.perf.estimate import estimate
-from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.contract.errors import UserError
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 DELAY = 0.002
 

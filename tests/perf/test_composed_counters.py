@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from virtual_clock import virtual_time
 
-from evalkit import models
+from evalkit.backends import opening
+from evalkit.contract.types import Generate, Request, Score
 from evalkit.engine import answer
 from evalkit.perf.meter import Exchange, Meter
-from evalkit.run import execute
-from evalkit.spec import EngineSpec, ModelSpec, RunSpec
+from evalkit.runner.evaluate import execute
+from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
 from evalkit.store import RunDir
-from evalkit.types import Generate, Request, Score
 
 TOKENS = ("given", "computed", "shared", "generated")
 DELAY = 0.25
@@ -80,7 +80,7 @@ def test_each_stage_has_its_own_speed(cascade: Path) -> None:
 
 def test_a_stage_that_counts_nothing_is_named_as_uncounted() -> None:
     from evalkit.backends.cascade import Stage
-    from evalkit.types import Response
+    from evalkit.contract.types import Response
 
     stage = Stage(SimpleNamespace(info=None), 0.5, None, responses={0: Response(text="a"), 1: Response(text="b")})  # type: ignore[arg-type]
     assert stage.meter.counters()["tokens"]["uncounted_requests"] == 2
@@ -99,11 +99,11 @@ def requests(count: int) -> list[Request]:
 
 def test_two_replicas_add_up_to_their_parts_and_to_one_models_work() -> None:
     asked = requests(24)
-    alone = models.open_backend(ModelSpec(name="mock", args={"delay_s": 0.0002}), EngineSpec())
+    alone = opening.open_backend(ModelSpec(name="mock", args={"delay_s": 0.0002}), EngineSpec())
     answer(alone, asked, None, EngineSpec())
     expected = alone.meter.counters()["tokens"]  # type: ignore[union-attr]
     engine = EngineSpec(replicas=2)
-    backend: Any = models.open_backend(ModelSpec(name="mock", args={"delay_s": 0.0002}), engine)
+    backend: Any = opening.open_backend(ModelSpec(name="mock", args={"delay_s": 0.0002}), engine)
     try:
         while backend.fleet.ready < 2:
             backend.fleet.wait()
@@ -135,7 +135,7 @@ def test_counters_of_replicas_are_read_once_after_each_piece_of_work() -> None:
         calls.append(1)
         return {0: Measured(meter(3), {"device_peak_allocated_bytes": 10}), 1: Measured(None, {"weights_bytes": 4})}
 
-    info = models.open_backend(ModelSpec(name="mock"), EngineSpec()).info
+    info = opening.open_backend(ModelSpec(name="mock"), EngineSpec()).info
     fleet: Any = SimpleNamespace(
         opened=SimpleNamespace(info=info, tokens=(0, 1)), size=2, losses=1, measured=measured, compute=lambda *_: None
     )

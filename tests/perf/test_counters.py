@@ -10,14 +10,14 @@ from types import SimpleNamespace
 import pytest
 from virtual_clock import virtual_time
 
+from evalkit.contract.types import Score
 from evalkit.perf import latency
 from evalkit.perf.counters import Meter, tokenizer_counters
 from evalkit.perf.energy import EnergyMeter, per_kwh
 from evalkit.perf.memory import Sampler
-from evalkit.run import execute
-from evalkit.spec import EngineSpec, ModelSpec, RunSpec
+from evalkit.runner.evaluate import execute
+from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
 from evalkit.store import RunDir
-from evalkit.types import Score
 
 DELAY = 0.25
 

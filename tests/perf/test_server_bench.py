@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from evalkit.errors import UserError
-from evalkit.perf.server import Load, Reply, bench_server, summarize
+from evalkit.bench.server import Load, Reply, bench_server, summarize
+from evalkit.contract.errors import UserError
 
 SLOW = Reply((1.0, 1.5, 2.0), 2.1, 3)
 QUICK = Reply((0.1, 0.2), 0.2, 2)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from streaming_server import SharedClock, Timing, streaming
 
-from evalkit import models
+from evalkit.backends import opening
 from evalkit.backends.openai.backend import ServerBackend
-from evalkit.run import execute
-from evalkit.spec import EngineSpec, ModelSpec, RunSpec
+from evalkit.contract.types import Generate
+from evalkit.runner.evaluate import execute
+from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
 from evalkit.store import RunDir
-from evalkit.types import Generate
 
 pytest.importorskip("httpx2", reason="the extra openai is not installed")
 
@@ -33,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SharedClock:
 
 def ask(url: str, count: int, **args: object) -> ServerBackend:
     """A backend that has asked ``count`` prompts, one after another."""
-    backend = models.open_backend(ModelSpec(name=url, args={"num_concurrent": 1, **args}), EngineSpec())
+    backend = opening.open_backend(ModelSpec(name=url, args={"num_concurrent": 1, **args}), EngineSpec())
     assert isinstance(backend, ServerBackend)
     answers = list(backend.respond([Generate(f"prompt {number}", max_tokens=16) for number in range(count)]))
     assert [response.status for _, response in answers] == ["ok"] * count

@@ -16,5 +16,5 @@ def virtual_time(patch: pytest.MonkeyPatch) -> None:
 
     for module in ("clocks", "bench"):
         patch.setattr(f"evalkit.perf.{module}.now", lambda: at[0])
-    patch.setattr("evalkit.run.time", SimpleNamespace(perf_counter=lambda: at[0]))
+    patch.setattr("evalkit.runner.evaluate.time", SimpleNamespace(perf_counter=lambda: at[0]))
     patch.setattr("evalkit.backends.mock.time", SimpleNamespace(sleep=sleep))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from probe_runs import metrics_of
 
-from evalkit.catalog import Catalog, resolve
-from evalkit.errors import UserError
-from evalkit.spec import RunSpec
+from evalkit.contract.errors import UserError
+from evalkit.spec.models import RunSpec
 from evalkit.task import sample as samples
+from evalkit.task.catalog import Catalog, resolve
 
 
 def spec(tmp_path, *names: str, script: list[dict] | None = None, **more) -> RunSpec:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from probe_runs import metrics_of
 
-from evalkit.catalog import Catalog, resolve
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.metrics.base import ScoringInput
 from evalkit.probes import generated, hallucination, options, prose
 from evalkit.probes.selfcheck import sentence_scores
 from evalkit.probes.summaries import is_supported
-from evalkit.spec import RunSpec
+from evalkit.spec.models import RunSpec
+from evalkit.task.catalog import Catalog, resolve
 
 OPEN = (
     "truthfulqa_gen",

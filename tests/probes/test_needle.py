@@ -8,13 +8,13 @@ import pytest
 from probe_runs import metrics_of
 
 from evalkit.backends import mock
-from evalkit.catalog import Catalog, resolve
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import PromptStyle, Response
 from evalkit.probes.needle import layout, puzzles
 from evalkit.probes.needle.family import KINDS
 from evalkit.probes.needle.task import Grid, NeedleTask, effective_length, holds
-from evalkit.spec import EngineSpec, ModelSpec, RunSpec
-from evalkit.types import PromptStyle, Response
+from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
+from evalkit.task.catalog import Catalog, resolve
 
 
 class NoData:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from probe_runs import metrics_of
 
-from evalkit.catalog import Catalog, resolve
-from evalkit.spec import RunSpec
+from evalkit.spec.models import RunSpec
+from evalkit.task.catalog import Catalog, resolve
 
 ABSTAINS = {"text": "I do not know."}
 WRONG = {"text": "Purple zebras bought nine submarines everywhere!"}

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from probe_runs import metrics_of
 
-from evalkit.catalog import resolve
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.metrics.base import ScoringInput, aggregate, lookup
 from evalkit.probes import entailment
 from evalkit.probes.entailment import Settings
 from evalkit.probes.selfcheck import contradiction_scores
-from evalkit.spec import RunSpec
+from evalkit.spec.models import RunSpec
+from evalkit.task.catalog import resolve
 
 
 def scripted(pairs: Any) -> list[float | None]:
@@ -177,7 +177,7 @@ def test_pickled_weights_of_the_hub_are_refused_before_the_run(monkeypatch: pyte
     import huggingface_hub
 
     from evalkit.backends.hf import loading
-    from evalkit.spec import ModelSpec
+    from evalkit.spec.models import ModelSpec
 
     found = ModelSpec(name="some/nli", revision="0" * 40)
     monkeypatch.setattr(loading, "locate", lambda spec: (found, "some/nli", None))

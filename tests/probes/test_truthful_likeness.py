@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from probe_runs import metrics_of
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.metrics.base import ScoringInput, lookup
 from evalkit.probes.truthful import MEASURES
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import made_runs as made
 import pytest
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Document, Generate, Group, Response, SampleResult
 from evalkit.render.report import write_markdown, write_report
-from evalkit.types import Document, Generate, Group, Response, SampleResult
 
 PLANTS = (
     "<script>window.planted=1</script>",

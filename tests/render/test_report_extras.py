@@ -8,11 +8,11 @@ from pathlib import Path
 import made_runs as made
 import pytest
 
+from evalkit.contract.types import Group
 from evalkit.render.beside import published_beside
 from evalkit.render.performance_charts import performance_charts
 from evalkit.render.report import load, write_report
 from evalkit.render.sample_charts import sample_charts
-from evalkit.types import Group
 
 
 def test_the_calibration_curve_puts_items_where_their_confidence_is(tmp_path: Path) -> None:

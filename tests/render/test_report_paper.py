@@ -10,8 +10,8 @@ from typing import Any
 import made_runs as made
 import pytest
 
+from evalkit.contract.types import Group
 from evalkit.render.report import write_report
-from evalkit.types import Group
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from evalkit.contract.types import Group, GroupResult, Metric, RunResult, TaskInfo, TaskResult
 from evalkit.render import terminal
-from evalkit.types import Group, GroupResult, Metric, RunResult, TaskInfo, TaskResult
 
 
 def metric(name: str = "acc", **changes) -> Metric:

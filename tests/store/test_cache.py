@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.errors import UserError
-from evalkit.identity import score_key
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Response
 from evalkit.store import Chained, Journal, ResponseCache
-from evalkit.types import Response
+from evalkit.store.identity import score_key
 
 
 def key(n):

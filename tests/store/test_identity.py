@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.errors import UserError
-from evalkit.identity import canonical, digest, generate_key, is_greedy, rolling_key, score_key, text_key
-from evalkit.types import Generate, Message, Rolling, Sampling, Score
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Generate, Message, Rolling, Sampling, Score
+from evalkit.store.identity import canonical, digest, generate_key, is_greedy, rolling_key, score_key, text_key
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Response
 from evalkit.store import Journal
 from evalkit.store.answers import AnswerFile
-from evalkit.types import Response
 
 
 def key(n):

@@ -8,12 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from evalkit.errors import UserError
-from evalkit.identity import digest
-from evalkit.spec import RunSpec
-from evalkit.store import RunDir, verify
-from evalkit.store.files import safe_name
-from evalkit.types import (
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import (
     DatasetRef,
     Document,
     Generate,
@@ -27,6 +23,10 @@ from evalkit.types import (
     TaskInfo,
     TaskResult,
 )
+from evalkit.spec.models import RunSpec
+from evalkit.store import RunDir, verify
+from evalkit.store.files import safe_name
+from evalkit.store.identity import digest
 
 ENV = {"command": "evalkit run", "start_time": "2026-01-02T03:04:05.000+00:00", "packages": {"transformers": "5"}}
 
@@ -305,7 +305,7 @@ def test_a_run_without_results_says_how_to_finish(tmp_path):
 
 def test_a_second_process_is_told_who_holds_the_directory(run):
     code = (
-        "import sys; from pathlib import Path; from evalkit.errors import UserError\n"
+        "import sys; from pathlib import Path; from evalkit.contract.errors import UserError\n"
         "from evalkit.store import RunDir\n"
         "run = RunDir.open(Path(sys.argv[1])); print(len(run.samples('quiz')))\n"
         "try: run.journal()\nexcept UserError as error: print(error)"

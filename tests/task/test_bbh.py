@@ -6,9 +6,9 @@ from unittest import mock
 
 import pytest
 
-from evalkit.catalog import Catalog, resolve
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
-from evalkit.types import PromptStyle, Response, Task
+from evalkit.contract.types import PromptStyle, Response, Task
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.task.catalog import Catalog, resolve
 
 OFFICIAL = [
     "boolean_expressions",

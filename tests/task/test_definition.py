@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.task.definition import load_group, load_task
 
 GOOD = """\

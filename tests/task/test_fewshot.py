@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.task.fewshot import sampler
 
 POOL = [{"i": index} for index in range(20)]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Sampling
 from evalkit.task.definition import Generation
 from evalkit.task.generation import settings
-from evalkit.types import Sampling
 
 
 def chosen(**asked: Any) -> Any:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.run import execute
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
+from evalkit.contract.types import Message, PromptStyle, Score
+from evalkit.runner.evaluate import execute
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
 from evalkit.task.generative_choice import ACCURACY, PARSED, question, read
-from evalkit.types import Message, PromptStyle, Score
 
 LISTED = ("a red bird", "a red bird that sings", "two cats", "no animal")
 

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from evalkit.contract.types import Group, Metric, TaskInfo, TaskResult
 from evalkit.task.groups import leaves, summarize_groups
-from evalkit.types import Group, Metric, TaskInfo, TaskResult
 
 
 def result(name: str, value: float | None, stderr: float | None, n: int, key: str = "acc") -> TaskResult:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import DatasetRef, Generate, Message, PromptStyle, Response, Rolling, Score, Task
 from evalkit.task.definition import load_task
 from evalkit.task.native import NativeTask, Options
-from evalkit.types import DatasetRef, Generate, Message, PromptStyle, Response, Rolling, Score, Task
 
 CHOICE = """\
 name: toy

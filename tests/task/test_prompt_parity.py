@@ -8,9 +8,9 @@ from typing import Any
 import lm_eval_mirror
 import pytest
 
-from evalkit.catalog import resolve
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
-from evalkit.types import Generate, Message, PromptStyle, Score
+from evalkit.contract.types import Generate, Message, PromptStyle, Score
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.task.catalog import resolve
 
 TASKS = ["mmlu_anatomy", "mmlu_high_school_us_history", "mmlu_computer_security", *lm_eval_mirror.FILES]
 NO_TRAIN = "google-research-datasets/nq_open"

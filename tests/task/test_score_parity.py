@@ -8,9 +8,9 @@ from typing import Any
 import lm_eval_mirror
 import pytest
 
-from evalkit.catalog import resolve
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
-from evalkit.types import PromptStyle, Response, SampleResult
+from evalkit.contract.types import PromptStyle, Response, SampleResult
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.task.catalog import resolve
 
 CHOICE = [
     "mmlu_anatomy",

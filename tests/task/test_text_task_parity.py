@@ -11,10 +11,10 @@ from unittest import mock
 
 import pytest
 
-from evalkit import paths
-from evalkit.catalog import resolve
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
-from evalkit.types import Generate, PromptStyle, Score
+from evalkit.contract.types import Generate, PromptStyle, Score
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.store import paths
+from evalkit.task.catalog import resolve
 
 pytestmark = pytest.mark.lm_eval
 

@@ -7,11 +7,11 @@ from unittest import mock
 
 import pytest
 
-from evalkit.catalog import Catalog, Selection, resolve
-from evalkit.errors import UserError
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
-from evalkit.task.shots import fixed_shots
-from evalkit.types import Generate, PromptStyle, Response, Rolling, SampleResult, Score, Task
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Generate, PromptStyle, Response, Rolling, SampleResult, Score, Task
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.task.catalog import Catalog, Selection, resolve
+from evalkit.task.group_shots import fixed_shots
 
 
 def select(*names: str, **spec: object) -> Selection:

@@ -9,11 +9,11 @@ from unittest import mock
 
 import pytest
 
-from evalkit.catalog import Catalog, resolve
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import DatasetRef, Metric, PromptStyle, Response, Task
 from evalkit.data import MirrorSource, testsets
-from evalkit.errors import UserError
-from evalkit.spec import ModelSpec, RunSpec, TaskSpec
-from evalkit.types import DatasetRef, Metric, PromptStyle, Response, Task
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.task.catalog import Catalog, resolve
 
 
 def task(name: str, **options: object) -> Task:
@@ -145,7 +145,7 @@ def test_published_scores_of_every_system(mirror: Path) -> None:
 
 @pytest.mark.mirror
 def test_predictions_file_is_scored_by_a_run(mirror: Path, tmp_path: Path) -> None:
-    from evalkit.run import execute
+    from evalkit.runner.evaluate import execute
 
     outputs = mirror / "wmt22" / "generaltest2022.de-fr.hyp.LT22.fr"
     spec = RunSpec(

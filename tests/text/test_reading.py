@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.text import reading
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -141,7 +141,7 @@ def test_the_tasks_that_are_shipped_read_as_before(tmp_path: Path) -> None:
     """YAML 1.1, as it was read until now, and the core schema agree on every file that ships."""
     import yaml
 
-    from evalkit.paths import share
+    from evalkit.store.paths import share
 
     files = sorted(share("tasks").rglob("*.yaml"))
     assert len(files) > 50

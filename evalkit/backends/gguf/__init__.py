@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from evalkit.backends.gguf.backend import GgufBackend
-    from evalkit.spec import EngineSpec, ModelSpec
+    from evalkit.spec.models import EngineSpec, ModelSpec
 
 
 def load(model: ModelSpec, engine: EngineSpec) -> GgufBackend:
     """Load a .gguf file and return its backend. Raises UserError where that fails."""
-    from evalkit.errors import MissingExtra
+    from evalkit.contract.errors import MissingExtra
 
     try:
         import llama_cpp  # noqa: F401

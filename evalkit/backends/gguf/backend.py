@@ -6,17 +6,17 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from evalkit import models
-from evalkit.backends.base import Done, GenerateRow, ScoreRow, carry_on
+from evalkit.backends import opening
 from evalkit.backends.gguf import walk
 from evalkit.backends.gguf.decoding import Decoder
 from evalkit.backends.gguf.native import Context, Model, version
 from evalkit.backends.gguf.settings import Settings, settings
 from evalkit.backends.hf.fingerprint import file_hash, fingerprint
-from evalkit.errors import UserError
+from evalkit.contract.backend import Done, GenerateRow, ScoreRow, carry_on
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.counters import Meter
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Message, ModelInfo
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 CELLS_STEP = 256
 """The cache's size is a multiple of this, as llama.cpp wants it."""
@@ -142,7 +142,7 @@ def render(template: str, messages: Sequence[Message], add_generation_prompt: bo
 def open_file(model: ModelSpec, engine: EngineSpec) -> GgufBackend:
     """Load a GGUF file. Raises UserError for one that cannot be loaded."""
     chosen = settings(model)
-    file = models.gguf_file(model.name)
+    file = opening.gguf_file(model.name)
     if model.dtype != "auto":
         raise UserError(f"--dtype {model.dtype}: a GGUF file has its own types; leave it out, or add --backend hf")
     weights = Model(file, chosen)

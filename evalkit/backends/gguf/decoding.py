@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, carry_on
 from evalkit.backends.gguf.native import Context, Logits, Model
 from evalkit.backends.sampling import choose, cut_at_stops, generator
+from evalkit.contract.backend import Done, GenerateAnswer, GenerateRow, carry_on
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evalkit.backends.gguf.settings import KV_TYPES, Settings
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 Logits = npt.NDArray[np.float32]
 

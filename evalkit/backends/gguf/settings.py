@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evalkit.errors import UserError
-from evalkit.spec import ModelSpec
+from evalkit.contract.errors import UserError
+from evalkit.spec.models import ModelSpec
 
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30}
 """Names of what keys and values are kept in, and ggml's numbers for them (enum ggml_type)."""

@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from evalkit.backends.base import Answer, Done, ScoreAnswer, ScoreRow, carry_on
 from evalkit.backends.gguf.native import Context
+from evalkit.contract.backend import Answer, Done, ScoreAnswer, ScoreRow, carry_on
 from evalkit.engine.plan import Cursor, Pass, PrefixPlan
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evalkit.backends.hf.backend import HfBackend
     from evalkit.backends.hf.tokens import Tokens
-    from evalkit.spec import EngineSpec, ModelSpec
+    from evalkit.spec.models import EngineSpec, ModelSpec
 
 
 def load(model: ModelSpec, engine: EngineSpec) -> HfBackend:
     """Load ``model`` and return its backend. Raises UserError for a model that cannot be loaded."""
-    from evalkit.errors import MissingExtra
+    from evalkit.contract.errors import MissingExtra
 
     try:
         import torch  # noqa: F401

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 Family = Literal["causal"]
 

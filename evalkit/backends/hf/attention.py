@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from evalkit.backends.hf.kernels import flash, packs
-from evalkit.backends.hf.packed import Packing, attend_packed
+from evalkit.backends.hf.packed_attention import Packing, attend_packed
 from evalkit.engine.plan import Pass
 
 NAME = "evalkit_tree"

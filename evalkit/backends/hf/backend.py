@@ -11,19 +11,19 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from evalkit.backends.base import Done, GenerateRow, ScoreAnswer, ScoreRow, carry_on
 from evalkit.backends.hf import attention, memory, replay, vocabulary
 from evalkit.backends.hf.decoding import Decoder
 from evalkit.backends.hf.loading import Parts, quiet
+from evalkit.backends.hf.onednn_linear import pack
 from evalkit.backends.hf.plain import PlainRunner
-from evalkit.backends.hf.products import pack
+from evalkit.backends.hf.prefix_forward import Pending, TreeRunner, head_rows
 from evalkit.backends.hf.tokens import Tokens
-from evalkit.backends.hf.tree import Pending, TreeRunner, head_rows
+from evalkit.contract.backend import Done, GenerateRow, ScoreAnswer, ScoreRow, carry_on
+from evalkit.contract.types import Message, ModelInfo
 from evalkit.engine.plan import Pass, PrefixPlan
 from evalkit.perf.clocks import now, synchronize
 from evalkit.perf.counters import Meter
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Message, ModelInfo
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 log = logging.getLogger("evalkit.hf")
 

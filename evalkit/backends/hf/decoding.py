@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, carry_on
 from evalkit.backends.hf.attention import TreeState, activate
+from evalkit.backends.hf.kv_pool import PAGE, Pool, Step
 from evalkit.backends.hf.memory import is_out_of_memory, release
-from evalkit.backends.hf.pool import PAGE, Pool, Step
-from evalkit.backends.hf.tree import TreeRunner
+from evalkit.backends.hf.prefix_forward import TreeRunner
 from evalkit.backends.sampling import cut_at_stops
+from evalkit.contract.backend import Done, GenerateAnswer, GenerateRow, carry_on
 from evalkit.engine.plan import Pass, PrefixPlan
 from evalkit.perf.clocks import Stopwatch, now
 from evalkit.perf.counters import Meter

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from evalkit.identity import digest
-from evalkit.paths import cache_dir
+from evalkit.store.identity import digest
+from evalkit.store.paths import cache_dir
 from evalkit.text.reading import parse_json
 
 WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")

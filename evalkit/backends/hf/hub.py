@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 TIMEOUT = 10.0
 """Seconds for the question; the Hub client's own retries for each file would take minutes without a network."""

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from evalkit import models
+from evalkit.backends import opening
 from evalkit.backends.hf import architecture, variants, vocabulary, weights
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.hub import look_up
 from evalkit.backends.hf.speculation import Speculation
-from evalkit.errors import UserError
-from evalkit.spec import ModelSpec
+from evalkit.contract.errors import UserError
+from evalkit.spec.models import ModelSpec
 
 DTYPES = {
     "auto": "auto",
@@ -96,7 +96,7 @@ def locate(spec: ModelSpec) -> tuple[ModelSpec, str, Path | None]:
     """The model (one of the Hub pinned to its commit), what transformers loads it from, and its folder if it is
     the user's own. Raises UserError for a model that is nowhere.
     """
-    folder = models.local_folder(spec)
+    folder = opening.local_folder(spec)
     if folder is not None:
         return spec, str(folder), folder
     found = look_up(spec.name, spec.revision)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from evalkit.backends.base import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow, carry_on
 from evalkit.backends.hf.memory import is_out_of_memory
 from evalkit.backends.hf.speculation import Speculation, StepClock, StopText, through_first_stop
 from evalkit.backends.sampling import cut_at_stops
+from evalkit.contract.backend import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow, carry_on
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from evalkit.backends.hf.pieces import TRIALS, PieceEncoder
-from evalkit.errors import UserError
-from evalkit.identity import digest
-from evalkit.types import Message
+from evalkit.backends.hf.piecewise_encoding import TRIALS, PieceEncoder
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Message
+from evalkit.store.identity import digest
 
 
 class Tokens:

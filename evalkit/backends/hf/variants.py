@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from evalkit.backends.hf.fingerprint import folder_hashes
-from evalkit.errors import MissingExtra, UserError
-from evalkit.spec import ModelSpec
+from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.spec.models import ModelSpec
 from evalkit.text.reading import parse_json, read_json
 
 BITSANDBYTES = ("int8", "nf4", "fp4")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from evalkit.backends.hf.weights import WAY_OUT
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 FEWEST = 0.5
 """Share of the embedding's rows below which a tokenizer is taken for another model's. Embeddings are padded to round

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 
 WAY_OUT = "--allow-missing-weights runs it all the same"
 

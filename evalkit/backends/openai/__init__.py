@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from evalkit.backends.openai.backend import ServerBackend
-    from evalkit.spec import EngineSpec, ModelSpec
+    from evalkit.spec.models import EngineSpec, ModelSpec
 
 
 def load(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
     """Connect to the server and return its backend. Raises UserError where that fails."""
-    from evalkit.errors import MissingExtra
+    from evalkit.contract.errors import MissingExtra
 
     try:
         import httpx2  # noqa: F401

@@ -13,18 +13,18 @@ from evalkit.backends.openai import scoring
 from evalkit.backends.openai.generating import Generator
 from evalkit.backends.openai.http import Client, RequestFailed
 from evalkit.backends.openai.settings import Settings, settings
-from evalkit.errors import UserError
-from evalkit.identity import digest
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Generate, ModelInfo, Request, Response, Score
 from evalkit.perf.meter import Meter
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Generate, ModelInfo, Request, Response, Score
+from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.store.identity import digest
 
 NOT_KNOWN = 1 << 30
 """Window in tokens where the server does not tell its own."""
 
 
 class ServerBackend:
-    """An `evalkit.backends.base.TextBackend` over one server."""
+    """An `evalkit.contract.backend.TextBackend` over one server."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
 def _tokenizer(name: str) -> Callable[[str], int]:
     """Counts tokens by a tokenizer that is at hand here: a folder, a Hub id, a known name. Raises UserError."""
     from evalkit.backends.hf import load_tokens
-    from evalkit.errors import MissingExtra
+    from evalkit.contract.errors import MissingExtra
 
     try:
         part = load_tokens(ModelSpec(name=name))

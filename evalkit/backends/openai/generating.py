@@ -15,10 +15,10 @@ from evalkit.backends.openai.scoring import Unusable, first_choice
 from evalkit.backends.openai.streaming import Stream
 from evalkit.backends.openai.usage import cached, count, usage_of
 from evalkit.backends.sampling import cut_at_stops
-from evalkit.errors import UserError
-from evalkit.identity import is_greedy
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Generate, Response
 from evalkit.perf.meter import Exchange, Meter
-from evalkit.types import Generate, Response
+from evalkit.store.identity import is_greedy
 
 MAX_STOPS = 4
 """Stop strings that the API takes; the rest are cut here."""

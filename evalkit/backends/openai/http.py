@@ -18,7 +18,7 @@ import tenacity
 
 from evalkit.backends.openai.settings import KEY_VARIABLE, Settings
 from evalkit.backends.openai.streaming import BrokenStream, Stream
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.perf import clocks
 from evalkit.text.reading import parse_json
 

@@ -19,10 +19,10 @@ from typing import Any, Protocol
 
 from evalkit.backends.openai.http import Client, RequestFailed
 from evalkit.backends.openai.usage import cached
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Message, Response, Rolling, Score
 from evalkit.engine.encode import Overlength
-from evalkit.errors import UserError
 from evalkit.perf.meter import Exchange, Meter
-from evalkit.types import Message, Response, Rolling, Score
 
 PROBE = Score("The quick brown fox", " jumps over the lazy dog")
 

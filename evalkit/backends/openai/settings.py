@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evalkit.errors import UserError
-from evalkit.spec import ModelSpec
+from evalkit.contract.errors import UserError
+from evalkit.spec.models import ModelSpec
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 SECRETS = ("api_key", "apikey", "key", "token", "authorization", "password", "headers", "header")

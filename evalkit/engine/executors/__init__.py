@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from evalkit import registry
-from evalkit.backends.base import Done, GenerateRow, ScoreRow, carry_on
+from evalkit.contract import registry
+from evalkit.contract.backend import Done, GenerateRow, ScoreRow, carry_on
+from evalkit.contract.types import Message
 from evalkit.engine.executors.cluster import Cluster
 from evalkit.engine.executors.fleet import Fleet
 from evalkit.engine.executors.service import Measured
 from evalkit.engine.units import split
 from evalkit.perf.meter import Meter
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Message
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 __all__ = ["Replicated", "open_replicas"]
 
@@ -33,7 +33,7 @@ class TextPart(Protocol):
 
 
 class Replicated:
-    """An `evalkit.backends.base.TokenBackend` whose rows are computed by a fleet of replicas, unit by unit."""
+    """An `evalkit.contract.backend.TokenBackend` whose rows are computed by a fleet of replicas, unit by unit."""
 
     def __init__(self, fleet: Fleet, executor: str, text: TextPart | None = None) -> None:
         assert fleet.opened is not None

@@ -10,13 +10,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from evalkit.backends.base import Done, GenerateRow, ScoreRow, carry_on
+from evalkit.contract.backend import Done, GenerateRow, ScoreRow, carry_on
+from evalkit.contract.errors import UserError
 from evalkit.engine.executors.cluster import Cluster, Lost
 from evalkit.engine.executors.scheduler import Scheduler
 from evalkit.engine.executors.service import Failed, Kind, Measured, Opened, Progress, Refused
 from evalkit.engine.units import Unit
-from evalkit.errors import UserError
-from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 log = logging.getLogger("evalkit.executors")
 

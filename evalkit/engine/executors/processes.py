@@ -15,9 +15,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from evalkit.contract.errors import UserError
 from evalkit.engine.executors.cluster import Lost
 from evalkit.engine.executors.service import Service
-from evalkit.errors import UserError
 
 Devices = Callable[[int], dict[str, str]]
 """Environment variables that give a worker its devices."""

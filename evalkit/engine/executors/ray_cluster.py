@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.engine.executors.cluster import Lost
 from evalkit.engine.executors.service import Service
-from evalkit.errors import MissingExtra, UserError
 
 
 class RayCluster:

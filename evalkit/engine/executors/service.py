@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evalkit.backends.base import Answer, GenerateRow, ScoreRow, TokenBackend
-from evalkit.errors import UserError
+from evalkit.contract.backend import Answer, GenerateRow, ScoreRow, TokenBackend
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import ModelInfo
 from evalkit.perf.memory import Sampler
 from evalkit.perf.meter import Meter
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import ModelInfo
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 POLL_S = 1.0
 """Seconds that a poll waits for something to report."""
@@ -90,12 +90,12 @@ class Service:
     def open(self, model: ModelSpec, engine: EngineSpec, environment: Mapping[str, str]) -> Opened | Refused:
         """Load the model. ``environment``: variables that must stand before torch is imported."""
         os.environ.update(environment)
-        from evalkit import models
+        from evalkit.backends import opening
 
         self._sampler = self._sampler or Sampler().__enter__()  # it watches as long as the process lives
         alone = engine.model_copy(update={"executor": "local", "replicas": 1, "gpus_per_replica": 0})
         try:
-            backend = models.open_backend(model, alone)
+            backend = opening.open_backend(model, alone)
         except Exception as error:
             return _refused(error)
         if not isinstance(backend, TokenBackend):

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit import paths
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.probes import options
+from evalkit.store import paths
 from evalkit.task.definition import Defined, load_task
 
 if TYPE_CHECKING:
-    from evalkit.catalog import Catalog
+    from evalkit.task.catalog import Catalog
 
 KINDS = ("single", "multi", "distractors", "two_fact", "variables", "words", "passkey")
 READERS: options.Readers = {

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Message, PromptStyle
 from evalkit.probes.needle.puzzles import Insert, Puzzle, Question
-from evalkit.types import Message, PromptStyle
 
 CHARACTERS_A_TOKEN = 4
 """What is assumed of a tokenizer that is not at hand (a server's)."""

@@ -9,12 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evalkit import stats
-from evalkit.identity import digest
-from evalkit.metrics import base
-from evalkit.metrics.filters import strip_thinking
-from evalkit.probes.needle import layout, puzzles
-from evalkit.types import (
+from evalkit.contract.types import (
     DatasetRef,
     DataSource,
     Document,
@@ -27,6 +22,11 @@ from evalkit.types import (
     Sampling,
     TaskInfo,
 )
+from evalkit.metrics import base
+from evalkit.metrics.filters import strip_thinking
+from evalkit.probes.needle import layout, puzzles
+from evalkit.statistics import intervals
+from evalkit.store.identity import digest
 
 VERSION = "1.0"
 SOURCE = "RULER (Hsieh et al. 2024, arXiv 2404.06654): string match of every answer"
@@ -53,7 +53,7 @@ class Grid:
 
 
 class NeedleTask:
-    """See :class:`evalkit.types.Task`. Prompts are made to measure once the model's tokenizer is known."""
+    """See :class:`evalkit.contract.types.Task`. Prompts are made to measure once the model's tokenizer is known."""
 
     counts_tokens = True
     """The runner asks for the requests again with the model's tokenizer in the style."""
@@ -225,7 +225,7 @@ def effective_length(
     if not by_length:
         return None, None
     lengths = sorted(by_length)
-    bounds = {n: stats.wilson(round(sum(by_length[n])), len(by_length[n])) for n in lengths}
+    bounds = {n: intervals.wilson(round(sum(by_length[n])), len(by_length[n])) for n in lengths}
 
     def reach(values: Mapping[int, float]) -> float:
         last = 0

@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
-from evalkit.spec import EngineSpec, ModelSpec
-from evalkit.types import Generate, ModelInfo, Request, Response
+from evalkit.contract.types import Generate, ModelInfo, Request, Response
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 
 class Scripted:
-    """Answers whole requests (a TextBackend of evalkit.backends.base)."""
+    """Answers whole requests (a TextBackend of evalkit.contract.backend)."""
 
     def __init__(self, answers: dict[str, str]) -> None:
         self.answers = answers

@@ -1,0 +1,1 @@
+"""Run directories to comparisons, verdicts and baselines."""

@@ -1,0 +1,199 @@
+"""Baselines: one small JSON file that can be committed and still allows paired tests.
+
+It keeps, per task, shortened document and prompt hashes and every metric's per-item values; no text of any document,
+prompt or answer. Binary values are one character an item.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evalkit import __version__
+from evalkit.analysis.scores import KEY_LENGTH, PROMPT_LENGTH, RunScores, Series, TaskScores, load_scores
+from evalkit.contract.errors import UserError
+
+FORMAT: Literal["evalkit-baseline"] = "evalkit-baseline"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _SeriesRecord(_Strict):
+    aggregate: str
+    higher_is_better: bool
+    bits: str | None = Field(default=None, pattern=r"^[01-]*$")
+    """Values 0, 1 and "-" for none."""
+    numbers: list[float | list[float] | None] | None = None
+
+
+class _TaskRecord(_Strict):
+    version: str
+    num_fewshot: int
+    sample: bool
+    primary: str
+    n: int
+    n_error: int
+    n_unscored: int
+    keys: str
+    copies: dict[int, str]
+    """Item number -> full join key, for further copies of the same document."""
+    prompts: str
+    clusters: list[str] | None
+    cluster_field: str
+    published: dict[str, float | None]
+    series: dict[str, _SeriesRecord]
+
+
+class _BaselineRecord(_Strict):
+    format: Literal["evalkit-baseline"]
+    schema_version: Literal[1]
+    evalkit: str
+    label: str
+    hardware: Any
+    counters: dict[str, Any]
+    groups: dict[str, list[str]]
+    tasks: dict[str, _TaskRecord]
+
+
+def save_baseline(run: Path, out: Path, cluster_by: str | None = None, *, performance: bool = True) -> Path:
+    """Write the baseline of a run directory. Returns ``out``; raises UserError if it cannot be written.
+
+    Without ``performance`` it leaves out the hardware and its counters, which only matter to performance budgets.
+    """
+    scores = load_scores(run, cluster_by)
+    if scores.partial:
+        raise UserError(f"{run}: a partial run cannot be a baseline: finish it with: evalkit run --resume {run}")
+    record = _BaselineRecord(
+        format=FORMAT,
+        schema_version=1,
+        evalkit=__version__,
+        label=scores.label,
+        hardware=scores.hardware if performance else None,
+        counters=dict(_scalars(scores.counters)) if performance else {},
+        groups={name: list(leaves) for name, leaves in scores.groups.items()},
+        tasks={name: _encode(task) for name, task in scores.tasks.items()},
+    )
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    from evalkit.store.files import replacing
+
+    with replacing(out) as draft:
+        draft.write_text(text, "utf-8", errors="replace")
+    return out
+
+
+def read_baseline(path: Path) -> RunScores:
+    """The scores in a baseline file. Raises UserError naming the first thing that is wrong with it."""
+    try:
+        record = _BaselineRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}: give a run directory or a baseline file") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise UserError(
+            f"{path}: not a baseline file ({where}: {first['msg']}): write one with: evalkit baseline save RUN"
+        ) from None
+    return RunScores(
+        label=record.label,
+        source=str(path),
+        tasks={name: _decode(path, name, task) for name, task in record.tasks.items()},
+        groups={name: tuple(leaves) for name, leaves in record.groups.items()},
+        counters=record.counters,
+        hardware=record.hardware,
+    )
+
+
+def _scalars(counters: Mapping[str, Any]) -> Any:
+    """Counters without the raw lists, which only a run directory keeps."""
+    for name, value in counters.items():
+        if isinstance(value, Mapping):
+            yield name, dict(_scalars(value))
+        elif isinstance(value, int | float | str | bool) or value is None:
+            yield name, value
+
+
+def _encode(task: TaskScores) -> _TaskRecord:
+    return _TaskRecord(
+        version=task.version,
+        num_fewshot=task.num_fewshot,
+        sample=task.sample,
+        primary=task.primary,
+        n=task.n,
+        n_error=task.n_error,
+        n_unscored=task.n_unscored,
+        keys=_pack([key[:KEY_LENGTH] for key in task.keys]),
+        copies={number: key for number, key in enumerate(task.keys) if "#" in key},
+        prompts=_pack(list(task.prompts)),
+        clusters=None if task.clusters is None else list(task.clusters),
+        cluster_field=task.cluster_field,
+        published=dict(task.published),
+        series={key: _encode_series(series) for key, series in task.series.items()},
+    )
+
+
+def _encode_series(series: Series) -> _SeriesRecord:
+    bits = {None: "-", 0.0: "0", 1.0: "1"}
+    if all(not isinstance(value, tuple) and value in bits for value in series.values):
+        text = "".join(bits[value] for value in series.values)  # type: ignore[index]
+        return _SeriesRecord(aggregate=series.aggregate, higher_is_better=series.higher_is_better, bits=text)
+    numbers = [
+        None if value is None else [float(part) for part in value] if isinstance(value, tuple) else round(value, 9)
+        for value in series.values
+    ]
+    return _SeriesRecord(aggregate=series.aggregate, higher_is_better=series.higher_is_better, numbers=numbers)
+
+
+def _decode(path: Path, name: str, record: _TaskRecord) -> TaskScores:
+    keys, prompts = _unpack(record.keys, KEY_LENGTH), _unpack(record.prompts, PROMPT_LENGTH)
+    keys = [record.copies.get(number, key) for number, key in enumerate(keys)]
+    series = {key: _decode_series(one) for key, one in record.series.items()}
+    lengths = {len(keys), len(prompts), *(len(one.values) for one in series.values())}
+    if record.clusters is not None:
+        lengths.add(len(record.clusters))
+    if len(lengths) != 1 or len(set(keys)) != len(keys):
+        raise UserError(f"{path}: task {name}: its items do not add up; save the baseline again")
+    return TaskScores(
+        name=name,
+        version=record.version,
+        num_fewshot=record.num_fewshot,
+        sample=record.sample,
+        primary=record.primary,
+        keys=tuple(keys),
+        prompts=tuple(prompts),
+        series=series,
+        published=record.published,
+        n=record.n,
+        n_error=record.n_error,
+        n_unscored=record.n_unscored,
+        clusters=None if record.clusters is None else tuple(record.clusters),
+        cluster_field=record.cluster_field,
+    )
+
+
+def _decode_series(record: _SeriesRecord) -> Series:
+    values: list[float | tuple[float, ...] | None]
+    if record.bits is not None:
+        values = [{"-": None, "0": 0.0, "1": 1.0}[bit] for bit in record.bits]
+    else:
+        values = [tuple(value) if isinstance(value, list) else value for value in record.numbers or []]
+    return Series(tuple(values), record.aggregate, record.higher_is_better)
+
+
+def _pack(digits: list[str]) -> str:
+    """Hexadecimal strings of one even length as one base64 text."""
+    return base64.b64encode(bytes.fromhex("".join(digits))).decode()
+
+
+def _unpack(text: str, length: int) -> list[str]:
+    try:
+        digits = base64.b64decode(text, validate=True).hex()
+    except ValueError:
+        return []
+    return [digits[start : start + length] for start in range(0, len(digits), length)]

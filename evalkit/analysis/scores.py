@@ -1,0 +1,212 @@
+"""Per-item scores of a run, from its directory or from a saved baseline: what comparing and gating need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.contract.errors import UserError
+from evalkit.statistics.paired import join_keys
+from evalkit.text.reading import parse_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evalkit.contract.types import RunResult, TaskResult
+    from evalkit.store import RunDir
+
+KEY_LENGTH = 12
+"""Hexadecimal digits of the document's hash that items are joined by: 48 bits, so that a baseline file stays small."""
+PROMPT_LENGTH = 6
+CLUSTER_FIELDS = ("passage", "context", "article", "story", "paragraph")
+"""Document fields whose repeated value means that items share it and are not independent."""
+COLUMNS = ("doc_id", "doc_hash", "prompt_hash", "status", "document", "prompt", "metrics", "statistics")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric over a task's items, in the task's item order; None where an item has no value.
+
+    ``aggregate`` is the rule that makes the published number of them ("mean", "weighted_perplexity", ...); corpus
+    metrics hold tuples of sufficient statistics.
+    """
+
+    values: tuple[float | tuple[float, ...] | None, ...]
+    aggregate: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScores:
+    """One task's items: join keys, prompt hashes, what they share, and every metric's per-item values."""
+
+    name: str
+    version: str
+    num_fewshot: int
+    sample: bool
+    primary: str
+    keys: tuple[str, ...]
+    prompts: tuple[str, ...]
+    series: Mapping[str, Series]
+    published: Mapping[str, float | None]
+    n: int
+    n_error: int
+    n_unscored: int
+    clusters: tuple[str, ...] | None = None
+    cluster_field: str = ""
+    titles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunScores:
+    """A run as comparisons see it."""
+
+    label: str
+    source: str
+    tasks: Mapping[str, TaskScores]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Group -> its leaf tasks, where the group has an average."""
+    counters: Mapping[str, Any] = field(default_factory=dict)
+    hardware: Any = None
+    partial: bool = False
+
+
+def load_scores(path: Path, cluster_by: str | None = None) -> RunScores:
+    """Scores of a run directory, or of a file written by `evalkit baseline save`.
+
+    ``cluster_by`` names the document field that items share, "none" for independent items; by default one of
+    CLUSTER_FIELDS whose values repeat. Raises UserError for a path that is neither.
+    """
+    if path.is_file():
+        from evalkit.analysis.baseline import read_baseline
+
+        return read_baseline(path)
+    from evalkit.store import RunDir
+
+    run = RunDir.open(path)
+    result = run.result()
+    present = set(run.tasks())
+    tasks = {task.info.name: _task_scores(run, task, cluster_by) for task in result.tasks if task.info.name in present}
+    if not tasks:
+        raise UserError(f"{path}: the run has no samples to pair: run it again with a version that writes samples/")
+    return RunScores(
+        label=_label(result, path),
+        source=str(path),
+        tasks=tasks,
+        groups=_groups(result, tasks),
+        counters=result.counters,
+        hardware=_hardware(result),
+        partial=result.partial,
+    )
+
+
+def _label(result: RunResult, path: Path) -> str:
+    spec = result.spec.get("model") or {}
+    return str(spec.get("label") or spec.get("name") or result.model.get("name") or path.name)
+
+
+def _hardware(result: RunResult) -> dict[str, Any]:
+    """What must be the same before two speeds can be compared: processor, GPUs and the device that was used."""
+    environment = result.environment
+    gpus = [gpu.get("name") if isinstance(gpu, Mapping) else gpu for gpu in environment.get("gpus") or ()]
+    return {"cpu": environment.get("cpu"), "gpus": gpus, "device": result.model.get("device")}
+
+
+def _groups(result: RunResult, tasks: Mapping[str, TaskScores]) -> dict[str, tuple[str, ...]]:
+    """Leaves of every group that has an average."""
+    children = {group.group.name: group.group.children for group in result.groups}
+
+    def leaves(name: str, above: tuple[str, ...] = ()) -> list[str]:
+        found: list[str] = []
+        for child in children[name]:
+            if child in children and child not in above:
+                found.extend(leaves(child, (*above, name)))
+            elif child in tasks:
+                found.append(child)
+        return list(dict.fromkeys(found))
+
+    return {group.group.name: tuple(leaves(group.group.name)) for group in result.groups if group.micro or group.macro}
+
+
+def _task_scores(run: RunDir, task: TaskResult, cluster_by: str | None) -> TaskScores:
+    frame = run.samples(task.info.name, COLUMNS)
+    field_name, clusters = _clusters(frame, cluster_by)
+    return TaskScores(
+        name=task.info.name,
+        version=task.info.version,
+        num_fewshot=task.info.num_fewshot,
+        sample=task.info.sample,
+        primary=task.info.primary,
+        keys=tuple(join_keys([str(value)[:KEY_LENGTH] for value in frame["doc_hash"]])),
+        prompts=tuple(str(value)[:PROMPT_LENGTH] for value in frame["prompt_hash"]),
+        series=_series(frame, task),
+        published={metric.key: metric.value for metric in task.metrics},
+        n=task.n,
+        n_error=task.n_error,
+        n_unscored=task.n_unscored,
+        clusters=clusters,
+        cluster_field=field_name,
+        titles=_titles(frame),
+    )
+
+
+def _series(frame: pd.DataFrame, task: TaskResult) -> dict[str, Series]:
+    """Per-item values of every published metric that keeps some; sufficient statistics where a metric has them."""
+    from evalkit.render.samples import metrics_of
+
+    scored = [status == "ok" for status in frame["status"]]
+    metrics = [metrics_of({"metrics": value}) for value in frame["metrics"]]
+    statistics = [_decode(value) for value in frame["statistics"]]
+    found = {}
+    for metric in task.metrics:
+        key = metric.key
+        values: list[float | tuple[float, ...] | None] = []
+        for ok, row, extra in zip(scored, metrics, statistics, strict=True):
+            sufficient = extra.get(key) if isinstance(extra, Mapping) else None
+            value = tuple(float(part) for part in sufficient) if isinstance(sufficient, Sequence) else row.get(key)
+            values.append(value if ok else None)
+        if any(value is not None for value in values):
+            found[key] = Series(tuple(values), aggregate_of(metric.signature), metric.higher_is_better)
+    return found
+
+
+def aggregate_of(signature: str) -> str:
+    """The aggregation that a metric's signature names; "mean" where it names none."""
+    return next((part[4:] for part in signature.split("|") if part.startswith("agg:")), "mean")
+
+
+def _clusters(frame: pd.DataFrame, cluster_by: str | None) -> tuple[str, tuple[str, ...] | None]:
+    """(field, label of each item) of what items share; ("", None) for independent items."""
+    if cluster_by == "none":
+        return "", None
+    documents = [_decode(value) for value in frame["document"]]
+    for name in (cluster_by,) if cluster_by else CLUSTER_FIELDS:
+        values = [document.get(name) if isinstance(document, Mapping) else None for document in documents]
+        known = [value for value in values if value not in (None, "")]
+        if len(known) == len(values) and len({_text(value) for value in known}) < len(known):
+            order = {text: str(number) for number, text in enumerate(dict.fromkeys(map(_text, known)))}
+            return name, tuple(order[_text(value)] for value in known)
+    return "", None
+
+
+def _titles(frame: pd.DataFrame) -> tuple[str, ...]:
+    from evalkit.render.samples import title_of
+
+    rows = zip(frame["document"], frame["prompt"], strict=True)
+    return tuple(title_of(document, prompt) for document, prompt in rows)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+def _decode(value: Any) -> Any:
+    if not isinstance(value, str):
+        return None
+    try:
+        return parse_json(value)
+    except ValueError:
+        return None

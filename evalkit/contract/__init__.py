@@ -1,0 +1,1 @@
+"""Values that cross boundaries, and the protocols of tasks, backends and response stores."""

@@ -1,0 +1,34 @@
+"""What the engine asks of those who keep its answers. The store implements it; the engine never sees a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from evalkit.contract.types import Response
+
+
+class AnswerBook(Protocol):
+    """Answers by request key: a run's journal, a cache shared between runs, or both chained."""
+
+    def get(self, keys: Iterable[str]) -> Mapping[str, Response]:
+        """The answers that are there, by key."""
+        ...
+
+    def put(self, key: str, response: Response) -> None:
+        """Keep one answer; returns at once (writes are batched off the hot path)."""
+        ...
+
+
+class Progress(Protocol):
+    """Told how far the work is. ``total`` counts requests; ``reused`` came from an answer book.
+
+    One that may end the work early can have a method ``by_passes``: the engine calls it after `begin` where the backend
+    works in passes, and the backend calls the function it returns between two of them; only there may it raise.
+    """
+
+    def begin(self, total: int, reused: int, tokens: int | None) -> None: ...
+
+    def advance(self, requests: int, tokens: int = 0) -> None: ...
+
+    def end(self) -> None: ...

@@ -1,0 +1,118 @@
+"""RAGAS's three ratios (Es et al. 2023, arXiv 2309.15217) of answers that were given with retrieved contexts.
+
+faithfulness       statements of the answer that the contexts support / statements of the answer
+answer_relevance   mean similarity of the question and questions that the judge makes of the answer; the paper compares
+                   embeddings, this compares word counts (cosine), unless a function is given
+context_relevance  sentences of the contexts that are needed for the answer / sentences of the contexts
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Response
+from evalkit.judge import prompts
+from evalkit.judge.asking import Judge, Row, require, verdict
+from evalkit.probes.selfcheck import words
+from evalkit.probes.summaries import sentences
+
+Similarity = Callable[[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """Of one row; None where it cannot be said (no statement, no sentence, a verdict that could not be read)."""
+
+    faithfulness: float | None
+    answer_relevance: float | None
+    context_relevance: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rag:
+    """Ratios of each row, their means over the rows that have one, and how many rows these are."""
+
+    rows: tuple[Ratios, ...]
+    means: dict[str, float | None]
+    counts: dict[str, int]
+    record: dict[str, Any]
+
+
+def score_rag(judge: Judge, rows: Sequence[Row], similarity: Similarity | None = None, where: str = "rag") -> Rag:
+    """Score rows {"question", "contexts": [text, ...], "answer"}."""
+    require(rows, ("question", "answer"), where)
+    for number, row in enumerate(rows, 1):
+        contexts = row.get("contexts")
+        if not isinstance(contexts, list) or not all(isinstance(one, str) for one in contexts):
+            raise UserError(f"{where}: row {number}: contexts is no list of texts")
+    faithful = _faithfulness(judge, rows)
+    relevant = _answer_relevance(judge, rows, similarity or cosine)
+    needed = _context_relevance(judge, rows)
+    found = tuple(Ratios(*three) for three in zip(faithful, relevant, needed, strict=True))
+    means: dict[str, float | None] = {}
+    counts: dict[str, int] = {}
+    for name in ("faithfulness", "answer_relevance", "context_relevance"):
+        known = [value for one in found if (value := getattr(one, name)) is not None]
+        means[name] = sum(known) / len(known) if known else None
+        counts[name] = len(known)
+    return Rag(
+        found, means, counts, {**judge.record(), "similarity": "cosine of words" if similarity is None else "given"}
+    )
+
+
+def cosine(one: str, other: str) -> float:
+    """Cosine of two texts' word counts, 0 to 1."""
+    first, second = Counter(words(one)), Counter(words(other))
+    norm = math.sqrt(sum(n * n for n in first.values()) * sum(n * n for n in second.values()))
+    return sum(first[word] * second[word] for word in first) / norm if norm else 0.0
+
+
+def _faithfulness(judge: Judge, rows: Sequence[Row]) -> list[float | None]:
+    replies = judge.ask("statements", prompts.STATEMENTS, rows, max_tokens=256)
+    listed = [_lines(reply) for reply in replies]
+    asked = [
+        {"context": "\n\n".join(row["contexts"]), "statement": statement}
+        for row, statements in zip(rows, listed, strict=True)
+        for statement in statements
+    ]
+    return _shares(judge, "support", prompts.SUPPORT, asked, [len(statements) for statements in listed])
+
+
+def _answer_relevance(judge: Judge, rows: Sequence[Row], similarity: Similarity) -> list[float | None]:
+    replies = judge.ask("question", prompts.GENERATED_QUESTION, rows)
+    made = [(_lines(reply) or [""])[0] for reply in replies]
+    return [
+        similarity(row["question"], question) if question else None for row, question in zip(rows, made, strict=True)
+    ]
+
+
+def _context_relevance(judge: Judge, rows: Sequence[Row]) -> list[float | None]:
+    listed = [[part for context in row["contexts"] for part in sentences(context)] for row in rows]
+    asked = [
+        {"question": row["question"], "sentence": sentence}
+        for row, parts in zip(rows, listed, strict=True)
+        for sentence in parts
+    ]
+    return _shares(judge, "needed", prompts.NEEDED, asked, [len(parts) for parts in listed])
+
+
+def _shares(judge: Judge, name: str, template: str, asked: Sequence[Row], sizes: Sequence[int]) -> list[float | None]:
+    """The share of yes in consecutive blocks of the verdicts; None for an empty block or one with an unread verdict."""
+    found = [verdict(reply, ("yes", "no")) for reply in judge.ask(name, template, asked)] if asked else []
+    shares: list[float | None] = []
+    done = 0
+    for size in sizes:
+        block = found[done : done + size]
+        done += size
+        shares.append(None if not block or None in block else block.count("yes") / size)
+    return shares
+
+
+def _lines(reply: Response) -> list[str]:
+    text = reply.text or "" if reply.status == "ok" else ""
+    return [line for raw in text.splitlines() if (line := raw.strip().lstrip("-*0123456789.) ").strip())]

@@ -1,5 +1,0 @@
-"""Any task of lm-evaluation-harness on evalkit's backends, by lm-eval's own task code: ``--tasks lm_eval:NAME``."""
-
-from evalkit.lm_eval_tasks.loading import Found, apart, available, rename, resolve
-
-__all__ = ["Found", "apart", "available", "rename", "resolve"]

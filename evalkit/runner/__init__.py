@@ -1,0 +1,1 @@
+"""The runner: a RunSpec becomes a run directory."""

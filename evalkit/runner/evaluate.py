@@ -1,0 +1,358 @@
+"""The runner: a RunSpec becomes a run directory. Read :func:`evaluate` from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from evalkit.contract.backend import Backend, TokenBackend
+from evalkit.contract.store import AnswerBook, Progress
+from evalkit.contract.types import (
+    DataSource,
+    Document,
+    GroupResult,
+    Message,
+    PromptStyle,
+    Request,
+    Response,
+    RunResult,
+    SampleResult,
+    Task,
+    TaskInfo,
+    TaskResult,
+)
+from evalkit.perf.counters import CountingProgress, Metered, run_counters
+from evalkit.perf.memory import Sampler
+from evalkit.runner.interruptible import answer_all, unanswered
+from evalkit.runner.progress import Silent
+from evalkit.runner.workload import Work, ask, gather
+from evalkit.spec.models import ModelSpec, RunSpec
+from evalkit.spec.naming import default_output, model_label
+
+if TYPE_CHECKING:
+    from evalkit.store import RunDir
+    from evalkit.task.catalog import Selection
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """One row of the plan."""
+
+    info: TaskInfo
+    n: int
+    n_total: int
+    requests: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is about to run, known before the model is loaded."""
+
+    model: str
+    backend: str
+    output: Path
+    tasks: tuple[PlannedTask, ...]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run's end: its result and where it lies."""
+
+    result: RunResult
+    path: Path
+    report: Path | None
+
+    @property
+    def error_rate(self) -> float:
+        """Share of the evaluated documents that ended in an error."""
+        documents = sum(task.n for task in self.result.tasks)
+        return sum(task.n_error for task in self.result.tasks) / documents if documents else 0.0
+
+
+class Watch(Protocol):
+    """Who looks on: told the plan before anything loads, and asked for the progress display while it lasts."""
+
+    def plan(self, plan: Plan) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def answering(self) -> AbstractContextManager[Progress]: ...
+
+
+@dataclass(frozen=True)
+class Unwatched:
+    """Nobody looks on."""
+
+    progress: Progress
+
+    def plan(self, plan: Plan) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def answering(self) -> AbstractContextManager[Progress]:
+        return nullcontext(self.progress)
+
+
+def execute(spec: RunSpec, progress: Progress | None = None) -> RunResult:
+    """Run ``spec`` to its end and return what was written. Raises UserError for bad input."""
+    return evaluate(spec, Unwatched(progress or Silent())).result
+
+
+def evaluate(spec: RunSpec, watch: Watch, resume: bool = False) -> Finished:
+    """Run ``spec``: documents, requests, answers, scores, statistics, files, report.
+
+    With ``resume`` the run directory ``spec.output`` must exist already. Whatever a journal holds is not asked again.
+    Raises UserError for bad input, before the model is loaded wherever that can be known.
+    """
+    from evalkit.backends import opening
+    from evalkit.data import open_source
+    from evalkit.task import catalog
+
+    clock = Clock()
+    selection = catalog.resolve(spec)
+    model = opening.resolve(spec.model)
+    if opening.by_generation(model):
+        from evalkit.task.generative_choice import by_generation
+
+        selection = by_generation(selection)
+    spec = spec.model_copy(update={"output": spec.output or default_output(spec)})
+    works = _gather(selection, open_source(spec.data_dir), spec)
+    watch.plan(_plan(spec, model, works))
+    for warning in selection.warnings:
+        watch.note(warning)
+
+    with _run_directory(spec, resume) as directory, Sampler() as sampler, _loaded(model, spec, clock) as backend:
+        sampler.loaded()
+        works = _in_style(works, spec.model, backend)
+        _bind(works, backend)
+        with _book(directory, spec) as book, watch.answering() as progress, clock.measure("answer"):
+            counting = CountingProgress(progress)
+            responses, partial = answer_all(backend, _all_requests(works), book, spec.engine, counting)
+        sampled = sampler.counters()
+        with clock.measure("score"):
+            scored = _score(works, responses)
+            tasks = tuple(_summarize(work, samples) for work, samples in zip(works, scored, strict=True))
+        result = RunResult(
+            spec=spec.model_dump(mode="json"),
+            environment=directory.environment(),
+            model=asdict(backend.info),
+            tasks=tasks,
+            groups=_groups(selection, tasks),
+            counters={
+                **run_counters(backend, _by_task(works), responses, counting, clock.seconds(), sampled),
+                **_cascade(works, backend, watch),
+            },
+            partial=partial,
+        )
+        if isinstance(backend, Metered):
+            directory.write_performance(backend.meter.raw())
+        _write(directory, result, works, scored)
+    return Finished(result, directory.path, _report(directory.path))
+
+
+@runtime_checkable
+class _ByDocument(Protocol):
+    """A backend that knows its answers by document rather than by prompt."""
+
+    def bind(self, documents: Sequence[Document], requests: Sequence[tuple[Request, ...]], task: str = "") -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class Clock:
+    """Seconds since the run began, and of its parts by name."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._parts: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Add what the block takes to ``part``."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._parts[part] = self._parts.get(part, 0.0) + time.perf_counter() - started
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of every part, and "total" until now."""
+        return {**self._parts, "total": time.perf_counter() - self._started}
+
+
+def _gather(selection: Selection, data: DataSource, spec: RunSpec) -> list[Work]:
+    """Each task's documents and its requests as plain prompts."""
+    shuffle_seed = spec.seed if spec.limit_random else None
+    works = []
+    for task in selection.tasks:
+        asked = selection.asked.get(task.info.name)
+        limit = asked.limit if asked is not None and asked.limit is not None else spec.limit
+        works.append(ask(gather(task, data, limit, shuffle_seed), PromptStyle(system=spec.model.system)))
+    return works
+
+
+def _in_style(works: list[Work], model: ModelSpec, backend: Backend) -> list[Work]:
+    """The same works as conversations by the model's template, where one was asked for; tasks that measure their
+    prompts (``counts_tokens``) write them anew with the model's tokenizer.
+    """
+    style = PromptStyle(
+        chat=getattr(backend, "chat", transcript) if model.chat_template else None,
+        system=model.system,
+        multiturn=model.fewshot_as_multiturn,
+        encode=backend.encode if isinstance(backend, TokenBackend) else None,
+        max_length=backend.info.max_length or None,
+    )
+    again = bool(model.chat_template)
+    return [ask(work, style) if again or getattr(work.task, "counts_tokens", False) else work for work in works]
+
+
+def _bind(works: Sequence[Work], backend: Backend) -> None:
+    """Tell a backend that knows answers by document (a file of outputs) which documents are asked about."""
+    if not isinstance(backend, _ByDocument):
+        return
+    for work in works:
+        backend.bind(work.documents, work.requests, work.info.name)
+    backend.finish()
+
+
+def transcript(messages: Sequence[Message], add_generation_prompt: bool) -> str:
+    """A conversation as plain text: the record of what a server, which has a template of its own, was sent."""
+    turns = [f"{message.role}: {message.content}" for message in messages]
+    return "\n".join([*turns, "assistant:"] if add_generation_prompt else turns)
+
+
+def _plan(spec: RunSpec, model: ModelSpec, works: Sequence[Work]) -> Plan:
+    tasks = tuple(
+        PlannedTask(work.info, len(work.documents), work.n_total, work.n_requests, work.source) for work in works
+    )
+    return Plan(model_label(spec.model), model.backend or "", spec.output or Path(), tasks)
+
+
+@contextmanager
+def _run_directory(spec: RunSpec, resume: bool) -> Iterator[RunDir]:
+    """The run's directory, locked, before anything is computed: what cannot be saved must fail now."""
+    from evalkit.store import RunDir, environment
+
+    path = spec.output or Path()
+    if resume:
+        RunDir.open(path)
+    with RunDir.create(path, spec, environment.collect()) as directory:
+        yield directory
+
+
+@contextmanager
+def _loaded(model: ModelSpec, spec: RunSpec, clock: Clock) -> Iterator[Backend]:
+    from evalkit.backends import opening
+
+    with clock.measure("load"):
+        backend = opening.open_backend(model, spec.engine)
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+@contextmanager
+def _book(directory: RunDir, spec: RunSpec) -> Iterator[AnswerBook]:
+    """The run's journal, with the shared cache behind it where there is one."""
+    from evalkit.store import Chained, ResponseCache
+
+    journal = directory.journal()
+    if spec.engine.cache is None or spec.model.allow_missing_weights:
+        yield journal
+        journal.flush()
+        return
+    with ResponseCache(spec.engine.cache) as cache:
+        book = Chained(journal, cache)
+        yield book
+        book.flush()
+
+
+def _all_requests(works: Sequence[Work]) -> list[Request]:
+    return [request for requests in _by_task(works).values() for request in requests]
+
+
+def _by_task(works: Sequence[Work]) -> dict[str, list[Request]]:
+    return {work.info.name: [request for asked in work.requests for request in asked] for work in works}
+
+
+def _score(works: Sequence[Work], responses: Sequence[Response]) -> list[list[SampleResult]]:
+    """Each work's documents, scored; those that an interruption left unanswered are left out."""
+    ahead = iter(responses)
+    scored = []
+    for work in works:
+        samples = []
+        for document, requests in zip(work.documents, work.requests, strict=True):
+            answers = tuple(islice(ahead, len(requests)))
+            if not unanswered(answers):
+                samples.append(_score_one(work.task, SampleResult(document, requests, answers, None)))
+        scored.append(samples)
+    return scored
+
+
+def _score_one(task: Task, sample: SampleResult) -> SampleResult:
+    """A scorer that fails marks its document, not the run."""
+    try:
+        return task.score(sample.document, sample.requests, sample.responses)
+    except Exception as error:
+        return replace(sample, status="error", error=f"scoring failed: {type(error).__name__}: {error}")
+
+
+def _cascade(works: Sequence[Work], backend: Backend, watch: Watch) -> dict[str, Any]:
+    """What a cascade decided, and the scores of each of its models alone; nothing for any other backend."""
+    from evalkit.backends.cascade import CascadeBackend, lines
+
+    if not isinstance(backend, CascadeBackend):
+        return {}
+    report = backend.report()
+    for stage, responses in zip(report["stages"], backend.alternatives(), strict=False):
+        scored = zip(works, _score(works, responses), strict=True)
+        stage["alone"] = {
+            work.info.name: {metric.key: metric.value for metric in work.task.summarize(samples)}
+            for work, samples in scored
+        }
+    for line in lines(report):
+        watch.note(line)
+    return {"cascade": report}
+
+
+def _summarize(work: Work, samples: Sequence[SampleResult]) -> TaskResult:
+    statuses = [sample.status for sample in samples]
+    return TaskResult(
+        info=work.info,
+        metrics=work.task.summarize(samples),
+        n=len(samples),
+        n_total=work.n_total,
+        n_ok=statuses.count("ok"),
+        n_unscored=statuses.count("unscored"),
+        n_error=statuses.count("error"),
+        n_truncated=sum(any(response.truncated for response in sample.responses) for sample in samples),
+        data_source=work.source,
+    )
+
+
+def _groups(selection: Selection, tasks: Sequence[TaskResult]) -> tuple[GroupResult, ...]:
+    from evalkit.task.groups import summarize_groups
+
+    return summarize_groups(selection.groups, tasks)
+
+
+def _write(
+    directory: RunDir, result: RunResult, works: Sequence[Work], scored: Sequence[Sequence[SampleResult]]
+) -> None:
+    """Samples first: results.json says that the run is there."""
+    for work, samples in zip(works, scored, strict=True):
+        directory.write_samples(work.info.name, samples, work.info)
+    directory.write_results(result)
+
+
+def _report(path: Path) -> Path:
+    from evalkit.render.report import write_report
+
+    return write_report([path], path / "report.html")

@@ -1,0 +1,79 @@
+"""What one task of a run has to do: its documents after --limit, and the requests they become."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import DataSource, Document, PromptStyle, Request, Task, TaskInfo
+from evalkit.data.generated import is_own
+
+
+@dataclass(frozen=True)
+class Work:
+    """A task with the documents to be scored and, per document, what is asked of the model."""
+
+    task: Task
+    documents: tuple[Document, ...]
+    n_total: int
+    """Documents in the split, before --limit."""
+    source: str
+    """Where the documents came from, with a hash of the whole split."""
+    requests: tuple[tuple[Request, ...], ...]
+
+    @property
+    def info(self) -> TaskInfo:
+        """The task's description."""
+        return self.task.info
+
+    @property
+    def n_requests(self) -> int:
+        """Requests over all documents."""
+        return sum(map(len, self.requests))
+
+
+def gather(task: Task, data: DataSource, limit: float | None, shuffle_seed: int | None) -> Work:
+    """Load a task's documents and keep those that ``limit`` asks for (``shuffle_seed`` None: the first ones);
+    requests come with :func:`ask`.
+
+    Raises UserError for an empty split.
+    """
+    documents = task.documents(data)
+    if not documents:
+        where = f"{task.info.dataset.id}, " if task.info.dataset else ""
+        raise UserError(
+            f"task {task.info.name}: the split {task.info.split!r} is empty ({where}{data.name}): "
+            "check the data folder or choose another split"
+        )
+    content = hashlib.sha256("".join(document.hash for document in documents).encode()).hexdigest()[:16]
+    made = task.info.dataset is not None and is_own(task.info.dataset.id)
+    where = "sample" if task.info.sample else "generated" if made else data.name
+    source = f"{where}:sha256={content}"
+    return Work(task, subset(documents, limit, task.info.name, shuffle_seed), len(documents), source, ())
+
+
+def subset(
+    documents: Sequence[Document], limit: float | None, task: str, shuffle_seed: int | None
+) -> tuple[Document, ...]:
+    """The first ``limit`` documents (below 1: that share, rounded up), or as many drawn by a seed, in order.
+
+    The draw depends on the seed and the task's name alone, so every model meets the same documents.
+    """
+    if limit is None:
+        return tuple(documents)
+    count = math.ceil(limit * len(documents)) if limit < 1 else int(limit)
+    if count >= len(documents):
+        return tuple(documents)
+    if shuffle_seed is None:
+        return tuple(documents[:count])
+    chosen = random.Random(f"{shuffle_seed}:{task}").sample(range(len(documents)), count)
+    return tuple(documents[index] for index in sorted(chosen))
+
+
+def ask(work: Work, style: PromptStyle) -> Work:
+    """The same work with its requests, written in ``style``."""
+    return replace(work, requests=tuple(work.task.requests(work.documents, style)))

@@ -1,0 +1,1 @@
+"""What a user asks for: settings from flags or YAML become validated models."""

@@ -1,0 +1,113 @@
+"""The small languages inside settings: "a,b", "key=value,key=value", "50:random", "0,1234,1234,1234"."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from typing import Any
+
+from evalkit.contract.errors import UserError
+
+
+def words(text: str) -> list[str]:
+    """ "a, b,,c" as ["a", "b", "c"]."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def key_values(flag: str, text: str) -> dict[str, Any]:
+    """ "a=1,b=[1,2],c=x" or a JSON object as a mapping; values are Python literals where they read as one.
+
+    Raises UserError that names the flag and the part that is no key=value.
+    """
+    if text.lstrip().startswith("{"):
+        from evalkit.text.reading import parse_json
+
+        try:
+            return dict(parse_json(text))
+        except ValueError as error:
+            raise UserError(f"{flag}: not valid JSON ({error}): write key=value,key=value or a JSON object") from None
+    result = {}
+    for part in _split(text):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"{flag}: {part!r} is not key=value: write {flag} key=value,key=value")
+        result[key.strip()] = literal(value.strip())
+    return result
+
+
+def literal(text: str) -> Any:
+    """A number, boolean, list or quoted string as Python reads it; else the text itself."""
+    named = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # as it is documented to raise
+        return text
+
+
+def _split(text: str) -> Iterable[str]:
+    """Split at commas outside brackets and quotes."""
+    start = depth = 0
+    quote = ""
+    for index, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char in "[({":
+            depth += 1
+        elif char in "])}":
+            depth -= 1
+        elif char == "," and depth <= 0:
+            yield from filter(str.strip, [text[start:index]])
+            start = index + 1
+    yield from filter(str.strip, [text[start:]])
+
+
+def limit(flag: str, text: str) -> tuple[float, bool]:
+    """ "20", "0.1", "50:random" as (limit, random). Raises UserError for zero, negatives and broken counts."""
+    number, _, mode = text.partition(":")
+    hint = "write a count (20), a share below 1 (0.1), or either with :random (50:random)"
+    if mode not in ("", "random"):
+        raise UserError(f"{flag} {text}: {mode!r} is unknown after the colon: {hint}")
+    try:
+        value = float(number)
+    except ValueError:
+        raise UserError(f"{flag} {text}: not a number: {hint}") from None
+    if not 0 < value < float("inf"):
+        raise UserError(f"{flag} {text}: must be above 0: {hint}, or leave it out for all documents")
+    if value > 1 and value != int(value):
+        raise UserError(f"{flag} {text}: a count must be whole: {hint}")
+    return value, mode == "random"
+
+
+def seed(flag: str, text: str) -> int:
+    """ "7", or lm_eval's four seeds "python,numpy,torch,fewshot", of which the last governs few-shot draws."""
+    parts = words(text)
+    if len(parts) == 3:  # lm_eval fills the missing few-shot seed with its default
+        parts.append("1234")
+    if len(parts) not in (1, 4):
+        raise UserError(f"{flag} {text}: write one number, or four: python,numpy,torch,fewshot")
+    if parts[-1].lower() == "none":
+        raise UserError(f"{flag} {text}: the few-shot seed cannot be None, a run must be repeatable: give a number")
+    try:
+        return int(parts[-1])
+    except ValueError:
+        raise UserError(f"{flag} {text}: {parts[-1]!r} is not a whole number") from None
+
+
+def batch_size(flag: str, text: str) -> int | str:
+    """A number, or "auto" (lm_eval's "auto:4" means the same: our planner needs no second try)."""
+    if text.partition(":")[0] == "auto":
+        return "auto"
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"{flag} {text}: write a positive number or auto") from None
+
+
+def boolean_or_text(value: Any) -> Any:
+    """The words "true" and "false" as booleans; anything else (a template's name) as it stands."""
+    named = {"true": True, "yes": True, "false": False, "no": False}
+    return named.get(value.lower(), value) if isinstance(value, str) else value

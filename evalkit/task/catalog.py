@@ -1,0 +1,394 @@
+"""What can be run: all task definitions of evalkit, of installed packages and of --include-path folders, by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.contract import registry
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Group, PromptStyle, Task
+from evalkit.data.generated import is_own
+from evalkit.spec.models import RunSpec, TaskSpec
+from evalkit.store import paths
+from evalkit.task import families
+from evalkit.task import sample as samples_of
+from evalkit.task.definition import Defined, Definition, load_group, load_task
+from evalkit.task.group_shots import fixed_shots, within_sample
+
+if TYPE_CHECKING:
+    from evalkit.task.native import Options
+
+LM_EVAL = "lm_eval:"
+_SUFFIX = re.compile(r"(\d+)-?shot")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a run's names stand for: tasks (each once, in order), and their groups (children before parents).
+
+    ``roots`` are the names as asked; ``asked`` is the entry of the spec that brought each task.
+    """
+
+    tasks: tuple[Task, ...]
+    groups: tuple[Group, ...]
+    roots: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    asked: Mapping[str, TaskSpec] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of `evalkit tasks list`; ``kind`` is a task's kind, or "group"."""
+
+    name: str
+    kind: str
+    version: str
+    dataset: str
+    metrics: tuple[str, ...]
+    groups: tuple[str, ...]
+    n_sample: int
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """All of `evalkit tasks show`: the resolved definition, where it is written, and one rendered prompt.
+
+    ``target`` is that prompt's right answer as text; for a group, ``children`` are its members and the rest is empty.
+    """
+
+    row: Row
+    file: Path
+    config: Mapping[str, Any]
+    prompt: str
+    choices: tuple[str, ...]
+    target: str
+    citation: str
+    children: tuple[str, ...] = ()
+
+
+def builtin_tasks() -> Path:
+    """The folder of evalkit's own tasks (the entry point "builtin" of the group evalkit.tasks)."""
+    return paths.share("tasks")
+
+
+def resolve(spec: RunSpec) -> Selection:
+    """The tasks that a run asks for, configured. UserError for unknown names and for contradictory entries."""
+    catalog = Catalog.of(spec.include_path)
+    tasks: dict[str, Task] = {}
+    asked: dict[str, TaskSpec] = {}
+    groups: dict[str, Group] = {}
+    warnings: list[str] = []
+    entries = [parse_suffixes(entry) for entry in spec.tasks]
+    native = {name for entry in entries for name in _native_names(catalog, entry)}
+    for wanted in entries:
+        if wanted.name.startswith(LM_EVAL):
+            found, found_groups, notes = _from_lm_eval(wanted, spec, native)
+        else:
+            found, found_groups, notes = _from_catalog(catalog, wanted, spec)
+        for task in found:
+            name = task.info.name
+            before = asked.get(name)
+            if before is not None and _settings(before, tasks[name], spec) != _settings(wanted, task, spec):
+                raise UserError(
+                    f"task {name} is asked for twice with different settings, by {before.name} and {wanted.name}; "
+                    "give each its own run"
+                )
+            if before is None:
+                tasks[name], asked[name] = task, wanted
+        for group in found_groups:
+            known = groups.get(group.name)
+            children = group.children if known is None else tuple(dict.fromkeys((*known.children, *group.children)))
+            groups[group.name] = Group(group.name, children, group.version, group.alias, group.aggregate)
+        warnings += notes
+    roots = tuple(entry.name for entry in spec.tasks)
+    return Selection(tuple(tasks.values()), tuple(groups.values()), roots, tuple(dict.fromkeys(warnings)), asked)
+
+
+def listing(include_path: Iterable[Path] = ()) -> list[Row]:
+    """All tasks and groups by name, groups before their members' names where these sort together."""
+    catalog = Catalog.of(include_path)
+    return [catalog.row(name) for name in sorted((*catalog.tasks, *catalog.groups))]
+
+
+def describe(name: str, include_path: Iterable[Path] = (), num_fewshot: int | None = None) -> Description:
+    """A task's resolved definition and the first prompt of its sample; of a group, its members."""
+    catalog = Catalog.of(include_path)
+    catalog.require(name)
+    if name in catalog.groups:
+        group = catalog.groups[name]
+        return Description(catalog.row(name), catalog.files[name], {}, "", (), "", "", group.children)
+    definition, defined = catalog.tasks[name]
+    task = catalog.task(name, _options(num_fewshot=num_fewshot, sample=True))
+    prompt, target = "", ""
+    choices: tuple[str, ...] = ()
+    if catalog.n_sample(definition):
+        document = task.documents(_NoData())[0]
+        requests = next(iter(task.requests([document], PromptStyle())))
+        prompt = str(getattr(requests[0], "context", getattr(requests[0], "text", "")))
+        choices = tuple(getattr(one, "continuation", "") for one in requests if hasattr(one, "continuation"))
+        target = task.answer(document)
+    return Description(
+        catalog.row(name), defined.source.file, task.info.config, prompt, choices, target, definition.citation
+    )
+
+
+def parse_suffixes(entry: TaskSpec) -> TaskSpec:
+    """An entry with "@sample" and "@5shot" taken off its name and put into its settings."""
+    name, *suffixes = entry.name.split("@")
+    update: dict[str, Any] = {"name": name}
+    for suffix in suffixes:
+        shots = _SUFFIX.fullmatch(suffix)
+        if suffix == "sample":
+            update["sample"] = True
+        elif shots is not None:
+            update["num_fewshot"] = int(shots[1])
+        else:
+            raise UserError(f"task {entry.name!r}: unknown suffix @{suffix}; there are @sample and @5shot (any number)")
+    if update.get("num_fewshot", entry.num_fewshot) != entry.num_fewshot and entry.num_fewshot is not None:
+        raise UserError(f"task {entry.name!r}: the name and num_fewshot ({entry.num_fewshot}) ask for different shots")
+    return entry.model_copy(update=update)
+
+
+class Catalog:
+    """Every definition by name. Built by reading each file once; nothing heavy is imported."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.tasks: dict[str, tuple[Definition, Defined]] = {}
+        self.groups: dict[str, Group] = {}
+        self.files: dict[str, Path] = {}
+        self.notes: dict[str, str] = {}
+        self.shots: dict[str, Mapping[str, int]] = {}
+        for file in _files(folders):
+            self._add(load_task(file) if file.name == "task.yaml" else load_group(file))
+        self._check_children()
+
+    @classmethod
+    def of(cls, include_path: Iterable[Path] = ()) -> Catalog:
+        """The catalog of all installed packages and the given folders."""
+        folders = [_folder(name) for name in registry.names(registry.TASKS)]
+        for path in include_path:
+            if not path.is_dir():
+                raise UserError(f"--include-path {path}: there is no such folder")
+            folders.append(path)
+        return cls(folders)
+
+    def _add(self, defined: Defined) -> None:
+        for name in (*(one.name for one in defined.tasks), *(one.name for one in defined.groups)):
+            if name in self.files:
+                raise UserError(
+                    f"{name} is defined twice, in {self.files[name]} and in {defined.source.file}; rename one"
+                )
+            self.files[name] = defined.source.file
+        self.tasks |= {one.name: (one, defined) for one in defined.tasks}
+        self.groups |= {one.name: one for one in defined.groups}
+        if defined.groups:
+            self.notes[defined.groups[-1].name] = defined.description
+            self.shots[defined.groups[-1].name] = defined.shots
+
+    def _check_children(self) -> None:
+        for group in list(self.groups.values()):
+            for child in group.children:
+                if not self.has(child):
+                    near = registry.did_you_mean(child, self.files)
+                    raise UserError(f"{self.files[group.name]}: group {group.name}: unknown child {child!r}{near}")
+            if group.name in self._below(group.name, ()):
+                raise UserError(f"{self.files[group.name]}: group {group.name} contains itself")
+
+    def _below(self, name: str, above: tuple[str, ...]) -> set[str]:
+        if name in above or name not in self.groups:
+            return set()
+        children = self.groups[name].children
+        return set(children).union(*(self._below(child, (*above, name)) for child in children))
+
+    @cached_property
+    def tags(self) -> Mapping[str, tuple[str, ...]]:
+        """The tasks of every tag."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name, (definition, _) in self.tasks.items():
+            for tag in definition.tags:
+                found[tag] = (*found.get(tag, ()), name)
+        return found
+
+    def expand(self, name: str) -> tuple[str, ...]:
+        """The task and group names that a name, tag or pattern stands for."""
+        if name in self.files or families.of(name) is not None:
+            self.require(name)
+            return (name,)
+        if name in self.tags:
+            return self.tags[name]
+        if any(sign in name for sign in "*?["):
+            if matches := tuple(one for one in self.files if fnmatchcase(one, name)):
+                return matches
+            raise UserError(f"no task or group matches the pattern {name!r}; see `evalkit tasks list`")
+        self.require(name)
+        return ()
+
+    def has(self, name: str) -> bool:
+        """Whether this is a task or group. A parametrised name ("wmt22:de-en") is made into one by its family, which
+        may raise UserError.
+        """
+        if name in self.files:
+            return True
+        family = families.of(name)
+        if family is None:
+            return False
+        self._add(family(name, self))
+        return name in self.files
+
+    def require(self, name: str) -> None:
+        """UserError with near names unless this is a task or group."""
+        if not self.has(name):
+            near = registry.did_you_mean(name, (*self.files, *self.tags))
+            raise UserError(f"unknown task {name!r}{near}; see `evalkit tasks list`")
+
+    def leaves(self, name: str) -> tuple[str, ...]:
+        """The tasks of a group and of its nested groups, in order; of a task, itself."""
+        from evalkit.task.groups import leaves
+
+        return leaves(self.groups[name], self.groups) if name in self.groups else (name,)
+
+    def nested(self, name: str, kept: set[str]) -> list[Group]:
+        """A group and its nested groups, children first, without tasks that are not ``kept``."""
+        found: dict[str, Group] = {}
+
+        def walk(group: Group) -> None:
+            for child in group.children:
+                if child in self.groups:
+                    walk(self.groups[child])
+            children = tuple(child for child in group.children if child in kept or child in found)
+            if children:
+                found[group.name] = Group(group.name, children, group.version, group.alias, group.aggregate)
+
+        if name in self.groups:
+            walk(self.groups[name])
+        return list(found.values())
+
+    def task(self, name: str, options: Options) -> Any:
+        """One task, ready to run."""
+        from evalkit.task.native import NativeTask
+
+        definition, defined = self.tasks[name]
+        return (defined.build or NativeTask)(definition, defined.source, options)
+
+    def n_sample(self, definition: Definition) -> int:
+        """How many evaluated items the bundled sample has."""
+        return len(samples_of.rows(definition.sample, definition.dataset.splits.eval)) if definition.sample else 0
+
+    def row(self, name: str) -> Row:
+        """What `evalkit tasks list` shows of a task or group."""
+        parents = tuple(group.name for group in self.groups.values() if name in group.children)
+        if name in self.groups:
+            group = self.groups[name]
+            members = self.leaves(name)
+            datasets = dict.fromkeys(self.tasks[one][0].dataset.id for one in members)
+            samples = sum(self.n_sample(self.tasks[one][0]) for one in members)
+            note = self.notes.get(name) or f"{len(members)} tasks of {parents[0] if parents else name}"
+            return Row(name, "group", group.version, ", ".join(datasets), group.aggregate, parents, samples, note)
+        one, _ = self.tasks[name]
+        dataset = one.dataset.id + (f" {one.dataset.config}" if one.dataset.config else "")
+        metrics = tuple(entry.key for entry in one.metrics)
+        note = one.description if one.config is None else f"{one.config.replace('_', ' ')}: {one.description}"
+        return Row(name, one.kind, one.version, dataset, metrics, parents, self.n_sample(one), note)
+
+
+class _NoData:
+    """The data source of what needs none."""
+
+    name = "sample"
+
+    def load(self, dataset: Any, split: str) -> Sequence[Mapping[str, Any]]:
+        raise UserError(f"{dataset.id}: only the bundled sample is shown here")
+
+
+def _native_names(catalog: Catalog, entry: TaskSpec) -> set[str]:
+    """The names of evalkit's own tasks and groups that an entry brings."""
+    if entry.name.startswith(LM_EVAL):
+        return set()
+    tops = catalog.expand(entry.name)
+    groups = {group.name for top in tops for group in catalog.nested(top, set(catalog.tasks))}
+    return groups.union(*(catalog.leaves(top) for top in tops))
+
+
+def _from_lm_eval(entry: TaskSpec, spec: RunSpec, taken: set[str]) -> tuple[list[Task], list[Group], list[str]]:
+    """lm-eval's tasks keep their names, but for those that this run also gives to tasks of evalkit's own."""
+    from evalkit.task import lm_eval
+
+    found = lm_eval.resolve(entry.name.removeprefix(LM_EVAL), entry, spec)
+    found = lm_eval.apart(found, taken)
+    return list(found.tasks), list(found.groups), []
+
+
+def _from_catalog(catalog: Catalog, entry: TaskSpec, spec: RunSpec) -> tuple[list[Task], list[Group], list[str]]:
+    options = _options(
+        num_fewshot=spec.num_fewshot if entry.num_fewshot is None else entry.num_fewshot,
+        seed=spec.seed,
+        gen_kwargs=spec.gen_kwargs,
+        sample=spec.sample or entry.sample,
+        metrics=spec.metrics,
+    )
+    tops = catalog.expand(entry.name)
+    names = list(dict.fromkeys(leaf for top in tops for leaf in catalog.leaves(top)))
+    if options.sample:
+        names = _with_sample(catalog, entry.name, names)
+    groups = [group for top in tops for group in catalog.nested(top, set(names))]
+    fixed = {task: number for top in tops for task, number in fixed_shots(catalog, top).items()}
+    capped = fixed
+    if options.sample:
+        capped = {name: within_sample(catalog.tasks[name][0], number) for name, number in fixed.items()}
+    tasks = [catalog.task(name, replace(options, num_fewshot=capped.get(name, options.num_fewshot))) for name in names]
+    notes = [note for task in tasks for note in task.warnings]
+    short = [name for name in names if name in fixed and capped[name] < fixed[name]]
+    notes += [f"{name}: its sample has {capped[name]} examples for the {fixed[name]} of {entry.name}" for name in short]
+    if entry.num_fewshot is not None and any(number != entry.num_fewshot for number in fixed.values()):
+        notes.append(f"{entry.name}: this group fixes its few-shot examples; {entry.num_fewshot} is ignored")
+    return tasks, groups, notes
+
+
+def _with_sample(catalog: Catalog, asked: str, names: Sequence[str]) -> list[str]:
+    # What is generated needs no sample: it is there offline as it is.
+    kept = [
+        name for name in names if catalog.n_sample(catalog.tasks[name][0]) or is_own(catalog.tasks[name][0].dataset.id)
+    ]
+    if not kept:
+        have = [name for name, (one, _) in catalog.tasks.items() if catalog.n_sample(one)]
+        raise UserError(f"{asked}: has no bundled sample; these have one: {', '.join(have)}")
+    return kept
+
+
+def _options(**chosen: Any) -> Options:
+    from evalkit.task.native import Options
+
+    return Options(**chosen)
+
+
+def _settings(entry: TaskSpec, task: Task, spec: RunSpec) -> tuple[Any, ...]:
+    """What must be the same where two entries bring one task."""
+    return task.info.num_fewshot, spec.sample or entry.sample, spec.limit if entry.limit is None else entry.limit
+
+
+def _folder(name: str) -> Path:
+    found = registry.load(registry.TASKS, name)
+    folder = Path(found() if callable(found) else found)
+    if not folder.is_dir():
+        raise UserError(
+            f"the tasks of {registry.provider(registry.TASKS, name)} (entry point {name} in {registry.TASKS}) should "
+            f"be in {folder}, but there is no such folder; reinstall that package"
+        )
+    return folder
+
+
+def _files(folders: Sequence[Path]) -> list[Path]:
+    """Every task.yaml and group.yaml below the folders; the same file is taken once."""
+    found: dict[Path, None] = {}
+    for folder in folders:
+        for pattern in ("task.yaml", "group.yaml"):
+            for file in sorted(folder.rglob(pattern)):
+                found[file.resolve()] = None
+    return list(found)

@@ -1,0 +1,113 @@
+"""lm-eval's aggregated values with evalkit's standard errors and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import evalkit
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Metric, TaskInfo
+from evalkit.metrics import aggregators
+from evalkit.metrics.aggregators import Estimate
+from evalkit.metrics.base import SHARE
+from evalkit.statistics import intervals
+from evalkit.task.lm_eval.plain import number
+
+_OWN_ERRORS = ("mean", "perplexity", "weighted_perplexity", "bits_per_byte")
+"""Aggregations of lm-eval whose error has a formula (evalkit.metrics.aggregators)."""
+_SHARES = ("acc", "acc_norm", "acc_bytes", "exact_match", "em", "f1")
+"""Metrics of lm-eval that are shares, unless a task counts in percent."""
+_SLOW = ("bleu", "chrf", "chrfpp", "ter")
+_WORK = 100_000
+"""Items that a bootstrap may look at, over all its resamples; a tenth of them for what is slow."""
+
+
+def metrics(info: TaskInfo, task: Any, rows: Sequence[Mapping[str, Any]], seed: int) -> tuple[Metric, ...]:
+    """One metric a "metric,filter" key among the samples' values, in the order of first appearance."""
+    columns: dict[str, list[Any]] = {}
+    for row in rows:
+        for key, value in row.items():
+            columns.setdefault(key, []).append(value)
+    primary = info.primary if info.primary in columns else next(iter(columns), None)
+    return tuple(_metric(info, task, key, items, seed, primary=key == primary) for key, items in columns.items())
+
+
+def aggregation(task: Any, name: str) -> Callable[[Sequence[Any]], Any]:
+    """lm-eval's function that joins a metric's values; its mean where the task names none, as lm-eval does."""
+    from lm_eval.api.metrics import mean
+
+    return task.aggregation().get(name, mean)
+
+
+def _metric(info: TaskInfo, task: Any, key: str, items: list[Any], seed: int, primary: bool) -> Metric:
+    name, _, filter_name = key.rpartition(",")
+    function = aggregation(task, name)
+    label = getattr(function, "__name__", type(function).__name__)
+    try:
+        value = number(function(items))
+    except ImportError as error:
+        raise UserError(f"lm_eval:{info.name}: the metric {name} needs a package that is not there: {error}") from error
+    estimate = _with_error(value, function, label, items, seed)
+    parts = [name, f"agg:{label}", *([] if filter_name == "none" else [f"filter:{filter_name}"])]
+    parts += [
+        f"by:lm-eval-{_version()}",
+        f"ci:{estimate.method}",
+        f"n:{len(items)}",
+        f"v:evalkit-{evalkit.__version__}",
+    ]
+    better = task.higher_is_better().get(name, True)
+    bounds = SHARE if name in _SHARES and all(_is_share(item) for item in items) else None
+    return Metric(
+        name=name,
+        filter=filter_name,
+        value=value,
+        stderr=estimate.stderr,
+        interval=intervals.within(estimate.interval, bounds),
+        n=len(items),
+        higher_is_better=bool(better),
+        signature="|".join(parts),
+        primary=primary,
+        bounds=bounds,
+    )
+
+
+def _with_error(
+    value: float | None, function: Callable[[Sequence[Any]], Any], label: str, items: list[Any], seed: int
+) -> Estimate:
+    """``value`` with an error: by formula where there is one, else by a bootstrap that stays cheap, else none."""
+    if value is None:
+        return aggregators.NOTHING
+    own = getattr(function, "__module__", "") == "lm_eval.api.metrics"
+    if own and label in _OWN_ERRORS and all(_is_numeric(item) for item in items):
+        return aggregators.get(label).estimate(items, True, seed)
+    resamples = min(1000, (_WORK // 10 if label in _SLOW else _WORK) // max(1, len(items)))
+    if resamples < 100:
+        return Estimate(value, None, None, "none")
+    try:
+        drawn = intervals.bootstrap_interval(
+            lambda index: float(function([items[i] for i in index])), len(items), seed, resamples
+        )
+    except Exception:
+        # A resample may lack what the function needs (a class without members); the value itself stands.
+        return Estimate(value, None, None, "none")
+    if drawn is None or number(drawn[0]) is None:
+        return Estimate(value, None, None, "none")
+    return Estimate(value, drawn[0], drawn[1], f"bootstrap{resamples}")
+
+
+def _is_share(item: Any) -> bool:
+    one = number(item)
+    return one is not None and 0 <= one <= 1
+
+
+def _is_numeric(item: Any) -> bool:
+    if isinstance(item, tuple | list):
+        return all(number(part) is not None for part in item)
+    return number(item) is not None
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("lm-eval")
