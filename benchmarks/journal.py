@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.backends.mock import MockBackend, load
-from evalkit.contract.backend import Answer, ScoreAnswer, ScoreRow
+from evalkit.contract.backend import Answer, LoglikelihoodResult, LoglikelihoodRow
 from evalkit.contract.types import Response, Score
 from evalkit.spec.models import EngineSpec, ModelSpec
 from evalkit.store import Journal
@@ -95,7 +95,7 @@ def _paced(requests: int, delay: float, path: Path | None) -> Result:
     started, cpu_started = time.perf_counter(), time.process_time()
     for begin in range(0, requests, BATCH):
         lengths = rng.integers(*PROMPT_TOKENS, size=min(BATCH, requests - begin))
-        rows = [ScoreRow(rng.integers(2, 30_000, size=n, dtype=np.int32), int(n) - 2) for n in lengths]
+        rows = [LoglikelihoodRow(rng.integers(2, 30_000, size=n, dtype=np.int32), int(n) - 2) for n in lengths]
         # Keys are made in both runs: the planner needs them to drop duplicates, journal or not.
         keys = [score_key(backend.info.fingerprint, row.tokens, row.start) for row in rows]
         backend.score(rows, _keep(journal, keys, lengths))
@@ -109,7 +109,7 @@ def _paced(requests: int, delay: float, path: Path | None) -> Result:
 
 def _keep(journal: Journal | None, keys: list[str], lengths: Any) -> Callable[[int, Answer | Exception], None]:
     def done(index: int, answer: Answer | Exception) -> None:
-        assert isinstance(answer, ScoreAnswer)
+        assert isinstance(answer, LoglikelihoodResult)
         response = Response(
             loglikelihood=answer.loglikelihood, is_greedy=answer.is_greedy, prompt_tokens=int(lengths[index])
         )

@@ -232,9 +232,9 @@ def count_work(workload: Workload, data_dir: Path, backend: HfBackend) -> Count:
     from evalkit.contract.types import PromptStyle
     from evalkit.engine.encode import encode
     from evalkit.engine.plan import PrefixPlan
-    from evalkit.runner.workload import ask
+    from evalkit.runner.workload import build_requests
 
-    works = [ask(work, PromptStyle()) for work in gathered(workload, data_dir)]
+    works = [build_requests(work, PromptStyle()) for work in gathered(workload, data_dir)]
     requests = [request for work in works for asked in work.requests for request in asked]
     jobs = {job.key: job for job in encode(backend, requests, "truncate") if job.response is None}
     scores = [row for job in jobs.values() for row in job.scores]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from evalkit.backends.hf.backend import HfBackend
-    from evalkit.contract.backend import ScoreRow
+    from evalkit.contract.backend import LoglikelihoodRow
 
 LENGTHS = Path(__file__).with_name("mmlu_lengths.csv")
 
@@ -59,14 +59,14 @@ def real(folder: Path, backend: HfBackend, limit: int | None) -> dict[str, list[
     """The mirror's questions by subject, as lm-eval writes them; at most ``limit`` of each."""
     from evalkit.contract.types import PromptStyle
     from evalkit.engine.encode import encode
-    from evalkit.runner.workload import ask
+    from evalkit.runner.workload import build_requests
 
     subjects = [row["subject"] for row in lengths()]
     tasks = tuple(f"mmlu_{subject}" for subject in subjects)
     found: dict[str, list[Question]] = {}
     works = gathered(Workload("mmlu", tasks, 5, limit or sys.maxsize), folder)
     for subject, work in zip(subjects, works, strict=True):
-        asked = ask(work, PromptStyle()).requests
+        asked = build_requests(work, PromptStyle()).requests
         jobs = iter(encode(backend, [request for requests in asked for request in requests], "truncate"))
         found[subject] = []
         for requests in asked:
@@ -78,12 +78,14 @@ def real(folder: Path, backend: HfBackend, limit: int | None) -> dict[str, list[
     return found
 
 
-def rows_of(asked: Sequence[Question]) -> list[ScoreRow]:
+def rows_of(asked: Sequence[Question]) -> list[LoglikelihoodRow]:
     """Every choice of every question as the engine hands it to a backend."""
     import numpy as np
 
-    from evalkit.contract.backend import ScoreRow
+    from evalkit.contract.backend import LoglikelihoodRow
 
     return [
-        ScoreRow(np.append(one.context, np.int32(choice)), len(one.context)) for one in asked for choice in one.choices
+        LoglikelihoodRow(np.append(one.context, np.int32(choice)), len(one.context))
+        for one in asked
+        for choice in one.choices
     ]

@@ -62,11 +62,11 @@ def profile(workload: Workload, data_dir: Path, backend: HfBackend) -> tuple[flo
     from evalkit.contract.types import PromptStyle
     from evalkit.runner.interruptible import answer_all
     from evalkit.runner.progress import Silent
-    from evalkit.runner.workload import ask
+    from evalkit.runner.workload import build_requests
     from evalkit.spec.models import EngineSpec
     from evalkit.store import Journal
 
-    works = [ask(work, PromptStyle()) for work in gathered(workload, data_dir)]
+    works = [build_requests(work, PromptStyle()) for work in gathered(workload, data_dir)]
     requests = [request for work in works for asked in work.requests for request in asked]
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal.sqlite") as book:
         begun = time.perf_counter()

@@ -28,7 +28,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evalkit.backends.opening import resolve
-from evalkit.contract.backend import ScoreRow, TokenBackend
+from evalkit.contract.backend import LoglikelihoodRow, TokenBackend
 from evalkit.engine.executors import Replicated, open_replicas
 from evalkit.engine.plan import PrefixPlan
 from evalkit.engine.units import split
@@ -82,7 +82,7 @@ def overhead(executor: Executor, count: int, rows: int) -> Result:
     return {"executor": executor, "replicas": count, "rows": len(work), "rows_per_s": round(len(work) / seconds)}
 
 
-def _timed(model: ModelSpec, engine: EngineSpec, rows: list[ScoreRow]) -> float:
+def _timed(model: ModelSpec, engine: EngineSpec, rows: list[LoglikelihoodRow]) -> float:
     backend = open_replicas(model, engine)
     try:
         _wait_for_all(backend)
@@ -109,9 +109,9 @@ def _wait_for_all(backend: Replicated) -> None:
         backend.fleet.wait()
 
 
-def _warm(backend: TokenBackend) -> list[ScoreRow]:
+def _warm(backend: TokenBackend) -> list[LoglikelihoodRow]:
     tokens = np.full(16, backend.eot_id + 2, dtype=np.int32)
-    return [ScoreRow(tokens, 8)]
+    return [LoglikelihoodRow(tokens, 8)]
 
 
 def plan(count: int) -> Result:
@@ -140,17 +140,17 @@ def plan(count: int) -> Result:
     }
 
 
-def _rows(count: int, tasks: int, shots: int = SHOTS, question: int = QUESTION) -> list[ScoreRow]:
+def _rows(count: int, tasks: int, shots: int = SHOTS, question: int = QUESTION) -> list[LoglikelihoodRow]:
     """Multiple choice: the choices of a question differ in one token, the questions of a task share its shots."""
     draw = np.random.default_rng(0)
     heads = [draw.integers(10, 250, shots, dtype=np.int32) for _ in range(tasks)]
-    found: list[ScoreRow] = []
+    found: list[LoglikelihoodRow] = []
     while len(found) < count:
         own = draw.integers(10, 250, question, dtype=np.int32)
         head = heads[len(found) // CHOICES % tasks]
         for choice in range(min(CHOICES, count - len(found))):
             tokens = np.concatenate([head, own, np.array([10 + choice], dtype=np.int32)])
-            found.append(ScoreRow(tokens, len(tokens) - 1))
+            found.append(LoglikelihoodRow(tokens, len(tokens) - 1))
     return found
 
 

@@ -272,7 +272,7 @@ def by_evalkit(job: Mapping[str, Any], workload: Workload) -> Run:
     from evalkit.contract.types import PromptStyle
     from evalkit.runner.interruptible import answer_all
     from evalkit.runner.progress import Silent
-    from evalkit.runner.workload import ask
+    from evalkit.runner.workload import build_requests
     from evalkit.spec.models import EngineSpec, ModelSpec
     from evalkit.store import Journal
 
@@ -287,7 +287,7 @@ def by_evalkit(job: Mapping[str, Any], workload: Workload) -> Run:
     backend = opening.open_backend(ModelSpec(name=job["model"], dtype=job["dtype"], device=job["device"]), engine)
     loaded_gb = resident_peak()
     clock.append(time.perf_counter())
-    works = [ask(work, PromptStyle()) for work in works]
+    works = [build_requests(work, PromptStyle()) for work in works]
     clock.append(time.perf_counter())
     requests = [request for work in works for asked in work.requests for request in asked]
     with Journal(Path(job["answer"]).with_name("journal.sqlite")) as book:

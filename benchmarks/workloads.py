@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.runner.workload import Work
+    from evalkit.runner.workload import Workload as TaskWorkload
 
 HISTORY = "mmlu_high_school_us_history"
 
@@ -58,16 +58,16 @@ def data_folder(given: Path | None) -> Path:
     return folder
 
 
-def gathered(workload: Workload, data_dir: Path) -> list[Work]:
-    """The workload's tasks with their documents loaded; requests are made with `evalkit.runner.workload.ask`."""
+def gathered(workload: Workload, data_dir: Path) -> list[TaskWorkload]:
+    """The workload's tasks with their documents loaded; `evalkit.runner.workload.build_requests` makes the requests."""
     from evalkit.data import open_source
-    from evalkit.runner.workload import gather
+    from evalkit.runner.workload import load_documents
     from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
     from evalkit.task import catalog
 
     tasks = tuple(TaskSpec(name=name, num_fewshot=workload.shots) for name in workload.tasks)
     selection = catalog.resolve(RunSpec(model=ModelSpec(name="any"), tasks=tasks, data_dir=data_dir))
-    return [gather(task, open_source(data_dir), workload.limit, None) for task in selection.tasks]
+    return [load_documents(task, open_source(data_dir), workload.limit, None) for task in selection.tasks]
 
 
 def public(words: Sequence[str]) -> str:

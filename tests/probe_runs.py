@@ -10,7 +10,7 @@ from evalkit.contract.types import PromptStyle
 from evalkit.data import open_source
 from evalkit.engine import answer
 from evalkit.runner.evaluate import _in_style
-from evalkit.runner.workload import ask, gather
+from evalkit.runner.workload import build_requests, load_documents
 from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
 from evalkit.task.catalog import resolve
 
@@ -28,7 +28,7 @@ def metrics_of(
     spec = RunSpec.model_validate({"model": model, "tasks": [{"name": name}], "sample": sample})
     backend = mock.load(model, EngineSpec())
     (task,) = resolve(spec).tasks
-    work = ask(gather(task, open_source(data_dir), limit, None), PromptStyle())
+    work = build_requests(load_documents(task, open_source(data_dir), limit, None), PromptStyle())
     (work,) = _in_style([work], model, backend)
     responses = iter(answer(backend, [request for asked in work.requests for request in asked], None, EngineSpec()))
     samples = [

@@ -117,7 +117,7 @@ def test_an_empty_task_is_refused_before_the_model_loads(tmp_path, monkeypatch):
 
 
 class Interrupting:
-    """A Watch whose user presses Ctrl-C after some answers."""
+    """An Observer whose user presses Ctrl-C after some answers."""
 
     def __init__(self, after: int) -> None:
         self.after = after

@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.contract.backend import Backend
 from evalkit.contract.errors import UserError
-from evalkit.contract.store import AnswerBook
+from evalkit.contract.store import ResponseStore
 from evalkit.contract.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
 from evalkit.perf.meter import Meter, Metered
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -201,7 +201,7 @@ class CascadeBackend:
             begin += size
         return groups
 
-    def _book(self, stack: ExitStack) -> AnswerBook | None:
+    def _book(self, stack: ExitStack) -> ResponseStore | None:
         if self._engine.cache is None:
             return None
         from evalkit.store import ResponseCache
@@ -209,7 +209,7 @@ class CascadeBackend:
         return stack.enter_context(ResponseCache(self._engine.cache))
 
     def _ask(
-        self, stage: Stage, requests: Sequence[Request], groups: Sequence[range], book: AnswerBook | None
+        self, stage: Stage, requests: Sequence[Request], groups: Sequence[range], book: ResponseStore | None
     ) -> list[range]:
         """Ask ``stage`` the documents of ``groups`` and return those whose answer is taken."""
         if not groups:
@@ -228,7 +228,7 @@ class CascadeBackend:
         return taken
 
     def _confidences(
-        self, stage: Stage, requests: Sequence[Request], groups: Sequence[range], book: AnswerBook | None
+        self, stage: Stage, requests: Sequence[Request], groups: Sequence[range], book: ResponseStore | None
     ) -> dict[int, float]:
         """How sure ``stage`` is of each document, by the document's first request. A failed answer is not sure."""
         generated = [i for group in groups for i in group if isinstance(requests[i], Generate)]
@@ -241,12 +241,12 @@ class CascadeBackend:
             for group in groups
         }
 
-    def _complete(self, stage: Stage, requests: Sequence[Request], book: AnswerBook | None) -> None:
+    def _complete(self, stage: Stage, requests: Sequence[Request], book: ResponseStore | None) -> None:
         left = [index for index in range(len(requests)) if index not in stage.responses]
         answers = self._answer(stage, [requests[index] for index in left], book)
         stage.responses |= dict(zip(left, answers, strict=True))
 
-    def _answer(self, stage: Stage, requests: Sequence[Request], book: AnswerBook | None) -> list[Response]:
+    def _answer(self, stage: Stage, requests: Sequence[Request], book: ResponseStore | None) -> list[Response]:
         from evalkit.engine import answer
 
         return answer(stage.backend, [_for(stage.backend, request) for request in requests], book, self._engine)

@@ -26,7 +26,15 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from evalkit.backends.mock_script import NO_RULE, Rule, read_script
-from evalkit.contract.backend import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow, Tokens, carry_on
+from evalkit.contract.backend import (
+    GenerateResult,
+    GenerateRow,
+    LoglikelihoodResult,
+    LoglikelihoodRow,
+    OnResult,
+    Tokens,
+    no_op,
+)
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.clocks import Stopwatch
@@ -111,7 +119,7 @@ class MockBackend:
         self.info = info
         self.settings = settings
         self.meter = Meter()
-        self.between: Callable[[], None] = carry_on
+        self.after_pass: Callable[[], None] = no_op
         self.rows_computed = 0
         """Rows answered or failed since the start, for tests that count work."""
         self.batches: list[int] = []
@@ -136,7 +144,7 @@ class MockBackend:
         turns = "".join(f"<|{message.role}|>\n{message.content}\n" for message in messages)
         return turns + ("<|assistant|>\n" if add_generation_prompt else "")
 
-    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
+    def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult) -> None:
         """As the protocol says."""
         for row in rows:
             if not 1 <= row.start < len(row.tokens) <= self.info.max_length + 1:
@@ -144,7 +152,7 @@ class MockBackend:
         self._begin_batch(len(rows))
         self._each(rows, done, self._score_one)
 
-    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+    def generate(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
         """As the protocol says."""
         self._begin_batch(len(rows))
         self._each(rows, done, self._generate_one)
@@ -162,11 +170,11 @@ class MockBackend:
         if self.settings.batch_delay_s:
             time.sleep(self.settings.batch_delay_s)
 
-    def _each(self, rows: Sequence[Any], done: Done, answer: Callable[[Any], Any]) -> None:
+    def _each(self, rows: Sequence[Any], done: OnResult, answer: Callable[[Any], Any]) -> None:
         for index, row in enumerate(rows):
             self.rows_computed += 1
             done(index, self._answer_or_failure(row, answer))
-            self.between()
+            self.after_pass()
 
     def _answer_or_failure(self, row: Any, answer: Callable[[Any], Any]) -> Any:
         if self._to_fail > 0:
@@ -193,7 +201,7 @@ class MockBackend:
         self._sleep(rule, tokens)
         self.meter.prefill(tokens, watch.lap())
 
-    def _score_one(self, row: ScoreRow) -> ScoreAnswer:
+    def _score_one(self, row: LoglikelihoodRow) -> LoglikelihoodResult:
         rule, continuation = NO_RULE, ""
         if self.settings.rules:
             ids = row.tokens.tolist()
@@ -201,17 +209,17 @@ class MockBackend:
             rule = self._rule(self.decode(ids[: row.start]), continuation)
         self._prefill(rule, len(row.tokens) - 1)
         if rule.nan:
-            return ScoreAnswer(float("nan"), False)
+            return LoglikelihoodResult(float("nan"), False)
         greedy = any(reply.strip().startswith(continuation.strip()) for reply in rule.replies())
         if rule.loglikelihood is not None:
-            return ScoreAnswer(rule.loglikelihood, greedy)
+            return LoglikelihoodResult(rule.loglikelihood, greedy)
         if rule.replies():
             # Within [-0.5, 0) if wanted, else at most -10: no hash can turn the script's order round.
             share = _share(self._state(row.tokens).digest())
-            return ScoreAnswer(-0.5 * share, True) if greedy else ScoreAnswer(-10.0 - share, False)
+            return LoglikelihoodResult(-0.5 * share, True) if greedy else LoglikelihoodResult(-10.0 - share, False)
         return self._hashed(row)
 
-    def _hashed(self, row: ScoreRow) -> ScoreAnswer:
+    def _hashed(self, row: LoglikelihoodRow) -> LoglikelihoodResult:
         """Sum over tokens of a value in [-8, 0) that depends on everything up to that token."""
         state = self._state(row.tokens[: row.start])
         total, greedy = 0.0, True
@@ -220,9 +228,9 @@ class MockBackend:
             value = -8.0 * _share(state.copy().digest())
             total += value
             greedy = greedy and value > -1.0
-        return ScoreAnswer(total, greedy)
+        return LoglikelihoodResult(total, greedy)
 
-    def _generate_one(self, row: GenerateRow) -> GenerateAnswer:
+    def _generate_one(self, row: GenerateRow) -> GenerateResult:
         rule = self._rule(self.decode(row.tokens.tolist()), None) if self.settings.rules else NO_RULE
         if rule.nan:
             raise _Scripted("mock: logits are NaN")
@@ -244,16 +252,16 @@ class MockBackend:
             self.meter.step(1, watch.lap())
         return answer
 
-    def _cut(self, reply: str, row: GenerateRow) -> GenerateAnswer:
+    def _cut(self, reply: str, row: GenerateRow) -> GenerateResult:
         tokens = self._tokenizer.encode(reply)
         shown = reply if len(tokens) <= row.max_tokens else self.decode(tokens[: row.max_tokens])
         stops = [at for stop in row.until if stop and (at := shown.find(stop)) >= 0]
         if stops:
             text = shown[: min(stops)]
-            return GenerateAnswer(text, len(self._tokenizer.encode(text)) + 1, "stop")
+            return GenerateResult(text, len(self._tokenizer.encode(text)) + 1, "stop")
         if len(tokens) > row.max_tokens:
-            return GenerateAnswer(shown, row.max_tokens, "length")
-        return GenerateAnswer(shown, len(tokens) + 1, "stop")  # and the end-of-text token
+            return GenerateResult(shown, row.max_tokens, "length")
+        return GenerateResult(shown, len(tokens) + 1, "stop")  # and the end-of-text token
 
     def _state(self, tokens: Tokens) -> Any:
         return hashlib.blake2b(b"%d/" % self.settings.seed + pack(tokens), digest_size=16)

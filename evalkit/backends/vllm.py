@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evalkit.backends.sampling import cut_at_stops
-from evalkit.contract.backend import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow
+from evalkit.contract.backend import GenerateResult, GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.meter import Exchange, Meter
@@ -64,7 +64,7 @@ class VllmBackend:
         """See `TokenBackend.chat`."""
         return self._tokens.chat(messages, add_generation_prompt)
 
-    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
+    def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult) -> None:
         """Answer every row; see `TokenBackend.score`. Rows come in the order of their tokens, so that neighbours share
         what vLLM's prefix cache keeps.
         """
@@ -79,7 +79,7 @@ class VllmBackend:
                 self.meter.exchange(_exchange(output, len(rows[index].tokens), None))
                 done(index, _scored(rows[index], output.prompt_logprobs))
 
-    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+    def generate(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
         """Answer every row; see `TokenBackend.generate`."""
         for begin in range(0, len(rows), CHUNK):
             part = rows[begin : begin + CHUNK]
@@ -116,7 +116,9 @@ class VllmBackend:
             raise UserError(f"--gen_kwargs: vLLM refuses {', '.join(sorted(extra)) or 'them'}: {error}") from None
 
 
-def _scored(row: ScoreRow, report: Sequence[Mapping[int, Any] | None] | None) -> ScoreAnswer | Exception:
+def _scored(
+    row: LoglikelihoodRow, report: Sequence[Mapping[int, Any] | None] | None
+) -> LoglikelihoodResult | Exception:
     """The continuation's part of ``prompt_logprobs`` [length]: token id -> Logprob, the arg-max with rank 1."""
     if report is None or len(report) < len(row.tokens):
         return RuntimeError("vLLM gave no log-probabilities of the prompt")
@@ -126,12 +128,12 @@ def _scored(row: ScoreRow, report: Sequence[Mapping[int, Any] | None] | None) ->
             return ArithmeticError("a log-probability is missing or not finite")
         total += known[token].logprob
         greedy = greedy and known[token].logprob >= max(one.logprob for one in known.values())
-    return ScoreAnswer(total, greedy)
+    return LoglikelihoodResult(total, greedy)
 
 
-def _generated(row: GenerateRow, output: Any) -> GenerateAnswer:
+def _generated(row: GenerateRow, output: Any) -> GenerateResult:
     text = cut_at_stops(output.text, row.until)
-    return GenerateAnswer(text, len(output.token_ids), "length" if output.finish_reason == "length" else "stop")
+    return GenerateResult(text, len(output.token_ids), "length" if output.finish_reason == "length" else "stop")
 
 
 def _exchange(output: Any, given: int, made: int | None) -> Exchange:

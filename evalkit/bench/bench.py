@@ -13,7 +13,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from evalkit.contract.backend import GenerateRow, ScoreRow, TokenBackend
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, TokenBackend
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Sampling
 from evalkit.perf import energy, latency
@@ -164,7 +164,7 @@ def _prefill(backend: TokenBackend, plan: Plan, name: str, length: int, batch: i
 def _scored(backend: TokenBackend, rows: Sequence[Any]) -> float:
     """Seconds of reading prompts, by asking for the log-probability of one token behind each."""
     started = now()
-    backend.score([ScoreRow(row, len(row) - 1) for row in rows], _raise)
+    backend.score([LoglikelihoodRow(row, len(row) - 1) for row in rows], _raise)
     return now() - started
 
 

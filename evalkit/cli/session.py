@@ -109,7 +109,7 @@ def _print_json(finished: Sequence[Finished]) -> None:
 
 
 class Screen:
-    """A `evalkit.runner.evaluate.Watch` on the terminal: plan, notes and progress on stderr, the table on stdout."""
+    """A `evalkit.runner.evaluate.Observer` on the terminal: plan, notes and progress on stderr, the table on stdout."""
 
     def __init__(self, quiet: bool, as_json: bool) -> None:
         self._quiet = quiet

@@ -22,12 +22,12 @@ Tokens = npt.NDArray[np.int32]
 """Token ids of one sequence, shape [length]: four bytes a token, so that a million rows fit."""
 
 
-def carry_on() -> None:
-    """What a backend calls between two passes until the engine sets something else as its ``between``."""
+def no_op() -> None:
+    """What a backend calls between two passes until the engine sets something else as its ``after_pass``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ScoreRow:
+class LoglikelihoodRow:
     """Score ``tokens[start:]`` given ``tokens[:start]``; 1 <= start < len(tokens) <= max_length + 1."""
 
     tokens: Tokens
@@ -35,7 +35,7 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreAnswer:
+class LoglikelihoodResult:
     """Summed log-likelihood in nats, and whether every scored token was the arg-max."""
 
     loglikelihood: float
@@ -55,7 +55,7 @@ class GenerateRow:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerateAnswer:
+class GenerateResult:
     """The text before the first stop string, how many tokens were produced, and why it ended:
     "stop" (a stop string or end-of-sequence) or "length".
     """
@@ -65,8 +65,8 @@ class GenerateAnswer:
     finish: str
 
 
-Answer = ScoreAnswer | GenerateAnswer
-Done = Callable[[int, "Answer | Exception"], None]
+RowResult = LoglikelihoodResult | GenerateResult
+OnResult = Callable[[int, "RowResult | Exception"], None]
 """Called once a row, with the row's index, as soon as its answer is there; an exception marks that row failed."""
 
 
@@ -75,9 +75,9 @@ class TokenBackend(Protocol):
     """A backend whose tokenizer runs here.
 
     Optional attributes: ``encoding_identity``, a text that changes with everything that the ids of `encode` depend on
-    (tokenizer, special tokens, library versions), lets the engine keep encodings between runs; ``repeats`` says that
-    `score` takes ``known`` rows; ``between``, a function that the engine sets, is called between two passes, when all
-    answers of the first have been reported, and may raise to end the work there.
+    (tokenizer, special tokens, library versions), lets the engine keep encodings between runs; ``reproduces_batches``
+    says that `score` takes ``known`` rows; ``after_pass``, a function that the engine sets, is called between two
+    passes, when all answers of the first have been reported, and may raise to end the work there.
     """
 
     info: ModelInfo
@@ -99,12 +99,12 @@ class TokenBackend(Protocol):
         """The conversation as text by the model's template. Raises UserError where the model has none."""
         ...
 
-    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
-        """Answer every row, in any order, through ``done``."""
+    def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult) -> None:
+        """RowResult every row, in any order, through ``done``."""
         ...
 
-    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
-        """Answer every row, in any order, through ``done``."""
+    def generate(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
+        """RowResult every row, in any order, through ``done``."""
         ...
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class TextBackend(Protocol):
     """A backend that takes whole requests; it may raise UserError for kinds that it cannot answer.
 
     Two optional attributes, for backends whose answers belong to documents (outputs made elsewhere): ``positional``
-    true asks for all requests in document order in one `respond`, no duplicates dropped and no answer book used;
+    true asks for all requests in document order in one `respond`, no duplicates dropped and no response store used;
     ``bind(documents, requests, task)`` is called once a task before that, then ``finish()``.
     """
 

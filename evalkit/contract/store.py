@@ -8,7 +8,7 @@ from typing import Protocol
 from evalkit.contract.types import Response
 
 
-class AnswerBook(Protocol):
+class ResponseStore(Protocol):
     """Answers by request key: a run's journal, a cache shared between runs, or both chained."""
 
     def get(self, keys: Iterable[str]) -> Mapping[str, Response]:
@@ -21,7 +21,7 @@ class AnswerBook(Protocol):
 
 
 class Progress(Protocol):
-    """Told how far the work is. ``total`` counts requests; ``reused`` came from an answer book.
+    """Told how far the work is. ``total`` counts requests; ``reused`` came from an response store.
 
     One that may end the work early can have a method ``by_passes``: the engine calls it after `begin` where the backend
     works in passes, and the backend calls the function it returns between two of them; only there may it raise.

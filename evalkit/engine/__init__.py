@@ -1,7 +1,7 @@
 """The engine: every request of a run, answered once.
 
-It sees all requests of all tasks together, drops duplicates, takes what the answer book has, and hands the rest to the
-backend, which walks their common prefix tree (`evalkit.engine.plan`). It knows nothing of tasks or metrics.
+It sees all requests of all tasks together, drops duplicates, takes what the response store has, and hands the rest to
+the backend, which walks their common prefix tree (`evalkit.engine.plan`). It knows nothing of tasks or metrics.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from math import isfinite
 from typing import Any
 
 from evalkit.contract.backend import (
-    Answer,
     Backend,
-    Done,
-    GenerateAnswer,
-    ScoreAnswer,
-    ScoreRow,
+    GenerateResult,
+    LoglikelihoodResult,
+    LoglikelihoodRow,
+    OnResult,
+    RowResult,
     TextBackend,
     TokenBackend,
-    carry_on,
+    no_op,
 )
-from evalkit.contract.store import AnswerBook, Progress
+from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import Request, Response
 from evalkit.engine.encode import Job, encode
 from evalkit.spec.models import EngineSpec
@@ -37,7 +37,7 @@ __all__ = ["answer"]
 def answer(
     backend: Backend,
     requests: Sequence[Request],
-    book: AnswerBook | None,
+    book: ResponseStore | None,
     spec: EngineSpec,
     progress: Progress | None = None,
 ) -> list[Response]:
@@ -50,7 +50,7 @@ def answer(
 class _Ledger:
     """Who waits for which key, what is known, and where new answers go."""
 
-    def __init__(self, keys: Sequence[str], book: AnswerBook | None, progress: Progress | None) -> None:
+    def __init__(self, keys: Sequence[str], book: ResponseStore | None, progress: Progress | None) -> None:
         self._waiting = Counter(keys)
         self._book = book
         self._progress = progress
@@ -74,7 +74,7 @@ class _Ledger:
 
 
 def _answer_tokens(
-    backend: TokenBackend, jobs: Sequence[Job], book: AnswerBook | None, progress: Progress | None
+    backend: TokenBackend, jobs: Sequence[Job], book: ResponseStore | None, progress: Progress | None
 ) -> list[Response]:
     ledger = _Ledger([job.key for job in jobs if job.response is None], book, progress)
     by_key = {job.key: job for job in jobs if job.response is None}
@@ -93,29 +93,29 @@ def _answer_tokens(
 def _ending_between_passes(backend: Any, progress: Progress | None) -> Iterator[None]:
     """Let ``progress`` end the work where all answers of a pass have been reported, if both know of passes."""
     by_passes = getattr(progress, "by_passes", None)
-    if by_passes is None or not hasattr(backend, "between"):
+    if by_passes is None or not hasattr(backend, "after_pass"):
         yield
         return
-    backend.between = by_passes()
+    backend.after_pass = by_passes()
     try:
         yield
     finally:
-        backend.between = carry_on
+        backend.after_pass = no_op
 
 
-def _score(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger, known: Sequence[ScoreRow]) -> None:
-    """``known``: rows that an earlier run has answered. A backend that ``repeats`` uses them to compute the others in
-    the same batches as then, so that a resumed run's numbers are the unbroken run's to the last bit.
+def _score(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger, known: Sequence[LoglikelihoodRow]) -> None:
+    """``known``: rows that an earlier run has answered. A backend that ``reproduces_batches`` uses them to compute the
+    others in the same batches as then, so that a resumed run's numbers are the unbroken run's to the last bit.
     """
     rows = [row for job in jobs for row in job.scores]
     owner = [place for place, job in enumerate(jobs) for _ in job.scores]
     left = [len(job.scores) for job in jobs]
-    parts: list[list[tuple[int, ScoreAnswer]]] = [[] for _ in jobs]
+    parts: list[list[tuple[int, LoglikelihoodResult]]] = [[] for _ in jobs]
     failures: dict[int, Exception] = {}
 
-    def done(index: int, result: Answer | Exception) -> None:
+    def done(index: int, result: RowResult | Exception) -> None:
         place = owner[index]
-        if isinstance(result, ScoreAnswer):
+        if isinstance(result, LoglikelihoodResult):
             parts[place].append((index, result))
         else:
             failures[place] = _as_failure(result)
@@ -126,10 +126,10 @@ def _score(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger, known: S
             parts[place] = []
 
     score: Any = backend.score
-    _feed(partial(score, known=known) if getattr(backend, "repeats", False) else score, rows, done)
+    _feed(partial(score, known=known) if getattr(backend, "reproduces_batches", False) else score, rows, done)
 
 
-def _scored(job: Job, parts: Sequence[tuple[int, ScoreAnswer]], failure: Exception | None) -> Response:
+def _scored(job: Job, parts: Sequence[tuple[int, LoglikelihoodResult]], failure: Exception | None) -> Response:
     if failure is not None:
         return _failure(failure, job)
     # Summed in the order of the rows, not of their arrival: floating-point sums depend on it.
@@ -146,9 +146,9 @@ def _scored(job: Job, parts: Sequence[tuple[int, ScoreAnswer]], failure: Excepti
 
 
 def _generate(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger) -> None:
-    def done(index: int, result: Answer | Exception) -> None:
+    def done(index: int, result: RowResult | Exception) -> None:
         job = jobs[index]
-        if not isinstance(result, GenerateAnswer):
+        if not isinstance(result, GenerateResult):
             ledger.settle(job.key, _failure(_as_failure(result), job), job.prompt_tokens)
             return
         response = Response(
@@ -162,7 +162,7 @@ def _generate(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger) -> No
     _feed(backend.generate, [job.generate for job in jobs if job.generate], done)
 
 
-def _feed(call: Callable[[Sequence[Any], Done], None], rows: Sequence[Any], done: Done) -> None:
+def _feed(call: Callable[[Sequence[Any], OnResult], None], rows: Sequence[Any], done: OnResult) -> None:
     """Hand ``rows`` to the backend. One that runs out of memory gets half as many at a time; nothing is lost."""
     pending = list(range(len(rows)))
     at_once = len(rows)
@@ -170,7 +170,7 @@ def _feed(call: Callable[[Sequence[Any], Done], None], rows: Sequence[Any], done
         part = pending[:at_once]
         answered: set[int] = set()
 
-        def note(place: int, result: Answer | Exception, part: list[int] = part, seen: set[int] = answered) -> None:
+        def note(place: int, result: RowResult | Exception, part: list[int] = part, seen: set[int] = answered) -> None:
             seen.add(part[place])
             done(part[place], result)
 
@@ -188,7 +188,7 @@ def _feed(call: Callable[[Sequence[Any], Done], None], rows: Sequence[Any], done
         pending = [index for index in pending if index not in answered]
 
 
-def _as_failure(result: Answer | Exception) -> Exception:
+def _as_failure(result: RowResult | Exception) -> Exception:
     return result if isinstance(result, Exception) else TypeError(f"unexpected answer {type(result).__name__}")
 
 
@@ -197,7 +197,7 @@ def _failure(error: Exception, job: Job) -> Response:
 
 
 def _answer_texts(
-    backend: TextBackend, requests: Sequence[Request], book: AnswerBook | None, progress: Progress | None
+    backend: TextBackend, requests: Sequence[Request], book: ResponseStore | None, progress: Progress | None
 ) -> list[Response]:
     keys = [text_key(backend.info.fingerprint, request) for request in requests]
     ledger = _Ledger(keys, book, progress)

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 import evalkit
-from evalkit.contract.backend import GenerateRow, ScoreRow, TokenBackend, Tokens
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, TokenBackend, Tokens
 from evalkit.contract.types import Generate, Request, Response, Rolling, Score
 from evalkit.engine.encodings import EncodingCache, Encodings, Ragged
 from evalkit.store.identity import generate_key, rolling_key, score_key
@@ -35,7 +35,7 @@ class Job:
     """One request on its way: its identity and its rows, or the response that needs no model."""
 
     key: str = ""
-    scores: tuple[ScoreRow, ...] = ()
+    scores: tuple[LoglikelihoodRow, ...] = ()
     generate: GenerateRow | None = None
     prompt_tokens: int = 0
     truncated: int = 0
@@ -133,7 +133,7 @@ class _Jobs:
         if excess and (refused := self._refuse(len(context) + len(continuation))):
             return refused
         tokens = np.concatenate((context[excess:], continuation))
-        row = ScoreRow(tokens, len(tokens) - len(continuation))
+        row = LoglikelihoodRow(tokens, len(tokens) - len(continuation))
         key = score_key(self._info.fingerprint, tokens, row.start)
         return Job(key, scores=(row,), prompt_tokens=row.start, truncated=excess)
 
@@ -192,7 +192,7 @@ def _failed(reason: str) -> Job:
     return Job(response=Response(status="error", error=reason))
 
 
-def rolling_windows(tokens: Sequence[int], prefix: int, window: int) -> list[ScoreRow]:
+def rolling_windows(tokens: Sequence[int], prefix: int, window: int) -> list[LoglikelihoodRow]:
     """Disjoint windows over a text: every token is scored once, given at least one token and at most ``window``.
 
     The first window predicts its tokens after ``prefix``; each later one scores the next ``window`` tokens after
@@ -206,6 +206,6 @@ def rolling_windows(tokens: Sequence[int], prefix: int, window: int) -> list[Sco
         end = done + scored
         begin = max(0, end - window)
         context = whole[begin : done + 1]
-        rows.append(ScoreRow(np.array(context + list(tokens[done:end]), dtype=np.int32), len(context)))
+        rows.append(LoglikelihoodRow(np.array(context + list(tokens[done:end]), dtype=np.int32), len(context)))
         done = end
     return rows

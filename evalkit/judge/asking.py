@@ -12,7 +12,7 @@ from typing import Any
 
 from evalkit.contract.backend import Backend
 from evalkit.contract.errors import UserError
-from evalkit.contract.store import AnswerBook, Progress
+from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import Generate, Message, Response, Score
 from evalkit.judge.prompts import render
 from evalkit.metrics.filters import strip_thinking
@@ -32,7 +32,7 @@ class Judge:
         *,
         chat: bool = False,
         max_tokens: int = 64,
-        book: AnswerBook | None = None,
+        book: ResponseStore | None = None,
         progress: Progress | None = None,
     ) -> None:
         """``chat``: prompts go through the model's template. ``book`` keeps replies between runs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evalkit.contract.backend import carry_on
+from evalkit.contract.backend import no_op
 from evalkit.contract.store import Progress
 from evalkit.contract.types import Generate, Request, Response, Rolling, Score
 from evalkit.perf import energy
@@ -29,7 +29,7 @@ TOKENIZER_SAMPLE_BYTES = 1 << 17
 
 
 class CountingProgress:
-    """A `Progress` that also counts what was answered now, rather than taken from an answer book."""
+    """A `Progress` that also counts what was answered now, rather than taken from an response store."""
 
     def __init__(self, inner: Progress) -> None:
         self._inner = inner
@@ -47,7 +47,7 @@ class CountingProgress:
     def by_passes(self) -> Callable[[], None]:
         """See `Progress`."""
         inner = getattr(self._inner, "by_passes", None)
-        return carry_on if inner is None else inner()
+        return no_op if inner is None else inner()
 
     def end(self) -> None:
         self._inner.end()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from evalkit.contract.backend import Backend, TokenBackend
-from evalkit.contract.store import AnswerBook, Progress
+from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import (
     DataSource,
     Document,
@@ -30,7 +30,7 @@ from evalkit.perf.counters import CountingProgress, Metered, run_counters
 from evalkit.perf.memory import Sampler
 from evalkit.runner.interruptible import answer_all, unanswered
 from evalkit.runner.progress import Silent
-from evalkit.runner.workload import Work, ask, gather
+from evalkit.runner.workload import Workload, build_requests, load_documents
 from evalkit.spec.models import ModelSpec, RunSpec
 from evalkit.spec.naming import default_output, model_label
 
@@ -75,7 +75,7 @@ class Finished:
         return sum(task.n_error for task in self.result.tasks) / documents if documents else 0.0
 
 
-class Watch(Protocol):
+class Observer(Protocol):
     """Who looks on: told the plan before anything loads, and asked for the progress display while it lasts."""
 
     def plan(self, plan: Plan) -> None: ...
@@ -104,7 +104,7 @@ def execute(spec: RunSpec, progress: Progress | None = None) -> RunResult:
     return evaluate(spec, Unwatched(progress or Silent())).result
 
 
-def evaluate(spec: RunSpec, watch: Watch, resume: bool = False) -> Finished:
+def evaluate(spec: RunSpec, observer: Observer, resume: bool = False) -> Finished:
     """Run ``spec``: documents, requests, answers, scores, statistics, files, report.
 
     With ``resume`` the run directory ``spec.output`` must exist already. Whatever a journal holds is not asked again.
@@ -122,22 +122,22 @@ def evaluate(spec: RunSpec, watch: Watch, resume: bool = False) -> Finished:
 
         selection = by_generation(selection)
     spec = spec.model_copy(update={"output": spec.output or default_output(spec)})
-    works = _gather(selection, open_source(spec.data_dir), spec)
-    watch.plan(_plan(spec, model, works))
+    workloads = _load(selection, open_source(spec.data_dir), spec)
+    observer.plan(_plan(spec, model, workloads))
     for warning in selection.warnings:
-        watch.note(warning)
+        observer.note(warning)
 
     with _run_directory(spec, resume) as directory, Sampler() as sampler, _loaded(model, spec, clock) as backend:
         sampler.loaded()
-        works = _in_style(works, spec.model, backend)
-        _bind(works, backend)
-        with _book(directory, spec) as book, watch.answering() as progress, clock.measure("answer"):
+        workloads = _in_style(workloads, spec.model, backend)
+        _bind(workloads, backend)
+        with _book(directory, spec) as book, observer.answering() as progress, clock.measure("answer"):
             counting = CountingProgress(progress)
-            responses, partial = answer_all(backend, _all_requests(works), book, spec.engine, counting)
+            responses, partial = answer_all(backend, _all_requests(workloads), book, spec.engine, counting)
         sampled = sampler.counters()
         with clock.measure("score"):
-            scored = _score(works, responses)
-            tasks = tuple(_summarize(work, samples) for work, samples in zip(works, scored, strict=True))
+            scored = _score(workloads, responses)
+            tasks = tuple(_summarize(workload, samples) for workload, samples in zip(workloads, scored, strict=True))
         result = RunResult(
             spec=spec.model_dump(mode="json"),
             environment=directory.environment(),
@@ -145,14 +145,14 @@ def evaluate(spec: RunSpec, watch: Watch, resume: bool = False) -> Finished:
             tasks=tasks,
             groups=_groups(selection, tasks),
             counters={
-                **run_counters(backend, _by_task(works), responses, counting, clock.seconds(), sampled),
-                **_cascade(works, backend, watch),
+                **run_counters(backend, _by_task(workloads), responses, counting, clock.seconds(), sampled),
+                **_cascade(workloads, backend, observer),
             },
             partial=partial,
         )
         if isinstance(backend, Metered):
             directory.write_performance(backend.meter.raw())
-        _write(directory, result, works, scored)
+        _write(directory, result, workloads, scored)
     return Finished(result, directory.path, _report(directory.path))
 
 
@@ -186,19 +186,21 @@ class Clock:
         return {**self._parts, "total": time.perf_counter() - self._started}
 
 
-def _gather(selection: Selection, data: DataSource, spec: RunSpec) -> list[Work]:
+def _load(selection: Selection, data: DataSource, spec: RunSpec) -> list[Workload]:
     """Each task's documents and its requests as plain prompts."""
     shuffle_seed = spec.seed if spec.limit_random else None
-    works = []
+    workloads = []
     for task in selection.tasks:
         asked = selection.asked.get(task.info.name)
         limit = asked.limit if asked is not None and asked.limit is not None else spec.limit
-        works.append(ask(gather(task, data, limit, shuffle_seed), PromptStyle(system=spec.model.system)))
-    return works
+        workloads.append(
+            build_requests(load_documents(task, data, limit, shuffle_seed), PromptStyle(system=spec.model.system))
+        )
+    return workloads
 
 
-def _in_style(works: list[Work], model: ModelSpec, backend: Backend) -> list[Work]:
-    """The same works as conversations by the model's template, where one was asked for; tasks that measure their
+def _in_style(workloads: list[Workload], model: ModelSpec, backend: Backend) -> list[Workload]:
+    """The same workloads as conversations by the model's template, where one was asked for; tasks that measure their
     prompts (``counts_tokens``) write them anew with the model's tokenizer.
     """
     style = PromptStyle(
@@ -209,15 +211,18 @@ def _in_style(works: list[Work], model: ModelSpec, backend: Backend) -> list[Wor
         max_length=backend.info.max_length or None,
     )
     again = bool(model.chat_template)
-    return [ask(work, style) if again or getattr(work.task, "counts_tokens", False) else work for work in works]
+    return [
+        build_requests(workload, style) if again or getattr(workload.task, "counts_tokens", False) else workload
+        for workload in workloads
+    ]
 
 
-def _bind(works: Sequence[Work], backend: Backend) -> None:
+def _bind(workloads: Sequence[Workload], backend: Backend) -> None:
     """Tell a backend that knows answers by document (a file of outputs) which documents are asked about."""
     if not isinstance(backend, _ByDocument):
         return
-    for work in works:
-        backend.bind(work.documents, work.requests, work.info.name)
+    for workload in workloads:
+        backend.bind(workload.documents, workload.requests, workload.info.name)
     backend.finish()
 
 
@@ -227,9 +232,10 @@ def transcript(messages: Sequence[Message], add_generation_prompt: bool) -> str:
     return "\n".join([*turns, "assistant:"] if add_generation_prompt else turns)
 
 
-def _plan(spec: RunSpec, model: ModelSpec, works: Sequence[Work]) -> Plan:
+def _plan(spec: RunSpec, model: ModelSpec, workloads: Sequence[Workload]) -> Plan:
     tasks = tuple(
-        PlannedTask(work.info, len(work.documents), work.n_total, work.n_requests, work.source) for work in works
+        PlannedTask(workload.info, len(workload.documents), workload.n_total, workload.n_requests, workload.source)
+        for workload in workloads
     )
     return Plan(model_label(spec.model), model.backend or "", spec.output or Path(), tasks)
 
@@ -259,7 +265,7 @@ def _loaded(model: ModelSpec, spec: RunSpec, clock: Clock) -> Iterator[Backend]:
 
 
 @contextmanager
-def _book(directory: RunDir, spec: RunSpec) -> Iterator[AnswerBook]:
+def _book(directory: RunDir, spec: RunSpec) -> Iterator[ResponseStore]:
     """The run's journal, with the shared cache behind it where there is one."""
     from evalkit.store import Chained, ResponseCache
 
@@ -274,24 +280,24 @@ def _book(directory: RunDir, spec: RunSpec) -> Iterator[AnswerBook]:
         book.flush()
 
 
-def _all_requests(works: Sequence[Work]) -> list[Request]:
-    return [request for requests in _by_task(works).values() for request in requests]
+def _all_requests(workloads: Sequence[Workload]) -> list[Request]:
+    return [request for requests in _by_task(workloads).values() for request in requests]
 
 
-def _by_task(works: Sequence[Work]) -> dict[str, list[Request]]:
-    return {work.info.name: [request for asked in work.requests for request in asked] for work in works}
+def _by_task(workloads: Sequence[Workload]) -> dict[str, list[Request]]:
+    return {workload.info.name: [request for asked in workload.requests for request in asked] for workload in workloads}
 
 
-def _score(works: Sequence[Work], responses: Sequence[Response]) -> list[list[SampleResult]]:
-    """Each work's documents, scored; those that an interruption left unanswered are left out."""
+def _score(workloads: Sequence[Workload], responses: Sequence[Response]) -> list[list[SampleResult]]:
+    """Each workload's documents, scored; those that an interruption left unanswered are left out."""
     ahead = iter(responses)
     scored = []
-    for work in works:
+    for workload in workloads:
         samples = []
-        for document, requests in zip(work.documents, work.requests, strict=True):
+        for document, requests in zip(workload.documents, workload.requests, strict=True):
             answers = tuple(islice(ahead, len(requests)))
             if not unanswered(answers):
-                samples.append(_score_one(work.task, SampleResult(document, requests, answers, None)))
+                samples.append(_score_one(workload.task, SampleResult(document, requests, answers, None)))
         scored.append(samples)
     return scored
 
@@ -304,7 +310,7 @@ def _score_one(task: Task, sample: SampleResult) -> SampleResult:
         return replace(sample, status="error", error=f"scoring failed: {type(error).__name__}: {error}")
 
 
-def _cascade(works: Sequence[Work], backend: Backend, watch: Watch) -> dict[str, Any]:
+def _cascade(workloads: Sequence[Workload], backend: Backend, observer: Observer) -> dict[str, Any]:
     """What a cascade decided, and the scores of each of its models alone; nothing for any other backend."""
     from evalkit.backends.cascade import CascadeBackend, lines
 
@@ -312,28 +318,28 @@ def _cascade(works: Sequence[Work], backend: Backend, watch: Watch) -> dict[str,
         return {}
     report = backend.report()
     for stage, responses in zip(report["stages"], backend.alternatives(), strict=False):
-        scored = zip(works, _score(works, responses), strict=True)
+        scored = zip(workloads, _score(workloads, responses), strict=True)
         stage["alone"] = {
-            work.info.name: {metric.key: metric.value for metric in work.task.summarize(samples)}
-            for work, samples in scored
+            workload.info.name: {metric.key: metric.value for metric in workload.task.summarize(samples)}
+            for workload, samples in scored
         }
     for line in lines(report):
-        watch.note(line)
+        observer.note(line)
     return {"cascade": report}
 
 
-def _summarize(work: Work, samples: Sequence[SampleResult]) -> TaskResult:
+def _summarize(workload: Workload, samples: Sequence[SampleResult]) -> TaskResult:
     statuses = [sample.status for sample in samples]
     return TaskResult(
-        info=work.info,
-        metrics=work.task.summarize(samples),
+        info=workload.info,
+        metrics=workload.task.summarize(samples),
         n=len(samples),
-        n_total=work.n_total,
+        n_total=workload.n_total,
         n_ok=statuses.count("ok"),
         n_unscored=statuses.count("unscored"),
         n_error=statuses.count("error"),
         n_truncated=sum(any(response.truncated for response in sample.responses) for sample in samples),
-        data_source=work.source,
+        data_source=workload.source,
     )
 
 
@@ -344,11 +350,11 @@ def _groups(selection: Selection, tasks: Sequence[TaskResult]) -> tuple[GroupRes
 
 
 def _write(
-    directory: RunDir, result: RunResult, works: Sequence[Work], scored: Sequence[Sequence[SampleResult]]
+    directory: RunDir, result: RunResult, workloads: Sequence[Workload], scored: Sequence[Sequence[SampleResult]]
 ) -> None:
     """Samples first: results.json says that the run is there."""
-    for work, samples in zip(works, scored, strict=True):
-        directory.write_samples(work.info.name, samples, work.info)
+    for workload, samples in zip(workloads, scored, strict=True):
+        directory.write_samples(workload.info.name, samples, workload.info)
     directory.write_results(result)
 
 

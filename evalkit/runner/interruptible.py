@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from evalkit.contract.backend import Backend, Done, GenerateRow, ScoreRow, TextBackend, TokenBackend
-from evalkit.contract.store import AnswerBook, Progress
+from evalkit.contract.backend import Backend, GenerateRow, LoglikelihoodRow, OnResult, TextBackend, TokenBackend
+from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import Message, Request, Response
 from evalkit.runner.interruption import Interrupted
 from evalkit.runner.progress import Silent
@@ -15,7 +15,7 @@ NOT_ANSWERED = "not answered: the run was interrupted"
 
 
 def answer_all(
-    backend: Backend, requests: Sequence[Request], book: AnswerBook, engine: EngineSpec, progress: Progress
+    backend: Backend, requests: Sequence[Request], book: ResponseStore, engine: EngineSpec, progress: Progress
 ) -> tuple[list[Response], bool]:
     """A response for every request, and whether the user interrupted.
 
@@ -55,7 +55,7 @@ def unanswered(responses: Iterable[Response]) -> bool:
 class _ReadOnly:
     """A book that gives its answers and takes none: what was not answered must not be written down."""
 
-    def __init__(self, book: AnswerBook) -> None:
+    def __init__(self, book: ResponseStore) -> None:
         self._book = book
 
     def get(self, keys: Iterable[str]) -> Mapping[str, Response]:
@@ -83,16 +83,16 @@ class _HaltedTokens:
     def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         return self._backend.chat(messages, add_generation_prompt)
 
-    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
+    def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult) -> None:
         self._refuse(len(rows), done)
 
-    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+    def generate(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
         self._refuse(len(rows), done)
 
     def close(self) -> None: ...
 
     @staticmethod
-    def _refuse(count: int, done: Done) -> None:
+    def _refuse(count: int, done: OnResult) -> None:
         for index in range(count):
             done(index, RuntimeError(NOT_ANSWERED))
 

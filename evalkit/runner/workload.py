@@ -14,7 +14,7 @@ from evalkit.data.generated import is_own
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """A task with the documents to be scored and, per document, what is asked of the model."""
 
     task: Task
@@ -36,7 +36,7 @@ class Work:
         return sum(map(len, self.requests))
 
 
-def gather(task: Task, data: DataSource, limit: float | None, shuffle_seed: int | None) -> Work:
+def load_documents(task: Task, data: DataSource, limit: float | None, shuffle_seed: int | None) -> Workload:
     """Load a task's documents and keep those that ``limit`` asks for (``shuffle_seed`` None: the first ones);
     requests come with :func:`ask`.
 
@@ -53,7 +53,7 @@ def gather(task: Task, data: DataSource, limit: float | None, shuffle_seed: int 
     made = task.info.dataset is not None and is_own(task.info.dataset.id)
     where = "sample" if task.info.sample else "generated" if made else data.name
     source = f"{where}:sha256={content}"
-    return Work(task, subset(documents, limit, task.info.name, shuffle_seed), len(documents), source, ())
+    return Workload(task, subset(documents, limit, task.info.name, shuffle_seed), len(documents), source, ())
 
 
 def subset(
@@ -74,6 +74,6 @@ def subset(
     return tuple(documents[index] for index in sorted(chosen))
 
 
-def ask(work: Work, style: PromptStyle) -> Work:
-    """The same work with its requests, written in ``style``."""
-    return replace(work, requests=tuple(work.task.requests(work.documents, style)))
+def build_requests(workload: Workload, style: PromptStyle) -> Workload:
+    """The same workload with its requests, written in ``style``."""
+    return replace(workload, requests=tuple(workload.task.requests(workload.documents, style)))

@@ -93,7 +93,7 @@ def _prepare(connection: sqlite3.Connection, exclusive: bool, synchronous: str) 
 
 
 class AnswerFile:
-    """An `evalkit.contract.store.AnswerBook` over one SQLite file in WAL mode. Safe to call from any thread.
+    """An `evalkit.contract.store.ResponseStore` over one SQLite file in WAL mode. Safe to call from any thread.
 
     ``exclusive``: this process alone uses the file (no shared memory file, so network file systems will do).
     ``synchronous``: FULL syncs the disk at every commit, so that commits outlive a power cut; NORMAL only at
@@ -131,7 +131,7 @@ class AnswerFile:
         self._thread = threading.Thread(target=self._write_loop, name=f"evalkit {what}", daemon=True)
         self._thread.start()
 
-    # -- AnswerBook -------------------------------------------------------------------------------------------------
+    # -- ResponseStore -------------------------------------------------------------------------------------------------
 
     def get(self, keys: Iterable[str]) -> Mapping[str, Response]:
         """The answers that are there, by key, those not yet on disk included. Raises UserError on a damaged file."""

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.store import AnswerBook
+from evalkit.contract.store import ResponseStore
 from evalkit.contract.types import Response
 from evalkit.store import codec, salvage
 from evalkit.store.answers import AnswerFile, Damaged, log
@@ -146,7 +146,7 @@ class Chained:
     to both.
     """
 
-    def __init__(self, journal: AnswerBook, cache: AnswerBook) -> None:
+    def __init__(self, journal: ResponseStore, cache: ResponseStore) -> None:
         self.journal = journal
         self.cache = cache
 

@@ -9,11 +9,11 @@ import pytest
 import tiny_models as tiny
 
 from evalkit.backends.hf import replay
-from evalkit.contract.backend import Answer, ScoreRow
+from evalkit.contract.backend import Answer, LoglikelihoodRow
 from evalkit.engine.plan import PrefixPlan
 
 
-def rows(seed: int, groups: int = 9, members: int = 6) -> list[ScoreRow]:
+def rows(seed: int, groups: int = 9, members: int = 6) -> list[LoglikelihoodRow]:
     draw = np.random.default_rng(seed)
     found = []
     for _ in range(groups):
@@ -21,7 +21,7 @@ def rows(seed: int, groups: int = 9, members: int = 6) -> list[ScoreRow]:
         for _ in range(members):
             own = draw.integers(0, 60, int(draw.integers(2, 25)))
             tokens = np.concatenate([head, own]).astype(np.int32)
-            found.append(ScoreRow(tokens, int(draw.integers(1, len(tokens)))))
+            found.append(LoglikelihoodRow(tokens, int(draw.integers(1, len(tokens)))))
     return found
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.backends.mock import Tokenizer, load
-from evalkit.contract.backend import GenerateRow, ScoreRow, TokenBackend
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, TokenBackend
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, Sampling
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -26,7 +26,7 @@ def score(backend, *pairs):
     rows = []
     for context, continuation in pairs:
         head = ids(backend, context)
-        rows.append(ScoreRow(np.concatenate([head, ids(backend, continuation)]), len(head)))
+        rows.append(LoglikelihoodRow(np.concatenate([head, ids(backend, continuation)]), len(head)))
     answers = {}
     backend.score(rows, answers.__setitem__)
     return [answers[n] for n in range(len(rows))]
@@ -126,7 +126,7 @@ def test_sampling_is_seeded_by_the_key():
 def test_failures_on_command():
     backend = mock(fail_first=2)
     kinds = [type(answer).__name__ for answer in score(backend, ("a", "b"), ("a", "c"), ("a", "d"))]
-    assert kinds == ["RuntimeError", "RuntimeError", "ScoreAnswer"]
+    assert kinds == ["RuntimeError", "RuntimeError", "LoglikelihoodResult"]
     small = mock(refuse_batch_above=2)
     with pytest.raises(MemoryError, match="3 rows is above 2"):
         score(small, ("a", "b"), ("a", "c"), ("a", "d"))

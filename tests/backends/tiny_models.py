@@ -13,7 +13,7 @@ import torch
 
 from evalkit.backends.hf.backend import HfBackend
 from evalkit.backends.hf.loading import Parts
-from evalkit.contract.backend import Answer, GenerateRow, ScoreRow
+from evalkit.contract.backend import Answer, GenerateRow, LoglikelihoodRow
 from evalkit.contract.types import Sampling
 from evalkit.spec.models import EngineSpec, ModelSpec
 
@@ -96,8 +96,8 @@ def backend(made: Any, kind: str = "llama", **engine: Any) -> HfBackend:
     return HfBackend(parts, ModelSpec(name=kind), EngineSpec(**engine))
 
 
-def score_row(tokens: Sequence[int], start: int) -> ScoreRow:
-    return ScoreRow(np.array(tokens, dtype=np.int32), start)
+def score_row(tokens: Sequence[int], start: int) -> LoglikelihoodRow:
+    return LoglikelihoodRow(np.array(tokens, dtype=np.int32), start)
 
 
 def generate_row(
@@ -123,7 +123,7 @@ def answers(call: Any, rows: Sequence[Any]) -> list[Answer]:
     return [found[index] for index in range(len(rows))]
 
 
-def exact(made: Any, row: ScoreRow) -> float:
+def exact(made: Any, row: LoglikelihoodRow) -> float:
     """The log-likelihood of one row by itself, through the model's own forward (give it a model in float64)."""
     with torch.inference_mode():
         logits = made(torch.from_numpy(row.tokens[None, :-1].astype(np.int64)), use_cache=False).logits[0]

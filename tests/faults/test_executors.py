@@ -11,7 +11,7 @@ import time
 import pytest
 
 from evalkit.backends.opening import open_backend
-from evalkit.contract.backend import ScoreAnswer
+from evalkit.contract.backend import LoglikelihoodResult
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Generate, Score
 from evalkit.engine import answer
@@ -36,7 +36,7 @@ def requests(count: int = 120) -> list:
 
 
 class Book:
-    """An answer book that counts, and may call back after some answers."""
+    """An response store that counts, and may call back after some answers."""
 
     def __init__(self, after: int = -1, call=None) -> None:
         self.put_keys: list[str] = []
@@ -168,6 +168,6 @@ def test_answers_of_a_backend_are_what_the_fleet_reports():
         found: dict[int, object] = {}
         backend.score(rows, found.__setitem__)
         assert sorted(found) == list(range(8))
-        assert all(isinstance(result, ScoreAnswer) for result in found.values())
+        assert all(isinstance(result, LoglikelihoodResult) for result in found.values())
     finally:
         backend.close()

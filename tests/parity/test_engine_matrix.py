@@ -22,13 +22,16 @@ TASKS = {"hellaswag": (3, 2), "mmlu_abstract_algebra": (5, 2), "triviaqa": (2, 3
 def requests(mirror: Path) -> list[Request]:
     """Requests of three tasks, one of them twice, and a text for its perplexity."""
     from evalkit.data import open_source
-    from evalkit.runner.workload import ask, gather
+    from evalkit.runner.workload import build_requests, load_documents
     from evalkit.task import catalog
 
     specs = tuple(TaskSpec(name=name, num_fewshot=shots) for name, (shots, _) in TASKS.items())
     selection = catalog.resolve(RunSpec(model=ModelSpec(name="any"), tasks=specs, data_dir=mirror))
     data = open_source(mirror)
-    works = [ask(gather(task, data, TASKS[task.info.name][1], None), PromptStyle()) for task in selection.tasks]
+    works = [
+        build_requests(load_documents(task, data, TASKS[task.info.name][1], None), PromptStyle())
+        for task in selection.tasks
+    ]
     asked = [request for work in works for one in work.requests for request in one]
     return [*asked, asked[0], Rolling("A short text, to be scored as a whole.")]
 

@@ -12,7 +12,7 @@ from evalkit.backends.gguf.decoding import Decoder
 from evalkit.backends.gguf.native import Context, Model, version
 from evalkit.backends.gguf.settings import Settings, settings
 from evalkit.backends.hf.fingerprint import file_hash, fingerprint
-from evalkit.contract.backend import Done, GenerateRow, ScoreRow, carry_on
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, no_op
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.counters import Meter
@@ -31,7 +31,7 @@ class GgufBackend:
             raise UserError(f"{spec.name}: its vocabulary has neither an end-of-text nor a beginning-of-text token")
         self.info = info
         self.meter = Meter()
-        self.between: Callable[[], None] = carry_on
+        self.after_pass: Callable[[], None] = no_op
         self.eot_id: int = end
         self.prefix_id: int = model.bos if model.bos is not None else end
         self._model = model
@@ -75,14 +75,14 @@ class GgufBackend:
         }
         return render(template, messages, add_generation_prompt, special)
 
-    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
+    def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult) -> None:
         """Answer every row; see `TokenBackend.score`."""
         if rows:
             longest = max(len(row.tokens) for row in rows)
             context = self._room(longest + self._chosen.n_batch)
-            walk.score(context, rows, self._chosen.n_batch, done, self._share, self.meter, self.between)
+            walk.score(context, rows, self._chosen.n_batch, done, self._share, self.meter, self.after_pass)
 
-    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+    def generate(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
         """Answer every row; see `TokenBackend.generate`."""
         if not rows:
             return
@@ -92,7 +92,7 @@ class GgufBackend:
         whole = max(len(row.tokens) + row.max_tokens for row in rows)
         live = min(self._parallel, len(rows))
         context = self._room(longest + live * whole)
-        Decoder(self._model, context, self._chosen.n_batch, self._share, self.meter, self.between).run(rows, done)
+        Decoder(self._model, context, self._chosen.n_batch, self._share, self.meter, self.after_pass).run(rows, done)
 
     def close(self) -> None:
         """Free cache and weights."""

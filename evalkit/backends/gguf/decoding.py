@@ -14,7 +14,7 @@ import numpy as np
 
 from evalkit.backends.gguf.native import Context, Logits, Model
 from evalkit.backends.sampling import choose, cut_at_stops, generator
-from evalkit.contract.backend import Done, GenerateAnswer, GenerateRow, carry_on
+from evalkit.contract.backend import GenerateResult, GenerateRow, OnResult, no_op
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter
 
@@ -45,19 +45,19 @@ class Decoder:
         n_batch: int,
         share: bool,
         meter: Meter,
-        between: Callable[[], None] = carry_on,
+        after_pass: Callable[[], None] = no_op,
     ) -> None:
         self._model = model
         self._context = context
         self._n_batch = n_batch
         self._share = share
         self._meter = meter
-        self._between = between
+        self._after_pass = after_pass
         self._free = list(range(context.sequences - 1, PROMPT, -1))
         self._live: list[_Live] = []
         self._held: tuple[int, ...] = ()
 
-    def run(self, rows: Sequence[GenerateRow], done: Done) -> None:
+    def run(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
         """Answer every row through ``done``. Equal prompts (samples of one question) are computed once."""
         by_prompt: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
@@ -69,17 +69,17 @@ class Decoder:
             while waiting and self._free and self._fits(rows[waiting[-1][1]]):
                 prompt, index = waiting.pop()
                 self._enter(prompt, index, rows[index], done)
-                self._between()
+                self._after_pass()
             if self._live:
                 self._step(done)
-                self._between()
+                self._after_pass()
 
     def _fits(self, row: GenerateRow) -> bool:
         """Whether the cells suffice for this row beside the live ones, each at its full length."""
         taken = sum(len(live.row.tokens) + live.row.max_tokens for live in self._live)
         return not self._live or taken + 2 * len(row.tokens) + row.max_tokens <= self._context.cells
 
-    def _enter(self, prompt: tuple[int, ...], index: int, row: GenerateRow, done: Done) -> None:
+    def _enter(self, prompt: tuple[int, ...], index: int, row: GenerateRow, done: OnResult) -> None:
         watch = Stopwatch()
         logits = self._prompt(prompt)
         stops = [stop for stop in row.until if stop]
@@ -113,7 +113,7 @@ class Decoder:
                 return self._context.logits(end - begin - 1)
             begin = end
 
-    def _step(self, done: Done) -> None:
+    def _step(self, done: OnResult) -> None:
         """One token of every live sequence."""
         lives, watch = self._live, Stopwatch()
         self._context.decode(
@@ -133,7 +133,7 @@ class Decoder:
         self._live = staying
         self._meter.step(len(lives), watch.lap())
 
-    def _choose(self, live: _Live, logits: Logits, done: Done) -> bool:
+    def _choose(self, live: _Live, logits: Logits, done: OnResult) -> bool:
         """Pick the next token; False where the sequence is finished and answered."""
         if not np.isfinite(logits.max()):
             done(live.index, ArithmeticError("the model's logits are not finite"))
@@ -149,9 +149,9 @@ class Decoder:
             return self._finish(live, "length", done)
         return True
 
-    def _finish(self, live: _Live, why: str, done: Done) -> bool:
+    def _finish(self, live: _Live, why: str, done: OnResult) -> bool:
         text = cut_at_stops(self._model.text(live.tokens), live.row.until)
-        done(live.index, GenerateAnswer(text, len(live.tokens), why))
+        done(live.index, GenerateResult(text, len(live.tokens), why))
         return False
 
 

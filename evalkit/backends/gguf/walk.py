@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evalkit.backends.gguf.native import Context
-from evalkit.contract.backend import Answer, Done, ScoreAnswer, ScoreRow, carry_on
+from evalkit.contract.backend import LoglikelihoodResult, LoglikelihoodRow, OnResult, RowResult, no_op
 from evalkit.engine.plan import Cursor, Pass, PrefixPlan
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter
@@ -25,25 +25,30 @@ HELD = 0
 
 def score(
     context: Context,
-    rows: Sequence[ScoreRow],
+    rows: Sequence[LoglikelihoodRow],
     n_batch: int,
-    done: Done,
+    done: OnResult,
     share: bool,
     meter: Meter,
-    between: Callable[[], None] = carry_on,
+    after_pass: Callable[[], None] = no_op,
 ) -> None:
-    """Answer every row through ``done``. Without ``share`` each row is computed from its first token on."""
+    """RowResult every row through ``done``. Without ``share`` each row is computed from its first token on."""
     groups = [list(range(len(rows)))] if share else [[index] for index in range(len(rows))]
     for group in groups:
-        _walk(context, [rows[index] for index in group], n_batch, partial(_tell, done, group), meter, between)
+        _walk(context, [rows[index] for index in group], n_batch, partial(_tell, done, group), meter, after_pass)
 
 
-def _tell(done: Done, group: Sequence[int], index: int, result: Answer | Exception) -> None:
+def _tell(done: OnResult, group: Sequence[int], index: int, result: RowResult | Exception) -> None:
     done(group[index], result)
 
 
 def _walk(
-    context: Context, rows: Sequence[ScoreRow], n_batch: int, done: Done, meter: Meter, between: Callable[[], None]
+    context: Context,
+    rows: Sequence[LoglikelihoodRow],
+    n_batch: int,
+    done: OnResult,
+    meter: Meter,
+    after_pass: Callable[[], None],
 ) -> None:
     meter.read(sum(len(row.tokens) - 1 for row in rows))
     plan = PrefixPlan([row.tokens[:-1] for row in rows], [(row.start - 1, row.tokens[row.start :]) for row in rows])
@@ -66,7 +71,7 @@ def _walk(
         for row in np.unique(work.read_row):
             if left[row] == 0:
                 done(int(row), _answer(float(totals[row]), bool(greedy[row])))
-        between()
+        after_pass()
 
 
 def _cut(plan: PrefixPlan, cursor: Cursor, budget: int, branches: int) -> tuple[Pass, Cursor]:
@@ -120,5 +125,9 @@ def log_probability(logits: npt.NDArray[np.float32], target: int) -> tuple[float
     return float(logits[target]) - top - float(np.log(total)), int(logits.argmax()) == target
 
 
-def _answer(total: float, greedy: bool) -> ScoreAnswer | Exception:
-    return ScoreAnswer(total, greedy) if np.isfinite(total) else ArithmeticError("the model's logits are not finite")
+def _answer(total: float, greedy: bool) -> LoglikelihoodResult | Exception:
+    return (
+        LoglikelihoodResult(total, greedy)
+        if np.isfinite(total)
+        else ArithmeticError("the model's logits are not finite")
+    )

@@ -18,7 +18,7 @@ from evalkit.backends.hf.onednn_linear import pack
 from evalkit.backends.hf.plain import PlainRunner
 from evalkit.backends.hf.prefix_forward import Pending, TreeRunner, head_rows
 from evalkit.backends.hf.tokens import Tokens
-from evalkit.contract.backend import Done, GenerateRow, ScoreAnswer, ScoreRow, carry_on
+from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult, no_op
 from evalkit.contract.types import Message, ModelInfo
 from evalkit.engine.plan import Pass, PrefixPlan
 from evalkit.perf.clocks import now, synchronize
@@ -27,7 +27,7 @@ from evalkit.spec.models import EngineSpec, ModelSpec
 
 log = logging.getLogger("evalkit.hf")
 
-Row = TypeVar("Row", ScoreRow, GenerateRow)
+Row = TypeVar("Row", LoglikelihoodRow, GenerateRow)
 
 MIN_SHARE_CPU, MIN_SHARE_CUDA = 4, 64
 """Tokens that a branch of the tree must save: what its extra attention calls cost, in tokens (docs/performance.md)."""
@@ -50,7 +50,9 @@ def passes_ahead(device: torch.device) -> int:
 class _Tally:
     """Sums what passes read, row by row, and answers the first ``wanted`` rows as they become complete."""
 
-    def __init__(self, rows: Sequence[ScoreRow], wanted: int, done: Done, meter: Meter, device: torch.device) -> None:
+    def __init__(
+        self, rows: Sequence[LoglikelihoodRow], wanted: int, done: OnResult, meter: Meter, device: torch.device
+    ) -> None:
         self._totals = np.zeros(len(rows))
         self._greedy = np.ones(len(rows), dtype=bool)
         self._left = np.array([len(row.tokens) - row.start for row in rows])
@@ -103,7 +105,7 @@ class HfBackend:
         implementation = self._model.config._attn_implementation
         self._plain_attention = "sdpa" if implementation == attention.NAME else implementation
         self.meter = Meter()
-        self.between: Callable[[], None] = carry_on
+        self.after_pass: Callable[[], None] = no_op
         why_plain = self._why_plain() if engine.share_prefixes else "switched off"
         self.tree = why_plain is None
         self.meter = Meter()  # a fresh one: what the probe took is not the run's
@@ -150,10 +152,10 @@ class HfBackend:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    repeats = True
+    reproduces_batches = True
     """`score` takes ``known`` rows, to repeat the passes of an interrupted run exactly."""
 
-    def score(self, rows: Sequence[ScoreRow], done: Done, known: Sequence[ScoreRow] = ()) -> None:
+    def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult, known: Sequence[LoglikelihoodRow] = ()) -> None:
         """Answer every row; see `TokenBackend.score`. ``known``: rows of the same run that are answered already."""
         rows, done = self._within_embedding(rows, done)
         if not rows:
@@ -176,7 +178,7 @@ class HfBackend:
         self.meter.read(given)
         self._walk(plan, spans, rows, budget, done, wanted)
 
-    def _within_embedding(self, rows: Sequence[Row], done: Done) -> tuple[Sequence[Row], Done]:
+    def _within_embedding(self, rows: Sequence[Row], done: OnResult) -> tuple[Sequence[Row], OnResult]:
         """The rows whose ids all have a row in the embedding, and how to answer them; the others are answered."""
         if not self._has_strangers:
             return rows, done
@@ -187,7 +189,7 @@ class HfBackend:
             done(index, ValueError(f"the text has the token {shown!r} ({token}), which the model has no embedding for"))
         return [rows[index] for index in fine], lambda place, result: done(fine[place], result)
 
-    def _plan(self, rows: Sequence[ScoreRow]) -> PrefixPlan:
+    def _plan(self, rows: Sequence[LoglikelihoodRow]) -> PrefixPlan:
         return PrefixPlan(
             [row.tokens[:-1] for row in rows],
             [(row.start - 1, row.tokens[row.start :]) for row in rows],
@@ -198,9 +200,9 @@ class HfBackend:
         self,
         plan: PrefixPlan,
         spans: Sequence[replay.Span],
-        rows: Sequence[ScoreRow],
+        rows: Sequence[LoglikelihoodRow],
         budget: int,
-        done: Done,
+        done: OnResult,
         wanted: int,
     ) -> None:
         """Run the spans of the plan pass by pass and answer the first ``wanted`` rows; a pass that does not fit is
@@ -227,13 +229,13 @@ class HfBackend:
                     runner.stack.reserve(plan.depth)
                 tally.add(work, reading)
                 try:
-                    self.between()
+                    self.after_pass()
                 except BaseException:
                     tally.settle()  # what the device was given already is answered too
                     raise
         tally.settle()
 
-    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+    def generate(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
         """Answer every row; see `TokenBackend.generate`."""
         rows, done = self._within_embedding(rows, done)
         if not rows:
@@ -267,7 +269,7 @@ class HfBackend:
             self._budget(rows, longest),
             self._min_share(),
             self.meter,
-            self.between,
+            self.after_pass,
         )
 
     def _stop_ids(self) -> frozenset[int]:
@@ -294,7 +296,7 @@ class HfBackend:
         """Tokens that a learned prompt or prefix takes from the context window."""
         return int(getattr(getattr(self._model, "active_peft_config", None), "num_virtual_tokens", None) or 0)
 
-    def _plain(self, rows: Sequence[ScoreRow] | Sequence[GenerateRow]) -> PlainRunner:
+    def _plain(self, rows: Sequence[LoglikelihoodRow] | Sequence[GenerateRow]) -> PlainRunner:
         asked = self._engine.batch_size
         if asked != "auto":
             batch = asked
@@ -310,10 +312,10 @@ class HfBackend:
             self._tokens.eot_text,
             self.meter,
             self._speculation,
-            self.between,
+            self.after_pass,
         )
 
-    def _budget(self, rows: Sequence[ScoreRow] | Sequence[GenerateRow], depth: int) -> int:
+    def _budget(self, rows: Sequence[LoglikelihoodRow] | Sequence[GenerateRow], depth: int) -> int:
         budget = memory.token_budget(self._sizes, self._device, depth, self._engine.max_memory_gb)
         if isinstance(self._engine.batch_size, int):
             budget = min(budget, self._engine.batch_size * max(len(row.tokens) for row in rows))
@@ -363,12 +365,12 @@ class HfBackend:
         """Score three short branching rows by both paths; the reason for doubt where they differ."""
         vocabulary = self._model.config.get_text_config().vocab_size
         draw = np.random.default_rng(0).integers(0, vocabulary, 24).astype(np.int32)
-        rows = [ScoreRow(np.concatenate([draw[:12], draw[a:b]]), 4) for a, b in ((12, 16), (16, 20), (14, 24))]
+        rows = [LoglikelihoodRow(np.concatenate([draw[:12], draw[a:b]]), 4) for a, b in ((12, 16), (16, 20), (14, 24))]
         plain, tree = ([float("nan")] * len(rows) for _ in range(2))
 
-        def keep(answers: list[float]) -> Done:
+        def keep(answers: list[float]) -> OnResult:
             def done(index: int, result: object) -> None:
-                answers[index] = result.loglikelihood if isinstance(result, ScoreAnswer) else float("nan")
+                answers[index] = result.loglikelihood if isinstance(result, LoglikelihoodResult) else float("nan")
 
             return done
 
@@ -382,7 +384,7 @@ class HfBackend:
         return None if apart <= tolerance else f"its results differ by {apart:.3g}"
 
 
-def _answer(total: float, greedy: bool) -> ScoreAnswer | Exception:
+def _answer(total: float, greedy: bool) -> LoglikelihoodResult | Exception:
     if not np.isfinite(total):
         return ArithmeticError("the model's logits are not finite")
-    return ScoreAnswer(total, greedy)
+    return LoglikelihoodResult(total, greedy)

@@ -23,7 +23,7 @@ from evalkit.backends.hf.kv_pool import PAGE, Pool, Step
 from evalkit.backends.hf.memory import is_out_of_memory, release
 from evalkit.backends.hf.prefix_forward import TreeRunner
 from evalkit.backends.sampling import cut_at_stops
-from evalkit.contract.backend import Done, GenerateAnswer, GenerateRow, carry_on
+from evalkit.contract.backend import GenerateResult, GenerateRow, OnResult, no_op
 from evalkit.engine.plan import Pass, PrefixPlan
 from evalkit.perf.clocks import Stopwatch, now
 from evalkit.perf.counters import Meter
@@ -56,7 +56,7 @@ class Decoder:
         budget: int,
         min_share: int,
         meter: Meter | None = None,
-        between: Callable[[], None] = carry_on,
+        after_pass: Callable[[], None] = no_op,
     ) -> None:
         self._body = model.base_model
         self._runner = runner
@@ -68,13 +68,13 @@ class Decoder:
         self._budget = budget
         self._min_share = min_share
         self._meter = meter or Meter()
-        self._between = between
+        self._after_pass = after_pass
         self._watch = Stopwatch(device)
         self._turn: float | None = None
         self._pool = Pool()
         self._live: list[_Live] = []
 
-    def run(self, rows: Sequence[GenerateRow], done: Done) -> None:
+    def run(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
         """Answer every row through ``done``. Equal prompts (samples of one question) are computed once."""
         by_prompt: dict[bytes, list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
@@ -91,7 +91,7 @@ class Decoder:
                     cursor = self._prefill(plan, cursor, free, groups, rows, done)
                 else:
                     self._step(done)
-                self._between()
+                self._after_pass()
 
     def _prefill(
         self,
@@ -100,7 +100,7 @@ class Decoder:
         free: int,
         groups: Sequence[Sequence[int]],
         rows: Sequence[GenerateRow],
-        done: Done,
+        done: OnResult,
     ) -> Any:
         self._turn = self._turn or now()
         step = self._next() if self._live else None
@@ -140,7 +140,7 @@ class Decoder:
         groups: Sequence[Sequence[int]],
         rows: Sequence[GenerateRow],
         logits: torch.Tensor,
-        done: Done,
+        done: OnResult,
     ) -> None:
         """Give the rows whose prompts ended in the pass a slot each; ``logits`` are those of their last tokens."""
         coming = sum(len(groups[ending.row]) for ending in work.endings)
@@ -169,14 +169,14 @@ class Decoder:
         self._pool.reserve(len(lengths), max(lengths) + 1, self._pool.shapes())
         return Step(self._pool, [live.tokens[-1] for live in self._live], lengths, self._device)
 
-    def _step(self, done: Done) -> None:
+    def _step(self, done: OnResult) -> None:
         count, step = len(self._live), self._next()
         with activate(step):
             output = self._body(input_ids=step.tokens[None], position_ids=step.positions[None], use_cache=False)
         self._advance(self._runner.logits(output.last_hidden_state[0]), done)
         self._meter.step(count, self._watch.lap())
 
-    def _advance(self, logits: torch.Tensor, done: Done) -> None:
+    def _advance(self, logits: torch.Tensor, done: OnResult) -> None:
         """Choose the next token of every live sequence from its row of ``logits``; the finished ones leave."""
         greedy = logits.argmax(dim=-1).tolist()
         finite = torch.isfinite(logits.sum(dim=-1)).tolist()
@@ -191,7 +191,7 @@ class Decoder:
                 self._live.pop()
 
     def _choose(
-        self, live: _Live, logits: torch.Tensor, done: Done, greedy: int | None = None, finite: bool | None = None
+        self, live: _Live, logits: torch.Tensor, done: OnResult, greedy: int | None = None, finite: bool | None = None
     ) -> bool:
         """Pick the next token; False where the sequence is finished and answered."""
         if not (bool(torch.isfinite(logits.sum())) if finite is None else finite):
@@ -212,9 +212,9 @@ class Decoder:
             return self._finish(live, "length", done)
         return True
 
-    def _finish(self, live: _Live, why: str, done: Done) -> bool:
+    def _finish(self, live: _Live, why: str, done: OnResult) -> bool:
         text = cut_at_stops(self._decode(live.tokens), (*live.row.until, self._eos_text))
-        done(live.index, GenerateAnswer(text, len(live.tokens), why))
+        done(live.index, GenerateResult(text, len(live.tokens), why))
         return False
 
 

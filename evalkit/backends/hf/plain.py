@@ -15,7 +15,7 @@ import torch
 from evalkit.backends.hf.memory import is_out_of_memory
 from evalkit.backends.hf.speculation import Speculation, StepClock, StopText, through_first_stop
 from evalkit.backends.sampling import cut_at_stops
-from evalkit.contract.backend import Done, GenerateAnswer, GenerateRow, ScoreAnswer, ScoreRow, carry_on
+from evalkit.contract.backend import GenerateResult, GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult, no_op
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter
 
@@ -32,7 +32,7 @@ class PlainRunner:
         eos_text: str,
         meter: Meter | None = None,
         speculation: Speculation | None = None,
-        between: Callable[[], None] = carry_on,
+        after_pass: Callable[[], None] = no_op,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
@@ -41,9 +41,9 @@ class PlainRunner:
         self._eos_text = eos_text
         self._meter = meter or Meter()
         self._speculation = speculation
-        self._between = between
+        self._after_pass = after_pass
 
-    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
+    def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult) -> None:
         """Log-likelihood of each row by a right-padded forward pass."""
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i].tokens))
         self._meter.read(sum(len(row.tokens) - 1 for row in rows))
@@ -61,9 +61,9 @@ class PlainRunner:
                 self._batch = max(1, self._batch // 2)
                 continue
             at += len(part)
-            self._between()
+            self._after_pass()
 
-    def _score_batch(self, rows: Sequence[ScoreRow], part: Sequence[int], done: Done) -> None:
+    def _score_batch(self, rows: Sequence[LoglikelihoodRow], part: Sequence[int], done: OnResult) -> None:
         longest = max(len(rows[i].tokens) for i in part) - 1
         tokens = np.zeros((len(part), longest), dtype=np.int64)
         for place, index in enumerate(part):
@@ -78,16 +78,16 @@ class PlainRunner:
         for index, answer in zip(part, answers, strict=True):
             done(index, answer)
 
-    def _read(self, logits: torch.Tensor, row: ScoreRow) -> ScoreAnswer | Exception:
+    def _read(self, logits: torch.Tensor, row: LoglikelihoodRow) -> LoglikelihoodResult | Exception:
         targets = torch.from_numpy(row.tokens[row.start :].astype(np.int64)).to(self._device)
         wanted = logits[row.start - 1 : len(row.tokens) - 1]
         logprobs = torch.log_softmax(wanted, dim=-1, dtype=torch.float32)
         total = float(logprobs.gather(1, targets[:, None]).sum())
         if not np.isfinite(total):
             return ArithmeticError("the model's logits are not finite")
-        return ScoreAnswer(total, bool((logprobs.argmax(dim=-1) == targets).all()))
+        return LoglikelihoodResult(total, bool((logprobs.argmax(dim=-1) == targets).all()))
 
-    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+    def generate(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
         """Left-padded batches through ``model.generate``; rows of one batch share their settings."""
         groups: dict[Any, list[int]] = {}
         for index, row in enumerate(rows):
@@ -99,12 +99,12 @@ class PlainRunner:
             if self._speculation and sampling.temperature <= 0 and not sampling.extra:
                 for index in members:
                     self._speculate(rows[index], index, done)
-                    self._between()
+                    self._after_pass()
                 continue
             order = sorted(members, key=lambda i: -len(rows[i].tokens))
             self._batches(order, lambda part: self._generate_batch(rows, part, done))
 
-    def _speculate(self, row: GenerateRow, index: int, done: Done) -> None:
+    def _speculate(self, row: GenerateRow, index: int, done: OnResult) -> None:
         """One row by itself: guesses of several rows would be accepted at different lengths."""
         assert self._speculation is not None
         prompt = len(row.tokens)
@@ -133,7 +133,7 @@ class PlainRunner:
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def _generate_batch(self, rows: Sequence[GenerateRow], part: Sequence[int], done: Done) -> None:
+    def _generate_batch(self, rows: Sequence[GenerateRow], part: Sequence[int], done: OnResult) -> None:
         longest = max(len(rows[i].tokens) for i in part)
         pad = self._pad()
         tokens = np.full((len(part), longest), pad, dtype=np.int64)
@@ -172,10 +172,10 @@ class PlainRunner:
             "top_k": sampling.top_k, **settings,
         }  # fmt: skip
 
-    def _answer(self, tokens: list[int], row: GenerateRow, pad: int) -> GenerateAnswer:
+    def _answer(self, tokens: list[int], row: GenerateRow, pad: int) -> GenerateResult:
         while tokens and tokens[-1] == pad:
             tokens.pop()
         text = self._tokenizer.decode(tokens, skip_special_tokens=True)
         cut = cut_at_stops(text, (*row.until, self._eos_text))
         stopped = len(tokens) < row.max_tokens or cut != text
-        return GenerateAnswer(cut, len(tokens), "stop" if stopped else "length")
+        return GenerateResult(cut, len(tokens), "stop" if stopped else "length")

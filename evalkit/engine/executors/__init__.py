@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from evalkit.contract import registry
-from evalkit.contract.backend import Done, GenerateRow, ScoreRow, carry_on
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, no_op
 from evalkit.contract.types import Message
 from evalkit.engine.executors.cluster import Cluster
 from evalkit.engine.executors.fleet import Fleet
@@ -38,7 +38,7 @@ class Replicated:
     def __init__(self, fleet: Fleet, executor: str, text: TextPart | None = None) -> None:
         assert fleet.opened is not None
         self.fleet = fleet
-        self.between: Callable[[], None] = carry_on
+        self.after_pass: Callable[[], None] = no_op
         self._text = text or _Remote(fleet)
         self._known: dict[int, Measured] | None = None
         info = fleet.opened.info
@@ -102,18 +102,18 @@ class Replicated:
         """See `TokenBackend.chat`."""
         return self._text.chat(messages, add_generation_prompt)
 
-    def score(self, rows: Sequence[ScoreRow], done: Done) -> None:
+    def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult) -> None:
         """See `TokenBackend.score`."""
         self._known = None
         units = split([row.tokens[:-1] for row in rows], self.fleet.size)
-        self.fleet.compute("score", rows, units, done, self.between)
+        self.fleet.compute("score", rows, units, done, self.after_pass)
 
-    def generate(self, rows: Sequence[GenerateRow], done: Done) -> None:
+    def generate(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
         """See `TokenBackend.generate`."""
         self._known = None
         extra = [row.max_tokens for row in rows]
         units = split([row.tokens for row in rows], self.fleet.size, extra)
-        self.fleet.compute("generate", rows, units, done, self.between)
+        self.fleet.compute("generate", rows, units, done, self.after_pass)
 
     def close(self) -> None:
         """End the replicas."""

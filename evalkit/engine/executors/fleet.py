@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from evalkit.contract.backend import Done, GenerateRow, ScoreRow, carry_on
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, no_op
 from evalkit.contract.errors import UserError
 from evalkit.engine.executors.cluster import Cluster, Lost
 from evalkit.engine.executors.scheduler import Scheduler
@@ -67,13 +67,13 @@ class Fleet:
     def compute(
         self,
         kind: Kind,
-        rows: Sequence[ScoreRow] | Sequence[GenerateRow],
+        rows: Sequence[LoglikelihoodRow] | Sequence[GenerateRow],
         units: Sequence[Unit],
-        done: Done,
-        between: Callable[[], None] = carry_on,
+        done: OnResult,
+        after_pass: Callable[[], None] = no_op,
     ) -> None:
-        """Have every row of ``units`` answered through ``done``; returns when all are. ``between`` is called when what
-        the workers had to say has been passed on. Raises UserError if no worker is left.
+        """Have every row of ``units`` answered through ``done``; returns when all are. ``after_pass`` is called when
+        what the workers had to say has been passed on. Raises UserError if no worker is left.
         """
         scheduler = Scheduler(units)
         while not scheduler.done:
@@ -81,7 +81,7 @@ class Fleet:
                 if (unit := scheduler.take(worker)) is not None:
                     self._start(worker, kind, rows, unit, scheduler)
             self._attend(scheduler, done)
-            between()
+            after_pass()
 
     def call(self, method: str, *args: Any) -> Any:
         """A tokenizer's method on a replica that has loaded. Raises UserError as the method does."""
@@ -120,7 +120,7 @@ class Fleet:
         self._standing[worker] = "busy"
         self._cluster.ask(worker, "start", self._ticket, kind, [rows[row] for row in unit.rows])
 
-    def _attend(self, scheduler: Scheduler | None, done: Done) -> None:
+    def _attend(self, scheduler: Scheduler | None, done: OnResult) -> None:
         """Take what the workers have to say, and tell them how to go on."""
         if len(self._in("gone")) == self.size:
             raise self._all_gone("each was started again and died again")
@@ -145,7 +145,7 @@ class Fleet:
             )
         self._standing[worker] = "idle"
 
-    def _on_progress(self, worker: int, progress: Progress, scheduler: Scheduler | None, done: Done) -> None:
+    def _on_progress(self, worker: int, progress: Progress, scheduler: Scheduler | None, done: OnResult) -> None:
         owner, ticket, unit = self._jobs.get(worker, (None, -1, None))
         current = owner is not None and owner is scheduler and ticket == progress.ticket
         if current and owner is not None and unit is not None:
@@ -162,7 +162,7 @@ class Fleet:
         if current and owner is not None:
             _settle(owner, worker, progress, done)
 
-    def _on_lost(self, worker: int, lost: Lost, done: Done) -> None:
+    def _on_lost(self, worker: int, lost: Lost, done: OnResult) -> None:
         self.losses += 1
         self._deaths[worker] += 1
         owner, _, unit = self._jobs.pop(worker, (None, -1, None))
@@ -191,7 +191,7 @@ class Fleet:
         )
 
 
-def _settle(scheduler: Scheduler, worker: int, progress: Progress, done: Done) -> None:
+def _settle(scheduler: Scheduler, worker: int, progress: Progress, done: OnResult) -> None:
     """A job ended: by itself, by running out of memory, or by failing as a whole."""
     give_up: Callable[[object], tuple[int, ...]]
     if progress.state == "memory":
@@ -203,7 +203,7 @@ def _settle(scheduler: Scheduler, worker: int, progress: Progress, done: Done) -
     _fail(give_up(worker), reason, done)
 
 
-def _fail(rows: Sequence[int], reason: str, done: Done) -> None:
+def _fail(rows: Sequence[int], reason: str, done: OnResult) -> None:
     for row in rows:
         done(row, RuntimeError(reason))
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evalkit.contract.backend import Answer, GenerateRow, ScoreRow, TokenBackend
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, RowResult, TokenBackend
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import ModelInfo
 from evalkit.perf.memory import Sampler
@@ -55,7 +55,7 @@ class Progress:
     """Answers since the last poll as (place in the job's rows, answer), and how the job stands."""
 
     ticket: int
-    answers: tuple[tuple[int, Answer | Failed], ...]
+    answers: tuple[tuple[int, RowResult | Failed], ...]
     state: State
     reason: str = ""
 
@@ -81,7 +81,7 @@ class Service:
         self._backend: Any = None
         self._sampler: Sampler | None = None
         self._changed = threading.Condition()
-        self._answers: list[tuple[int, Answer | Failed]] = []
+        self._answers: list[tuple[int, RowResult | Failed]] = []
         self._ticket = -1
         self._state: State = "finished"
         self._reason = ""
@@ -126,7 +126,7 @@ class Service:
         except Exception as error:
             return _refused(error)
 
-    def start(self, ticket: int, kind: Kind, rows: Sequence[ScoreRow] | Sequence[GenerateRow]) -> Progress:
+    def start(self, ticket: int, kind: Kind, rows: Sequence[LoglikelihoodRow] | Sequence[GenerateRow]) -> Progress:
         """Begin to compute; a job at a time."""
         self._ticket, self._state, self._reason, self._cancel = ticket, "running", "", False
         threading.Thread(target=self._work, args=(kind, rows), name="evalkit replica", daemon=True).start()
@@ -153,7 +153,7 @@ class Service:
         else:
             self._end("finished", "")
 
-    def _done(self, place: int, result: Answer | Exception) -> None:
+    def _done(self, place: int, result: RowResult | Exception) -> None:
         with self._changed:
             if self._cancel:
                 raise _Cancelled
