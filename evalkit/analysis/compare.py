@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.analysis.scores import RunScores, Series, TaskScores, load_scores
 from evalkit.contract.errors import UserError
+from evalkit.contract.types import Metric
 from evalkit.metrics.corpus import FROM_SUMS
 from evalkit.statistics.paired import Difference, aligned, corpus_difference, holm, paired_difference
+from evalkit.text import numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +60,13 @@ class MetricComparison:
     def gain(self) -> float:
         """The difference, positive where the candidate is better."""
         return self.difference.value if self.higher_is_better else -self.difference.value
+
+    @property
+    def is_proportion(self) -> bool:
+        """Whether the metric is a share, shown in percent."""
+        name, _, filtered = self.metric.partition(",")
+        values = (min(self.base, self.candidate), max(self.base, self.candidate))
+        return numbers.is_proportion(Metric(name, filtered, self.base, None, values, 0, True, ""))
 
     def verdict(self, alpha: float = 0.05) -> str:
         """ "better", "worse" or "no difference shown", by the adjusted p-value where there is one."""

@@ -12,7 +12,6 @@ from evalkit.analysis.compare import MetricComparison, Options, RunComparison, c
 from evalkit.analysis.policy import RELATIVE_MARGIN, SHARE_MARGIN, Budget, Policy, Rule
 from evalkit.analysis.scores import RunScores, TaskScores, load_scores
 from evalkit.contract.errors import UserError
-from evalkit.render.comparison import proportion
 from evalkit.statistics.paired import items_needed
 from evalkit.text import numbers
 
@@ -164,7 +163,7 @@ def judge_margin(row: MetricComparison, rule: Rule, p_value: float, alpha: float
     """Pass when the interval's bad end stays inside the margin; regression when worse beyond doubt (Holm) and not
     shown to be inside it; undecided otherwise, with the items that would decide it at the observed difference.
     """
-    share, difference = proportion(row), row.difference
+    share, difference = row.is_proportion, row.difference
     sign = 1.0 if row.higher_is_better else -1.0
     worst = min(sign * bound for bound in difference.interval)
     margin = _margin_of(rule, row, share)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
 from evalkit.statistics.paired import join_keys
+from evalkit.store.rows import metrics_of, title_of
 from evalkit.text.reading import parse_json
 
 if TYPE_CHECKING:
@@ -155,8 +156,6 @@ def _task_scores(run: RunDir, task: TaskResult, cluster_by: str | None) -> TaskS
 
 def _series(frame: pd.DataFrame, task: TaskResult) -> dict[str, Series]:
     """Per-item values of every published metric that keeps some; sufficient statistics where a metric has them."""
-    from evalkit.render.samples import metrics_of
-
     scored = [status == "ok" for status in frame["status"]]
     metrics = [metrics_of({"metrics": value}) for value in frame["metrics"]]
     statistics = [_decode(value) for value in frame["statistics"]]
@@ -193,8 +192,6 @@ def _clusters(frame: pd.DataFrame, cluster_by: str | None) -> tuple[str, tuple[s
 
 
 def _titles(frame: pd.DataFrame) -> tuple[str, ...]:
-    from evalkit.render.samples import title_of
-
     rows = zip(frame["document"], frame["prompt"], strict=True)
     return tuple(title_of(document, prompt) for document, prompt in rows)
 

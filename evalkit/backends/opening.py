@@ -21,7 +21,6 @@ from evalkit.store.paths import cache_dir
 if TYPE_CHECKING:
     from evalkit.contract.backend import Backend
 
-DEFAULT = "smollm2-135m"
 BACKENDS = "evalkit.backends"
 
 

@@ -21,16 +21,17 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
 
     from evalkit.backends import opening
     from evalkit.contract import registry
+    from evalkit.spec.models import DEFAULT_MODEL
 
     rows = opening.listing()
     backends = registry.names(registry.BACKENDS)
     if as_json:
-        typer.echo(json.dumps({"models": rows, "backends": list(backends), "default": opening.DEFAULT}, indent=2))
+        typer.echo(json.dumps({"models": rows, "backends": list(backends), "default": DEFAULT_MODEL}, indent=2))
         return
     from evalkit.cli.output import console
     from evalkit.render.terminal import rows_table
 
     columns = ("name", "backend", "ready", "description")
     console().print(rows_table(columns, [[row[column] for column in columns] for row in rows]))
-    typer.echo(f"default: {opening.DEFAULT}; backends: {', '.join(backends)}")
+    typer.echo(f"default: {DEFAULT_MODEL}; backends: {', '.join(backends)}")
     typer.echo("--model also takes a Hub id (org/name), a local folder, a .gguf file, or predictions:FILE")

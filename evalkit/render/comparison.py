@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from evalkit.analysis.compare import Comparison, MetricComparison, RunComparison
-from evalkit.contract.types import Metric
 from evalkit.text import numbers
 from evalkit.text.escape import visible
 from evalkit.text.markdown import inline
@@ -36,7 +35,7 @@ STYLES = {"better": "green", "worse": "red"}
 
 def cells(row: MetricComparison, alpha: float) -> tuple[str, ...]:
     """One row's texts, in the order of HEADERS; shares in percent."""
-    share = proportion(row)
+    share = row.is_proportion
     difference = row.difference
     flipped = (
         f"+{len(row.improved)} {numbers.MINUS}{len(row.worsened)}" if row.level == "task" and difference.binary else ""
@@ -55,13 +54,6 @@ def cells(row: MetricComparison, alpha: float) -> tuple[str, ...]:
         f"{difference.n:,}",
         row.verdict(alpha),
     )
-
-
-def proportion(row: MetricComparison) -> bool:
-    """Whether the metric is a share, shown in percent."""
-    name, _, filtered = row.metric.partition(",")
-    values = (min(row.base, row.candidate), max(row.base, row.candidate))
-    return numbers.is_proportion(Metric(name, filtered, row.base, None, values, 0, True, ""))
 
 
 def print_comparison(comparison: Comparison, console: Console, flips: int = 0, all_metrics: bool = False) -> None:

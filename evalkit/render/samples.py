@@ -9,35 +9,19 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.statistics.paired import join_keys
-from evalkit.text.reading import parse_json
+from evalkit.store.rows import as_json, as_list, as_number, as_text, metrics_of, title_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK = 250
-TITLE = 110
 SHARED_FROM = 200
 """Characters from which a prefix that all prompts of a chunk share (few-shot examples) is kept only once."""
-
-TITLE_FIELDS = (
-    "question",
-    "query",
-    "ctx",
-    "goal",
-    "problem",
-    "sentence",
-    "premise",
-    "source",
-    "text",
-    "input",
-    "prompt",
-)
 
 
 class SampleReader(Protocol):
@@ -126,15 +110,15 @@ class _Joined:
         """What the page shows of one document; a run's own prompt only where it differs."""
         rows = [rows.get(key) for rows in self._rows]
         first = next(row for row in rows if row is not None)
-        prompt = _text(first.get("prompt"))
+        prompt = as_text(first.get("prompt"))
         answers = [None if row is None else _answer(row, prompt) for row in rows]
         return {
-            "id": _number(first.get("doc_id")),
+            "id": as_number(first.get("doc_id")),
             "h": str(first.get("doc_hash"))[:12],
             "p": prompt,
-            "g": _json(first.get("target")),
-            "c": [_text(choice) for choice in as_list(first.get("choices"))],
-            **({"ps": prompts} if (prompts := [_text(one) for one in as_list(first.get("prompts"))]) else {}),
+            "g": as_json(first.get("target")),
+            "c": [as_text(choice) for choice in as_list(first.get("choices"))],
+            **({"ps": prompts} if (prompts := [as_text(one) for one in as_list(first.get("prompts"))]) else {}),
             "r": answers,
         }
 
@@ -144,36 +128,25 @@ class _Joined:
         return title_of(row.get("document"), row.get("prompt"))
 
 
-def title_of(document: Any, prompt: Any) -> str:
-    """A line of at most ``TITLE`` characters from a samples row's document (JSON text) and prompt."""
-    fields, text = _json(document), ""
-    if isinstance(fields, Mapping):
-        text = next((str(fields[name]) for name in TITLE_FIELDS if isinstance(fields.get(name), str)), "")
-    line = " ".join((text or _text(prompt)[-4 * TITLE :]).split())
-    if len(line) <= TITLE:
-        return line
-    return line[:TITLE] + "…" if text else "…" + line[-TITLE:]
-
-
 def _answer(row: Mapping[str, Any], prompt: str) -> dict[str, Any]:
     """One run's answer to one document, with short keys because there are many."""
     responses = [response for response in as_list(row.get("responses")) if isinstance(response, Mapping)]
     answer: dict[str, Any] = {
         "s": str(row.get("status")),
         "m": {name: value for name, value in metrics_of(row).items() if value is not None},
-        "l": [_number(response.get("loglikelihood")) for response in responses],
-        "o": [_text(response.get("text")) for response in responses if response.get("text") is not None],
+        "l": [as_number(response.get("loglikelihood")) for response in responses],
+        "o": [as_text(response.get("text")) for response in responses if response.get("text") is not None],
     }
-    own = _text(row.get("prompt"))
-    failures = [_text(response.get("error")) for response in responses if response.get("error")]
+    own = as_text(row.get("prompt"))
+    failures = [as_text(response.get("error")) for response in responses if response.get("error")]
     optional = {
-        "e": _text(row.get("error")) or "; ".join(dict.fromkeys(failures)),
+        "e": as_text(row.get("error")) or "; ".join(dict.fromkeys(failures)),
         "p": own if own != prompt else "",
-        "f": _json(row.get("filtered")),
-        "x": _json(row.get("extra")),
-        "t": sum(int(_number(response.get("truncated")) or 0) for response in responses),
+        "f": as_json(row.get("filtered")),
+        "x": as_json(row.get("extra")),
+        "t": sum(int(as_number(response.get("truncated")) or 0) for response in responses),
         "z": ", ".join(
-            dict.fromkeys(_text(response.get("finish")) for response in responses if response.get("finish"))
+            dict.fromkeys(as_text(response.get("finish")) for response in responses if response.get("finish"))
         ),
     }
     return answer | {name: value for name, value in optional.items() if value}
@@ -198,39 +171,3 @@ def _share_prefix(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(shared) < SHARED_FROM:
         shared = ""
     return {"shared": shared, "items": [record | {"p": record["p"][len(shared) :]} for record in records]}
-
-
-def metrics_of(row: Mapping[str, Any]) -> dict[str, float | None]:
-    """The per-sample metrics of a samples row, NaN and missing as None."""
-    values = row.get("metrics")
-    return {str(name): _number(value) for name, value in values.items()} if isinstance(values, Mapping) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    """A Parquet list cell (NumPy array, list or missing) as a list."""
-    if value is None or isinstance(value, float | str):
-        return []
-    return list(value)
-
-
-def _number(value: Any) -> float | int | None:
-    if value is None or isinstance(value, str):
-        return None
-    number = float(value)
-    if not math.isfinite(number):
-        return None
-    return int(number) if number.is_integer() and abs(number) < 2**53 else round(number, 6)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _json(value: Any) -> Any:
-    """A JSON cell's value; text that is no JSON stays as it is. Non-finite numbers become their names."""
-    if not isinstance(value, str):
-        return None
-    try:
-        return parse_json(value, str)
-    except ValueError:
-        return value

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from evalkit.contract.types import Metric
-from evalkit.render.samples import SampleReader, metrics_of
+from evalkit.render.samples import SampleReader
 from evalkit.render.view import Run, Ties, groups_of, tasks_of
 from evalkit.statistics.paired import join_keys, paired_difference
+from evalkit.store.rows import metrics_of
 
 Scores = Mapping[str, float]
 """Join key -> per-sample value."""

@@ -80,12 +80,10 @@ def expand(settings: Mapping[str, Any], origin: Origin) -> list[RunSpec]:
 
     Raises UserError that names the flag or the file, line and key of what is wrong.
     """
-    from evalkit.backends import opening as known
-
     if "models" in settings and "model" in settings:
         raise UserError(f"{origin.name(('models',))}: give model or models, not both")
     if "models" not in settings:
-        return [_spec(settings, settings.get("model", known.DEFAULT), ("model",), origin)]
+        return [_spec(settings, settings.get("model", DEFAULT_MODEL), ("model",), origin)]
     models = settings["models"]
     if not isinstance(models, list) or not models:
         raise UserError(f"{origin.name(('models',))}: must be a list of at least one model")

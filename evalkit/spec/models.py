@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Quant = Literal["int8", "nf4", "fp4", "int8wo", "int4wo", "int8da"]
+DEFAULT_MODEL = "smollm2-135m"
+"""What runs where no model was named."""
 PROMPT_LOOKUP_TOKENS = 10
 """Guessed tokens of --prompt-lookup without a number."""
 

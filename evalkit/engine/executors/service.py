@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evalkit.contract import registry
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, RowResult, TokenBackend
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import ModelInfo
@@ -90,12 +91,10 @@ class Service:
     def open(self, model: ModelSpec, engine: EngineSpec, environment: Mapping[str, str]) -> Opened | Refused:
         """Load the model. ``environment``: variables that must stand before torch is imported."""
         os.environ.update(environment)
-        from evalkit.backends import opening
-
         self._sampler = self._sampler or Sampler().__enter__()  # it watches as long as the process lives
         alone = engine.model_copy(update={"executor": "local", "replicas": 1, "gpus_per_replica": 0})
         try:
-            backend = opening.open_backend(model, alone)
+            backend = registry.load(registry.BACKENDS, model.backend or "hf")(model, alone)
         except Exception as error:
             return _refused(error)
         if not isinstance(backend, TokenBackend):
