@@ -15,8 +15,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit import __version__
-from evalkit.analysis.scores import KEY_LENGTH, PROMPT_LENGTH, RunScores, Series, TaskScores, load_scores
+from evalkit.analysis.scores import KEY_LENGTH, PROMPT_LENGTH, RunScores, Series, TaskScores, scores_of_run
 from evalkit.contract.errors import UserError
+from evalkit.store.files import replacing
 
 FORMAT: Literal["evalkit-baseline"] = "evalkit-baseline"
 
@@ -81,7 +82,6 @@ def save_baseline(run: Path, out: Path, cluster_by: str | None = None, *, perfor
         tasks={name: _encode(task) for name, task in scores.tasks.items()},
     )
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    from evalkit.store.files import replacing
 
     with replacing(out) as draft:
         draft.write_text(text, "utf-8", errors="replace")
@@ -197,3 +197,12 @@ def _unpack(text: str, length: int) -> list[str]:
     except ValueError:
         return []
     return [digits[start : start + length] for start in range(0, len(digits), length)]
+
+
+def load_scores(path: Path, cluster_by: str | None = None) -> RunScores:
+    """Scores of a run directory, or of a file written by `evalkit baseline save`.
+
+    ``cluster_by`` names the document field that items share, "none" for independent items; by default one of
+    CLUSTER_FIELDS whose values repeat. Raises UserError for a path that is neither.
+    """
+    return read_baseline(path) if path.is_file() else scores_of_run(path, cluster_by)

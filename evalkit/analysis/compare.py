@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.analysis.scores import RunScores, Series, TaskScores, load_scores
+from evalkit.analysis.baseline import load_scores
+from evalkit.analysis.scores import RunScores, Series, TaskScores
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Metric
 from evalkit.metrics.corpus import FROM_SUMS

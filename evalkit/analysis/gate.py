@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from evalkit.analysis.baseline import load_scores
 from evalkit.analysis.compare import MetricComparison, Options, RunComparison, compare_scores
 from evalkit.analysis.policy import RELATIVE_MARGIN, SHARE_MARGIN, Budget, Policy, Rule
-from evalkit.analysis.scores import RunScores, TaskScores, load_scores
+from evalkit.analysis.scores import RunScores, TaskScores
 from evalkit.contract.errors import UserError
-from evalkit.statistics.paired import items_needed
+from evalkit.statistics.paired import holm, items_needed
 from evalkit.text import numbers
 
 Outcome = Literal["pass", "regression", "inconclusive", "skipped"]
@@ -138,7 +139,6 @@ def _headline(row: MetricComparison, groups: Mapping[str, tuple[str, ...]]) -> b
 
 
 def _margins(policy: Policy, comparison: RunComparison, base: RunScores) -> Iterator[Check]:
-    from evalkit.statistics.paired import holm
 
     chosen: list[tuple[MetricComparison, Rule]] = []
     for row in comparison.metrics:

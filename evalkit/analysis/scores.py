@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
 from evalkit.statistics.paired import join_keys
+from evalkit.store import RunDir
 from evalkit.store.rows import metrics_of, title_of
 from evalkit.text.reading import parse_json
 
@@ -75,18 +76,12 @@ class RunScores:
     partial: bool = False
 
 
-def load_scores(path: Path, cluster_by: str | None = None) -> RunScores:
-    """Scores of a run directory, or of a file written by `evalkit baseline save`.
+def scores_of_run(path: Path, cluster_by: str | None = None) -> RunScores:
+    """Scores of a run directory.
 
     ``cluster_by`` names the document field that items share, "none" for independent items; by default one of
-    CLUSTER_FIELDS whose values repeat. Raises UserError for a path that is neither.
+    CLUSTER_FIELDS whose values repeat. Raises UserError where no run is.
     """
-    if path.is_file():
-        from evalkit.analysis.baseline import read_baseline
-
-        return read_baseline(path)
-    from evalkit.store import RunDir
-
     run = RunDir.open(path)
     result = run.result()
     present = set(run.tasks())

@@ -29,12 +29,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evalkit.backends import opening
 from evalkit.contract.backend import Backend
 from evalkit.contract.errors import UserError
 from evalkit.contract.store import ResponseStore
 from evalkit.contract.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
+from evalkit.engine import answer
 from evalkit.perf.meter import Meter, Metered
 from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.store import ResponseCache
 from evalkit.store.identity import digest
 
 PREFIX = "cascade:"
@@ -204,7 +207,6 @@ class CascadeBackend:
     def _book(self, stack: ExitStack) -> ResponseStore | None:
         if self._engine.cache is None:
             return None
-        from evalkit.store import ResponseCache
 
         return stack.enter_context(ResponseCache(self._engine.cache))
 
@@ -247,7 +249,6 @@ class CascadeBackend:
         stage.responses |= dict(zip(left, answers, strict=True))
 
     def _answer(self, stage: Stage, requests: Sequence[Request], book: ResponseStore | None) -> list[Response]:
-        from evalkit.engine import answer
 
         return answer(stage.backend, [_for(stage.backend, request) for request in requests], book, self._engine)
 
@@ -303,7 +304,6 @@ def _for(backend: Backend, request: Request) -> Request:
 
 def load(model: ModelSpec, engine: EngineSpec) -> CascadeBackend:
     """Load every stage. Raises UserError for bad arguments and for a stage that cannot be loaded."""
-    from evalkit.backends import opening
 
     chosen = _settings(model)
     specs = _specs(model, chosen)

@@ -15,6 +15,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evalkit.backends.hf import local_files
+from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
+from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.sampling import cut_at_stops
 from evalkit.contract.backend import GenerateResult, GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult
 from evalkit.contract.errors import MissingExtra, UserError
@@ -177,11 +180,8 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
         )
     if not torch.cuda.is_available():
         raise UserError("the backend vllm needs a GPU and there is none here: use --backend hf")
-    from evalkit.backends import opening
-    from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
-    from evalkit.backends.hf.tokens import Tokens
 
-    folder = opening.local_folder(model)
+    folder = local_files.local_folder(model)
     source = str(folder) if folder else model.name
     settings = {"enable_prefix_caching": engine.share_prefixes, "seed": 0, **model.args}
     try:

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+from evalkit.bench.estimate import estimate
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, TokenBackend
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Sampling
@@ -129,7 +130,6 @@ def _prediction(spec: ModelSpec, info: dict[str, Any], plan: Plan) -> dict[str, 
     """The estimate for the largest test, where the model has a configuration to estimate from."""
     if info["backend"] != "hf":
         return None
-    from evalkit.bench.estimate import estimate
 
     context = max(plan.depths) + max((*plan.prompts, *plan.generations))
     return estimate(spec, context, max(plan.batches)).plain()

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.output import console
+from evalkit.contract.errors import UserError
+
 app = typer.Typer(help="Small files that stand for a run in paired tests.", no_args_is_help=True)
 
 
@@ -35,8 +38,6 @@ def show(file: Annotated[Path, typer.Argument(help="A baseline file.")]) -> None
     from rich.text import Text
 
     from evalkit.analysis.baseline import read_baseline
-    from evalkit.cli.output import console
-    from evalkit.contract.errors import UserError
 
     if not file.is_file():
         raise UserError(f"{file}: no such file: write one with: evalkit baseline save RUN --out {file}")

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalkit.bench.server import Load, bench_server
+from evalkit.cli.output import console
+from evalkit.contract.errors import UserError
+from evalkit.render.terminal import rows_table
+from evalkit.spec.config import Origin, expand
+from evalkit.spec.values import key_values
+
 if TYPE_CHECKING:
     from evalkit.spec.models import ModelSpec
 
@@ -46,8 +53,6 @@ def bench(
     """
     from evalkit.bench.bench import Plan
     from evalkit.bench.bench import bench as measure
-    from evalkit.contract.errors import UserError
-    from evalkit.spec.config import Origin, expand
     from evalkit.spec.models import EngineSpec
 
     if form not in ("table", "json", "csv", "md"):
@@ -80,8 +85,6 @@ def _swept(spec: ModelSpec, sweep: str | None) -> list[tuple[str, ModelSpec]]:
     """The model once, or once for each number of guessed tokens."""
     import re
 
-    from evalkit.contract.errors import UserError
-
     if sweep is None:
         return [("", spec)]
     asked = re.fullmatch(r"draft[-_]tokens=(\d+)\.\.(\d+)", sweep)
@@ -101,10 +104,7 @@ def _bench_server(
     url: str, model: str | None, rate: float | None, counts: tuple[int, int, int, int], goodput: str, form: str,
     to: Path | None,
 ) -> None:  # fmt: skip
-    from evalkit.bench.server import Load, bench_server
     from evalkit.bench.tables import server_rows
-    from evalkit.contract.errors import UserError
-    from evalkit.spec.values import key_values
 
     targets = key_values("--goodput", goodput)
     if unknown := sorted(set(targets) - {"ttft", "tpot", "e2e"}):
@@ -118,9 +118,6 @@ def _bench_server(
     if form == "json":
         text = done.as_json()
     elif form == "table" and to is None:
-        from evalkit.cli.output import console
-        from evalkit.render.terminal import rows_table
-
         for columns, rows in server_rows(done):
             console().print(rows_table(columns, rows))
         return
@@ -136,7 +133,6 @@ def _bench_server(
 
 
 def _write(to: Path, text: str) -> None:
-    from evalkit.contract.errors import UserError
 
     try:
         to.write_text(text, "utf-8")
@@ -146,7 +142,6 @@ def _write(to: Path, text: str) -> None:
 
 def _counts(flag: str, text: str, least: int = 1) -> tuple[int, ...]:
     """ "128,512" as numbers."""
-    from evalkit.contract.errors import UserError
 
     try:
         found = tuple(int(part) for part in text.split(",") if part.strip())
@@ -169,8 +164,6 @@ def _show(done: object, form: str, to: Path | None) -> None:
     if form != "table":
         typer.echo(writers[form](done).rstrip("\n"))
         return
-    from evalkit.cli.output import console
-    from evalkit.render.terminal import rows_table
 
     out = console()
     out.print(rows_table(tables.COLUMNS, tables.rows(done)))

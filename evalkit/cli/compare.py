@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.output import console
+from evalkit.contract.errors import UserError
+
 
 def compare(
     base: Annotated[Path, typer.Argument(help="The run to compare with: a run directory or a saved baseline.")],
@@ -35,7 +38,6 @@ def compare(
     from dataclasses import asdict
 
     from evalkit.analysis.compare import compare as run_comparison
-    from evalkit.cli.output import console
     from evalkit.render.comparison import comparison_markdown, print_comparison
 
     found = run_comparison(
@@ -48,8 +50,6 @@ def compare(
         resamples=resamples,
     )
     if markdown is not None:
-        from evalkit.contract.errors import UserError
-
         try:
             markdown.write_text(comparison_markdown(found, flips or 5), "utf-8", errors="replace")
         except OSError as error:

@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.contract.errors import UserError
+from evalkit.data import Wanted
+from evalkit.data import pull as fetch
+from evalkit.spec.values import words
+
 if TYPE_CHECKING:
     from evalkit.data import Wanted
     from evalkit.data.generated import is_own
@@ -26,7 +31,6 @@ def pull(
     include_path: Annotated[list[Path] | None, typer.Option("--include-path", help="More task definitions.")] = None,
 ) -> None:
     """Fetch the data sets of tasks at their pinned revisions; then run with --data-dir DIR anywhere."""
-    from evalkit.data import pull as fetch
 
     wanted = _wanted(tasks, include_path or [])
     files = fetch(
@@ -37,10 +41,7 @@ def pull(
 
 def _wanted(tasks: str, include_path: list[Path]) -> list[Wanted]:
     """Every data set that the named tasks read, with the splits they read of it."""
-    from evalkit.contract.errors import UserError
-    from evalkit.data import Wanted
     from evalkit.spec.models import TaskSpec
-    from evalkit.spec.values import words
     from evalkit.task.catalog import Catalog, parse_suffixes
 
     catalog = Catalog.of(include_path)

@@ -6,6 +6,10 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.output import console
+from evalkit.render.terminal import rows_table
+from evalkit.spec.config import Origin, expand
+
 
 def estimate(
     model: Annotated[str, typer.Option("--model", "-M", help="Hub id, folder (config.json is enough), or a name.")],
@@ -24,7 +28,6 @@ def estimate(
 
     from evalkit.bench.estimate import estimate as predict
     from evalkit.bench.tables import estimate_rows
-    from evalkit.spec.config import Origin, expand
 
     asked = {"model": model, "dtype": dtype, "quant": quant, "revision": revision, "tasks": "estimate"}
     spec = expand({key: value for key, value in asked.items() if value is not None}, Origin())[0].model
@@ -32,7 +35,5 @@ def estimate(
     if as_json:
         typer.echo(json.dumps(found.plain(), indent=2))
         return
-    from evalkit.cli.output import console
-    from evalkit.render.terminal import rows_table
 
     console().print(rows_table(("what", "estimate"), estimate_rows(found)))

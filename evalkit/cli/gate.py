@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.output import console
+from evalkit.contract.errors import UserError
+
 
 def gate(
     baseline: Annotated[
@@ -32,7 +35,6 @@ def gate(
     from evalkit.analysis.gate import append_summary
     from evalkit.analysis.gate import gate as judge
     from evalkit.analysis.policy import load_policy
-    from evalkit.cli.output import console
     from evalkit.render.verdict import gate_junit, gate_markdown, print_gate
 
     result = judge(baseline, candidate, load_policy(policy), allow_mismatch=allow_mismatch)
@@ -47,7 +49,6 @@ def gate(
 
 
 def _write(path: Path | None, text: Callable[[], str]) -> None:
-    from evalkit.contract.errors import UserError
 
     if path is None:
         return

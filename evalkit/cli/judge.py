@@ -8,6 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from evalkit.cli.options import Backend
+from evalkit.cli.output import console
+from evalkit.contract.errors import UserError
+from evalkit.data import rows as row_files
+from evalkit.render.terminal import rows_table
+from evalkit.spec.values import key_values
 
 app = typer.Typer(help="A model as judge of answers that are already there.", no_args_is_help=True)
 
@@ -169,7 +174,6 @@ def ratings(
     output: Output = None,
 ) -> None:
     """Ratings with intervals out of battles: rows {model_a, model_b, winner: a, b or tie}."""
-    from evalkit.contract.errors import UserError
     from evalkit.judge import ratings as rating
 
     methods = {"bradley-terry": rating.bradley_terry, "elo": rating.elo}
@@ -182,8 +186,6 @@ def ratings(
             raise UserError(f"{rows}: row {number}: write model_a, model_b, and winner: a, b or tie")
         battles.append(rating.Battle(str(row["model_a"]), str(row["model_b"]), points))
     found = methods[by](battles, seed=seed)
-    from evalkit.cli.output import console
-    from evalkit.render.terminal import rows_table
 
     cells = [
         (
@@ -201,16 +203,14 @@ def ratings(
 
 def _spec(model: str, backend: str | None, args: str | None, chat: bool) -> Any:
     from evalkit.spec.models import ModelSpec
-    from evalkit.spec.values import key_values
 
     settings = key_values("--model-args", args) if args else {}
     return ModelSpec(name=model, backend=backend, args=settings, chat_template=chat)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    from evalkit.data import rows
 
-    return rows.read(path)
+    return row_files.read(path)
 
 
 def _template(path: Path | None, default: str) -> str:
@@ -245,8 +245,6 @@ def _scored(run: Path, task: str) -> list[tuple[dict[str, Any], str]]:
 
 
 def _tell(result: Any, shown: tuple[str, ...], output: Path | None) -> None:
-    from evalkit.cli.output import console
-    from evalkit.render.terminal import rows_table
 
     console().print(rows_table(("what", "value"), [(name, _text(getattr(result, name))) for name in shown]))
     if output:
@@ -282,7 +280,6 @@ def _save(result: Any, output: Path) -> None:
 
 
 def _write(output: Path, text: str) -> None:
-    from evalkit.contract.errors import UserError
 
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from evalkit.contract.errors import UserError
+from evalkit.leaderboard.serve import LOOPBACK, server
+
 app = typer.Typer(help="Leaderboards: entries of runs, and static sites of them.", no_args_is_help=True)
 
 
@@ -54,7 +57,6 @@ def add(
     ] = "",
 ) -> None:
     """Write one entry (JSON) a run: numbers and what they were measured on, no texts and no paths."""
-    from evalkit.contract.errors import UserError
     from evalkit.leaderboard.collect import collect, run_entry
     from evalkit.leaderboard.entry import TYPES, write_entry
 
@@ -90,7 +92,6 @@ def validate(
     paths: Annotated[list[Path], typer.Argument(help="Entry files, or folders of them.")],
 ) -> None:
     """Check entries against the schema: exit code 1 if one is wrong, with a line each."""
-    from evalkit.contract.errors import UserError
     from evalkit.leaderboard.collect import entry_files
     from evalkit.leaderboard.entry import parse
 
@@ -140,7 +141,6 @@ def serve(
     port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0: any free port.")] = 8000,
 ) -> None:
     """Show a built site on the loopback address, until Ctrl-C."""
-    from evalkit.leaderboard.serve import LOOPBACK, server
 
     running = server(site, port)
     typer.echo(f"http://{LOOPBACK}:{running.server_address[1]}/")

@@ -6,6 +6,10 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.output import console
+from evalkit.contract import registry
+from evalkit.render.terminal import rows_table
+
 app = typer.Typer(help="Models that have a name of their own.", no_args_is_help=True)
 
 
@@ -20,7 +24,6 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
     import json
 
     from evalkit.backends import opening
-    from evalkit.contract import registry
     from evalkit.spec.models import DEFAULT_MODEL
 
     rows = opening.listing()
@@ -28,8 +31,6 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
     if as_json:
         typer.echo(json.dumps({"models": rows, "backends": list(backends), "default": DEFAULT_MODEL}, indent=2))
         return
-    from evalkit.cli.output import console
-    from evalkit.render.terminal import rows_table
 
     columns = ("name", "backend", "ready", "description")
     console().print(rows_table(columns, [[row[column] for column in columns] for row in rows]))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from evalkit.spec.config import Origin, expand
+
 app = typer.Typer(help="Adapters.", no_args_is_help=True)
 
 
@@ -35,7 +37,6 @@ def compose(
 
     from evalkit.backends.hf.compose import compose as search
     from evalkit.backends.hf.compose import read_examples
-    from evalkit.spec.config import Origin, expand
 
     settings = {"model": model, "dtype": dtype, "device": device, "peft": peft, "tasks": "compose"}
     spec = expand(settings, Origin())[0].model

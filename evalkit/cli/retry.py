@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli import session
+
 
 def retry(
     run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
@@ -14,6 +16,5 @@ def retry(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No plan and no progress.")] = False,
 ) -> None:
     """Run only the failed items of a run again, and write its results anew."""
-    from evalkit.cli import session
 
     raise typer.Exit(session.run(session.Asked({}, None, run_dir), as_json=as_json, quiet=quiet))

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from evalkit.cli import options
+from evalkit.cli import options, session
 from evalkit.cli.arguments import normalize
 
 EPILOG = "lm_eval's spellings (--model_args, --num_fewshot, --output_path, ...) mean the same. Docs: docs/run.md"
@@ -75,7 +75,6 @@ def run(
 
     evalkit run --model smollm2-135m --tasks mmlu,hellaswag --sample
     """
-    from evalkit.cli import session
 
     own = {"config", "resume", "as_json", "quiet", "max_batch_size"}
     # An option that may be repeated and was not given is an empty list, which asks for nothing.

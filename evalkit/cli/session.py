@@ -13,6 +13,7 @@ import typer
 
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
+from evalkit.render.terminal import plain, plan_table, results_table, warnings
 from evalkit.runner.interruption import Stop, Stoppable, two_step
 from evalkit.runner.progress import for_console
 from evalkit.spec import config
@@ -120,7 +121,6 @@ class Screen:
 
     def plan(self, plan: Plan) -> None:
         """Show what is about to run."""
-        from evalkit.render.terminal import plan_table
 
         self.output = plan.output
         if not self._quiet:
@@ -128,7 +128,6 @@ class Screen:
 
     def note(self, text: str) -> None:
         """One line beside the tables."""
-        from evalkit.render.terminal import plain
 
         self._err.print(plain(f"evalkit: {text}"), soft_wrap=True)
 
@@ -146,7 +145,6 @@ class Screen:
 
     def finish(self, done: Finished) -> None:
         """Show the numbers and where they lie."""
-        from evalkit.render.terminal import plain, results_table, warnings
 
         if not self._as_json:
             self._out.print(results_table(done.result))

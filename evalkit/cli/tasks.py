@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.output import console
+from evalkit.contract.errors import UserError
+from evalkit.render.terminal import rows_table
+
 app = typer.Typer(help="What can be evaluated.", no_args_is_help=True)
 
 Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Folder with more task definitions.")]
@@ -25,7 +29,6 @@ def list_tasks(
     from dataclasses import asdict
     from fnmatch import fnmatchcase
 
-    from evalkit.contract.errors import UserError
     from evalkit.task.catalog import listing
 
     rows = listing(include_path or ())
@@ -37,8 +40,6 @@ def list_tasks(
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in chosen], indent=2, ensure_ascii=False))
         return
-    from evalkit.cli.output import console
-    from evalkit.render.terminal import rows_table
 
     columns = ("name", "kind", "version", "data set", "metrics", "sample", "what")
     cells = [

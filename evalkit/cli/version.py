@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from evalkit import __version__
+
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "pandas", "scipy", "lm_eval")
 
 
@@ -11,8 +13,6 @@ def version() -> None:
     from importlib import metadata
 
     import typer
-
-    from evalkit import __version__
 
     typer.echo(f"evalkit {__version__}")
     typer.echo(f"python {platform.python_version()} ({platform.system()} {platform.machine()})")

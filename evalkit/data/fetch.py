@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import DatasetRef
+from evalkit.data.sources import HubSource
 from evalkit.text.reading import read_json
 
 MANIFEST = "manifest.json"
@@ -85,8 +86,6 @@ def pull(
 
 def load_rows(dataset: DatasetRef, split: str) -> Sequence[Mapping[str, Any]]:
     """Rows from the Hub."""
-    from evalkit.data.sources import HubSource
-
     return HubSource().load(dataset, split)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import DatasetRef, DataSource
-from evalkit.data import rows
+from evalkit.data import rows, testsets
 from evalkit.data.mirror import MirrorSource
 
 _WAYS_OUT = (
@@ -39,8 +39,6 @@ class HubSource:
 
     def load(self, dataset: DatasetRef, split: str) -> Sequence[Mapping[str, Any]]:
         """Rows of one split at the pinned revision. Raises UserError that says why not, and both ways out."""
-        from evalkit.data import testsets
-
         if testsets.is_test_set(dataset):
             return testsets.fetch(dataset, split)
         import datasets

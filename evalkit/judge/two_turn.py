@@ -10,6 +10,7 @@ from typing import Any
 from evalkit.contract.backend import Backend
 from evalkit.contract.types import Generate, Message
 from evalkit.data import rows as row_files
+from evalkit.engine import answer
 from evalkit.judge.asking import Row
 from evalkit.spec.models import EngineSpec
 from evalkit.store import paths
@@ -28,7 +29,6 @@ def answer_turns(
     The second turn sees the first answer. An answer that failed is "" with its reason in "error", and its second turn
     is not asked.
     """
-    from evalkit.engine import answer
 
     first = answer(backend, [_request(backend, [row["turns"][0]], [], chat, max_tokens) for row in asked], None, engine)
     going = [index for index, response in enumerate(first) if response.status == "ok"]

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from evalkit import __version__
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Metric, RunResult, TaskResult
+from evalkit.text.numbers import flatten, is_proportion
 
 FORMAT: Literal["evalkit-entry"] = "evalkit-entry"
 SCHEMA_VERSION: Literal[1] = 1
@@ -140,7 +141,6 @@ def is_entry(text: str) -> bool:
 
 def from_run(result: RunResult, *, label: str = "", kind_of_model: str = "") -> Entry:
     """The entry of a run. ``label`` and ``kind_of_model`` take the place of what the run says."""
-    from evalkit.text.numbers import flatten
 
     asked, model = result.spec.get("model") or {}, result.model
     counters = {
@@ -259,7 +259,6 @@ def _leaves(name: str, groups: Mapping[str, Any], above: frozenset[str]) -> Iter
 
 def _metrics(metrics: Sequence[Metric]) -> dict[str, Score]:
     from evalkit.store.files import plain
-    from evalkit.text.numbers import is_proportion
 
     return {
         metric.key: Score(

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import evalkit
+from evalkit.contract import registry
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Bounds, Metric
+from evalkit.metrics import aggregators
 from evalkit.statistics import intervals
 
 MetricKind = Literal["choice", "text", "score", "rolling"]
@@ -81,7 +83,6 @@ def lookup(name: str, kind: str) -> MetricDef:
 
     ``evaluate:NAME`` is a metric of the package evaluate, by its name there, a Hub id or a local path.
     """
-    from evalkit.contract import registry
 
     wanted = _KIND_OF_TASK.get(kind, kind)
     if name.startswith(EVALUATE):
@@ -102,7 +103,6 @@ def lookup(name: str, kind: str) -> MetricDef:
 
 def fits(name: str, kind: str) -> bool:
     """Whether there is a metric ``name`` for tasks of ``kind``. UserError where no kind has one."""
-    from evalkit.contract import registry
 
     wanted = _KIND_OF_TASK.get(kind, kind)
     if name.startswith(EVALUATE):
@@ -134,7 +134,6 @@ def aggregate(
     ``name`` is the name in results, where it is not the definition's own. Samples that are None are left out of n;
     without any value the metric's value is None, never 0.
     """
-    from evalkit.metrics import aggregators
 
     kept = [value for value in values if value is not None]
     n = len(kept)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal
 
+from evalkit.backends.hf.quiet import quiet
 from evalkit.contract.errors import MissingExtra, UserError
 
 Pair = tuple[str, str]
@@ -81,7 +82,7 @@ def load(settings: Settings) -> Contradiction:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from evalkit.backends.hf.loading import locate, pick_device, quiet
+    from evalkit.backends.hf.loading import locate, pick_device
 
     entail, contradict = _places(settings, _part("AutoConfig", settings))
     tokenizer = _part("AutoTokenizer", settings)
@@ -135,7 +136,7 @@ def _part(kind: str, settings: Settings) -> Any:
     """The model's configuration ("AutoConfig") or tokenizer ("AutoTokenizer")."""
     import transformers
 
-    from evalkit.backends.hf.loading import locate, quiet
+    from evalkit.backends.hf.loading import locate
 
     spec, source, _ = locate(_spec(settings))
     with quiet():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.probes import options, prose
 from evalkit.probes.facts import CAPITALS, WORKS, Capital
 from evalkit.store import paths
+from evalkit.task import sample
 from evalkit.task.definition import Defined, load_task
 
 if TYPE_CHECKING:
@@ -218,7 +219,6 @@ def _bundled(name: str) -> Callable[[str | None], list[Row]]:
     """Items of our own that are all there are: the full set is the bundled one."""
 
     def rows(config: str | None) -> list[Row]:
-        from evalkit.task import sample
 
         return [dict(row) for row in sample.lines(paths.share("tasks") / name / "sample.jsonl")]
 

@@ -19,6 +19,8 @@ from evalkit.render.sample_charts import sample_charts
 from evalkit.render.samples import Browser, Piece
 from evalkit.render.ties import find_ties
 from evalkit.render.view import Row, Run, Ties, View, build, labels, tasks_of
+from evalkit.store import RunDir
+from evalkit.store.files import replacing
 from evalkit.text.escape import visible
 from evalkit.text.markdown import code_block, inline
 from evalkit.text.numbers import MISSING
@@ -77,7 +79,6 @@ def write_markdown(runs: Sequence[Path], out: Path) -> Path:
 
 def load(paths: Sequence[Path]) -> tuple[list[RunDir], list[Run]]:
     """Open run directories and name them."""
-    from evalkit.store import RunDir
 
     if not paths:
         raise UserError("report: no run given: name one or more run directories")
@@ -162,7 +163,6 @@ def _breakable(name: str) -> Any:
 
 def _stream(stream: Any, out: Path) -> None:
     """Write piece by piece into a neighbour file, then rename: no reader sees half a page."""
-    from evalkit.store.files import replacing
 
     stream.enable_buffering(50)
     with replacing(out) as draft, draft.open("w", encoding="utf-8", errors="replace", newline="\n") as file:

@@ -26,6 +26,7 @@ from evalkit.contract.types import (
     TaskInfo,
     TaskResult,
 )
+from evalkit.data import open_source
 from evalkit.perf.counters import CountingProgress, Metered, run_counters
 from evalkit.perf.memory import Sampler
 from evalkit.runner.interruptible import answer_all, unanswered
@@ -33,6 +34,8 @@ from evalkit.runner.progress import Silent
 from evalkit.runner.workload import Workload, build_requests, load_documents
 from evalkit.spec.models import ModelSpec, RunSpec
 from evalkit.spec.naming import default_output, model_label
+from evalkit.task.generative_choice import by_generation
+from evalkit.task.groups import summarize_groups
 
 if TYPE_CHECKING:
     from evalkit.store import RunDir
@@ -111,15 +114,12 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False) -> Finishe
     Raises UserError for bad input, before the model is loaded wherever that can be known.
     """
     from evalkit.backends import opening
-    from evalkit.data import open_source
     from evalkit.task import catalog
 
     clock = Clock()
     selection = catalog.resolve(spec)
     model = opening.resolve(spec.model)
     if opening.by_generation(model):
-        from evalkit.task.generative_choice import by_generation
-
         selection = by_generation(selection)
     spec = spec.model_copy(update={"output": spec.output or default_output(spec)})
     workloads = _load(selection, open_source(spec.data_dir), spec)
@@ -344,7 +344,6 @@ def _summarize(workload: Workload, samples: Sequence[SampleResult]) -> TaskResul
 
 
 def _groups(selection: Selection, tasks: Sequence[TaskResult]) -> tuple[GroupResult, ...]:
-    from evalkit.task.groups import summarize_groups
 
     return summarize_groups(selection.groups, tasks)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
+from evalkit.spec import values
+from evalkit.spec.values import key_values, words
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -80,6 +82,8 @@ def expand(settings: Mapping[str, Any], origin: Origin) -> list[RunSpec]:
 
     Raises UserError that names the flag or the file, line and key of what is wrong.
     """
+    from evalkit.spec.models import DEFAULT_MODEL
+
     if "models" in settings and "model" in settings:
         raise UserError(f"{origin.name(('models',))}: give model or models, not both")
     if "models" not in settings:
@@ -109,7 +113,6 @@ def _spec(settings: Mapping[str, Any], model: Any, place: Keys, origin: Origin) 
     """Sort flat settings into the parts of a RunSpec and validate the whole."""
     from pydantic import ValidationError
 
-    from evalkit.spec import values
     from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
 
     model_keys = set(ModelSpec.model_fields) - {"name", "args"}
@@ -138,7 +141,6 @@ def _spec(settings: Mapping[str, Any], model: Any, place: Keys, origin: Origin) 
 
 def _read(key: str, value: Any, origin: Origin) -> Any:
     """A setting that was written as text in its own small language, read."""
-    from evalkit.spec import values
 
     if not isinstance(value, str):
         return value
@@ -163,7 +165,6 @@ def _unknown(key: str, known: set[str], origin: Origin) -> None:
 
 
 def _mapping(value: Any, place: Keys, origin: Origin) -> Mapping[str, Any]:
-    from evalkit.spec.values import key_values
 
     if isinstance(value, str):
         return key_values(origin.name(place), value)
@@ -213,7 +214,6 @@ BACKENDS = {"huggingface": "hf", "hf-auto": "hf", "local-completions": "openai",
 
 def _tasks(tasks: Any, origin: Origin) -> list[Any]:
     """Tasks as a comma-separated text or a list of names and mappings; ``mmlu@sample`` asks for the sample."""
-    from evalkit.spec.values import words
 
     if tasks is None or tasks == "" or tasks == []:
         where = origin.name(("tasks",))

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.contract.errors import UserError
+
 
 def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     """Keep columns of equal length, atomically. Raises UserError if they cannot be saved."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from evalkit.contract.errors import UserError
 
     scratch = path.with_name(f".{path.name}.tmp")
     try:

@@ -16,10 +16,11 @@ from evalkit.contract.types import Group, PromptStyle, Task
 from evalkit.data.generated import is_own
 from evalkit.spec.models import RunSpec, TaskSpec
 from evalkit.store import paths
-from evalkit.task import families
+from evalkit.task import families, lm_eval
 from evalkit.task import sample as samples_of
 from evalkit.task.definition import Defined, Definition, load_group, load_task
 from evalkit.task.group_shots import fixed_shots, within_sample
+from evalkit.task.groups import leaves
 
 if TYPE_CHECKING:
     from evalkit.task.native import Options
@@ -250,7 +251,6 @@ class Catalog:
 
     def leaves(self, name: str) -> tuple[str, ...]:
         """The tasks of a group and of its nested groups, in order; of a task, itself."""
-        from evalkit.task.groups import leaves
 
         return leaves(self.groups[name], self.groups) if name in self.groups else (name,)
 
@@ -318,7 +318,6 @@ def _native_names(catalog: Catalog, entry: TaskSpec) -> set[str]:
 
 def _from_lm_eval(entry: TaskSpec, spec: RunSpec, taken: set[str]) -> tuple[list[Task], list[Group], list[str]]:
     """lm-eval's tasks keep their names, but for those that this run also gives to tasks of evalkit's own."""
-    from evalkit.task import lm_eval
 
     found = lm_eval.resolve(entry.name.removeprefix(LM_EVAL), entry, spec)
     found = lm_eval.apart(found, taken)

@@ -33,6 +33,7 @@ from evalkit.contract.types import (
     TaskInfo,
 )
 from evalkit.metrics import base
+from evalkit.task.groups import leaves
 
 if TYPE_CHECKING:
     from evalkit.task.catalog import Selection
@@ -48,7 +49,6 @@ UNLIKELY = -1e6
 
 def by_generation(selection: Selection) -> Selection:
     """The same tasks with every multiple-choice one asked as a generation; groups average the new metric."""
-    from evalkit.task.groups import leaves
 
     tasks = tuple(GenerativeChoice(task) if task.info.kind == "multiple_choice" else task for task in selection.tasks)
     changed = {task.info.name for task in tasks if isinstance(task, GenerativeChoice)}

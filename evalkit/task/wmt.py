@@ -14,6 +14,7 @@ from evalkit.data import testsets
 from evalkit.store import paths
 from evalkit.task import sample as samples_of
 from evalkit.task.definition import Defined, Definition, MetricEntry, Sample, load_task
+from evalkit.task.source import read
 
 if TYPE_CHECKING:
     from evalkit.task.catalog import Catalog
@@ -78,7 +79,6 @@ def _sample(sample: Sample | None, pair: str) -> Sample | None:
 
 
 def _languages(file: Path) -> dict[str, Any]:
-    from evalkit.task.source import read
 
     return dict(read(file).data)
 

@@ -11,6 +11,7 @@ import pytest
 
 from evalkit.backends import opening
 from evalkit.backends.gguf.settings import settings
+from evalkit.backends.hf import local_files
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Generate, Message, Rolling, Sampling, Score
 from evalkit.engine import answer
@@ -161,7 +162,7 @@ def test_a_quantized_cache_is_another_model_with_near_answers(backend: Any) -> N
 
 def test_a_damaged_file_is_one_clear_line(tmp_path: Path) -> None:
     short = tmp_path / "short.gguf"
-    short.write_bytes(opening.gguf_file("smollm2-135m").read_bytes()[:100_000])
+    short.write_bytes(local_files.gguf_file("smollm2-135m").read_bytes()[:100_000])
     other = tmp_path / "other.gguf"
     other.write_bytes(b"PK\x03\x04 not a model")
     for file, words in ((short, "cannot load"), (other, "not a GGUF file"), (tmp_path / "none.gguf", "cannot be read")):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalkit.contract.errors import MissingExtra
+
 if TYPE_CHECKING:
     from evalkit.backends.gguf.backend import GgufBackend
     from evalkit.spec.models import EngineSpec, ModelSpec
@@ -11,7 +13,6 @@ if TYPE_CHECKING:
 
 def load(model: ModelSpec, engine: EngineSpec) -> GgufBackend:
     """Load a .gguf file and return its backend. Raises UserError where that fails."""
-    from evalkit.contract.errors import MissingExtra
 
     try:
         import llama_cpp  # noqa: F401

@@ -6,11 +6,11 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from evalkit.backends import opening
 from evalkit.backends.gguf import walk
 from evalkit.backends.gguf.decoding import Decoder
 from evalkit.backends.gguf.native import Context, Model, version
 from evalkit.backends.gguf.settings import Settings, settings
+from evalkit.backends.hf import local_files
 from evalkit.backends.hf.fingerprint import file_hash, fingerprint
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, no_op
 from evalkit.contract.errors import UserError
@@ -142,7 +142,7 @@ def render(template: str, messages: Sequence[Message], add_generation_prompt: bo
 def open_file(model: ModelSpec, engine: EngineSpec) -> GgufBackend:
     """Load a GGUF file. Raises UserError for one that cannot be loaded."""
     chosen = settings(model)
-    file = opening.gguf_file(model.name)
+    file = local_files.gguf_file(model.name)
     if model.dtype != "auto":
         raise UserError(f"--dtype {model.dtype}: a GGUF file has its own types; leave it out, or add --backend hf")
     weights = Model(file, chosen)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalkit.contract.errors import MissingExtra
+
 if TYPE_CHECKING:
     from evalkit.backends.hf.backend import HfBackend
     from evalkit.backends.hf.tokens import Tokens
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
 
 def load(model: ModelSpec, engine: EngineSpec) -> HfBackend:
     """Load ``model`` and return its backend. Raises UserError for a model that cannot be loaded."""
-    from evalkit.contract.errors import MissingExtra
 
     try:
         import torch  # noqa: F401

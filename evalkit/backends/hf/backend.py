@@ -13,10 +13,11 @@ import torch
 
 from evalkit.backends.hf import attention, memory, replay, vocabulary
 from evalkit.backends.hf.decoding import Decoder
-from evalkit.backends.hf.loading import Parts, quiet
+from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.onednn_linear import pack
 from evalkit.backends.hf.plain import PlainRunner
 from evalkit.backends.hf.prefix_forward import Pending, TreeRunner, head_rows
+from evalkit.backends.hf.quiet import quiet
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult, no_op
 from evalkit.contract.types import Message, ModelInfo

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from evalkit.backends import opening
-from evalkit.backends.hf import architecture, variants, vocabulary, weights
+from evalkit.backends.hf import architecture, local_files, variants, vocabulary, weights
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.hub import look_up
+from evalkit.backends.hf.quiet import quiet
 from evalkit.backends.hf.speculation import Speculation
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import ModelSpec
@@ -96,7 +95,7 @@ def locate(spec: ModelSpec) -> tuple[ModelSpec, str, Path | None]:
     """The model (one of the Hub pinned to its commit), what transformers loads it from, and its folder if it is
     the user's own. Raises UserError for a model that is nowhere.
     """
-    folder = opening.local_folder(spec)
+    folder = local_files.local_folder(spec)
     if folder is not None:
         return spec, str(folder), folder
     found = look_up(spec.name, spec.revision)
@@ -214,26 +213,3 @@ def _explain(spec: ModelSpec, folder: Path | None, error: Exception) -> UserErro
         f"{spec.name}: not a local folder and could not be loaded from the Hub ({reason}); check the name, or give "
         f"--model a folder with the weights, or a name from `evalkit models list`"
     )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars or warnings of transformers while loading; errors still come as exceptions."""
-    import logging as log
-    import warnings
-
-    for name in ("torchao", "torch.utils._pytree", "bitsandbytes"):
-        log.getLogger(name).setLevel(log.ERROR)  # notes on kernels for other devices
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

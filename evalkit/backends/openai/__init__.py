@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalkit.contract.errors import MissingExtra
+
 if TYPE_CHECKING:
     from evalkit.backends.openai.backend import ServerBackend
     from evalkit.spec.models import EngineSpec, ModelSpec
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
 
 def load(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
     """Connect to the server and return its backend. Raises UserError where that fails."""
-    from evalkit.contract.errors import MissingExtra
 
     try:
         import httpx2  # noqa: F401

@@ -9,11 +9,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 from urllib.parse import urlsplit
 
+from evalkit.backends.hf import load_tokens
 from evalkit.backends.openai import scoring
 from evalkit.backends.openai.generating import Generator
 from evalkit.backends.openai.http import Client, RequestFailed
 from evalkit.backends.openai.settings import Settings, settings
-from evalkit.contract.errors import UserError
+from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.types import Generate, ModelInfo, Request, Response, Score
 from evalkit.perf.meter import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -166,8 +167,6 @@ def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
 
 def _tokenizer(name: str) -> Callable[[str], int]:
     """Counts tokens by a tokenizer that is at hand here: a folder, a Hub id, a known name. Raises UserError."""
-    from evalkit.backends.hf import load_tokens
-    from evalkit.contract.errors import MissingExtra
 
     try:
         part = load_tokens(ModelSpec(name=name))

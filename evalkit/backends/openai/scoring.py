@@ -21,7 +21,7 @@ from evalkit.backends.openai.http import Client, RequestFailed
 from evalkit.backends.openai.usage import cached
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, Response, Rolling, Score
-from evalkit.engine.encode import Overlength
+from evalkit.engine.encode import Overlength, rolling_windows
 from evalkit.perf.meter import Exchange, Meter
 
 PROBE = Score("The quick brown fox", " jumps over the lazy dog")
@@ -162,7 +162,6 @@ class Forced:
 
     def rolling(self, request: Rolling) -> Response:
         """Log-likelihood of a whole text in disjoint windows."""
-        from evalkit.engine.encode import rolling_windows
 
         try:
             tokens = self._encode(request.text, True)

@@ -12,6 +12,8 @@ from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, no
 from evalkit.contract.types import Message
 from evalkit.engine.executors.cluster import Cluster
 from evalkit.engine.executors.fleet import Fleet
+from evalkit.engine.executors.processes import Processes, divide
+from evalkit.engine.executors.ray_cluster import RayCluster
 from evalkit.engine.executors.service import Measured
 from evalkit.engine.units import split
 from evalkit.perf.meter import Meter
@@ -143,12 +145,8 @@ def open_replicas(model: ModelSpec, engine: EngineSpec) -> Replicated:
     """
     cluster: Cluster
     if engine.executor == "ray":
-        from evalkit.engine.executors.ray_cluster import RayCluster
-
         cluster = RayCluster(engine.replicas, engine.gpus_per_replica, engine.ray_address)
     else:
-        from evalkit.engine.executors.processes import Processes, divide
-
         cluster = Processes(engine.replicas, divide(engine.replicas, engine.gpus_per_replica, model.device))
     fleet = Fleet(cluster, model, engine)
     try:

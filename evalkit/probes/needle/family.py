@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
 from evalkit.probes import options
+from evalkit.probes.needle.task import Grid, NeedleTask
 from evalkit.store import paths
 from evalkit.task.definition import Defined, load_task
 
@@ -41,8 +42,6 @@ def family(name: str, catalog: Catalog) -> Defined:
     one = template.tasks[0].model_copy(update={"name": name, "description": f"{template.description} Kind: {kind}."})
 
     def build(definition: Any, source: Any, chosen: Any) -> Any:
-        from evalkit.probes.needle.task import Grid, NeedleTask
-
         task = NeedleTask(name, Grid(**asked))
         task.info = replace(task.info, citation=one.citation, alias=_short(asked))
         return task

@@ -1,0 +1,28 @@
+"""transformers without its progress bars and warnings."""
+
+from __future__ import annotations
+
+import logging as log
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars or warnings of transformers while loading; errors still come as exceptions."""
+    for name in ("torchao", "torch.utils._pytree", "bitsandbytes"):
+        log.getLogger(name).setLevel(log.ERROR)  # notes on kernels for other devices
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
