@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_AR
 help:
 	@echo "make demo    install into $(VENV) and score SmolLM2-135M on five tasks' samples"
 	@echo "make test    install the test packages too and run the tests"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make docs    write the documentation's site into build/site"
 	@echo "make clean   remove $(VENV) and caches"
@@ -47,6 +47,7 @@ lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/.tested
 	$(BIN)/ruff check --fix .
