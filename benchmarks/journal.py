@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.backends.mock import MockBackend, load
-from evalkit.contract.backend import Answer, LoglikelihoodResult, LoglikelihoodRow
+from evalkit.contract.backend import LoglikelihoodResult, LoglikelihoodRow, RowResult
 from evalkit.contract.types import Response, Score
 from evalkit.spec.models import EngineSpec, ModelSpec
 from evalkit.store import Journal
@@ -107,8 +107,8 @@ def _paced(requests: int, delay: float, path: Path | None) -> Result:
     }
 
 
-def _keep(journal: Journal | None, keys: list[str], lengths: Any) -> Callable[[int, Answer | Exception], None]:
-    def done(index: int, answer: Answer | Exception) -> None:
+def _keep(journal: Journal | None, keys: list[str], lengths: Any) -> Callable[[int, RowResult | Exception], None]:
+    def done(index: int, answer: RowResult | Exception) -> None:
         assert isinstance(answer, LoglikelihoodResult)
         response = Response(
             loglikelihood=answer.loglikelihood, is_greedy=answer.is_greedy, prompt_tokens=int(lengths[index])

@@ -13,9 +13,10 @@ import pytest
 PLUGIN = Path(__file__).parent / "plugin"
 USE = """
 import json
-from evalkit import catalog, registry
-from evalkit.spec import EngineSpec, ModelSpec, RunSpec, TaskSpec
-from evalkit.types import PromptStyle
+from evalkit.contract import registry
+from evalkit.contract.types import PromptStyle
+from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec, TaskSpec
+from evalkit.task import catalog
 
 model = ModelSpec(name="scripted", backend="scripted", args={"France": "Paris", "Italy": "Rimini", "Peru": "Cusco"})
 task = catalog.resolve(RunSpec(model=model, tasks=(TaskSpec(name="plugin_capitals@sample@1shot"),))).tasks[0]

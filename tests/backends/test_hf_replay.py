@@ -9,7 +9,7 @@ import pytest
 import tiny_models as tiny
 
 from evalkit.backends.hf import replay
-from evalkit.contract.backend import Answer, LoglikelihoodRow
+from evalkit.contract.backend import LoglikelihoodRow, RowResult
 from evalkit.engine.plan import PrefixPlan
 
 
@@ -25,13 +25,13 @@ def rows(seed: int, groups: int = 9, members: int = 6) -> list[LoglikelihoodRow]
     return found
 
 
-def walk(backend, asked, known=(), stop_after: int | None = None) -> dict[int, Answer]:
+def walk(backend, asked, known=(), stop_after: int | None = None) -> dict[int, RowResult]:
     """Answers by place, in the order in which they came; those behind ``stop_after`` never came."""
 
     class Stop(BaseException):
         pass
 
-    answers: dict[int, Answer] = {}
+    answers: dict[int, RowResult] = {}
 
     def done(place: int, answer) -> None:
         answers[place] = answer

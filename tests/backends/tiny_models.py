@@ -13,7 +13,7 @@ import torch
 
 from evalkit.backends.hf.backend import HfBackend
 from evalkit.backends.hf.loading import Parts
-from evalkit.contract.backend import Answer, GenerateRow, LoglikelihoodRow
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, RowResult
 from evalkit.contract.types import Sampling
 from evalkit.spec.models import EngineSpec, ModelSpec
 
@@ -110,7 +110,7 @@ def generate_row(
     return GenerateRow(np.array(tokens, dtype=np.int32), until, max_tokens, sampling or Sampling(), key)
 
 
-def answers(call: Any, rows: Sequence[Any]) -> list[Answer]:
+def answers(call: Any, rows: Sequence[Any]) -> list[RowResult]:
     """What ``call`` (a backend's score or generate) says of each row; each is answered once."""
     found: dict[int, Any] = {}
 

@@ -23,6 +23,7 @@ TEXTS = ["", "  x y \n", "#### 1,234.5 then #### 7", "The answer is (B).", "(a) 
     ],
 )
 def test_filters_equal_lm_eval(name: str, args: dict) -> None:
+    import lm_eval.filters  # noqa: F401 (registers them)
     from lm_eval.api.registry import get_filter
 
     theirs = next(iter(get_filter(name)(**args).apply([TEXTS], [{}])))

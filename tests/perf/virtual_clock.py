@@ -14,7 +14,7 @@ def virtual_time(patch: pytest.MonkeyPatch) -> None:
     def sleep(seconds: float) -> None:
         at[0] += seconds
 
-    for module in ("clocks", "bench"):
-        patch.setattr(f"evalkit.perf.{module}.now", lambda: at[0])
+    for module in ("perf.clocks", "bench.bench"):
+        patch.setattr(f"evalkit.{module}.now", lambda: at[0])
     patch.setattr("evalkit.runner.evaluate.time", SimpleNamespace(perf_counter=lambda: at[0]))
     patch.setattr("evalkit.backends.mock.time", SimpleNamespace(sleep=sleep))
