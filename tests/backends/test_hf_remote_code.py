@@ -27,8 +27,8 @@ DOORS = {
 
 SCRIPT = """
 import sys
-from evalkit.errors import UserError
-from evalkit.spec import EngineSpec, ModelSpec
+from evalkit.contract.errors import UserError
+from evalkit.spec.models import EngineSpec, ModelSpec
 assert sys.stdin.isatty() and sys.stdout.isatty()
 for folder in {folders!r}:
     spec = ModelSpec(name=folder)
