@@ -48,7 +48,7 @@ def by_transformers(name: str) -> tuple[Run, Run]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from evalkit.backends.opening import local_folder
+    from evalkit.backends.hf.local_files import local_folder
     from evalkit.spec.models import ModelSpec
 
     source = local_folder(ModelSpec(name=name)) or name

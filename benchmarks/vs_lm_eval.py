@@ -222,7 +222,7 @@ def apart(row: Mapping[str, Any]) -> str:
 
 def model_source(name: str) -> str:
     """What both programs load: the folder of a model, or its Hub id."""
-    from evalkit.backends.opening import local_folder
+    from evalkit.backends.hf.local_files import local_folder
     from evalkit.spec.models import ModelSpec
 
     return str(local_folder(ModelSpec(name=name)) or name)

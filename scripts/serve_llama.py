@@ -16,7 +16,7 @@ import socket
 import sys
 from typing import Any
 
-from evalkit.backends.opening import gguf_file
+from evalkit.backends.hf.local_files import gguf_file
 from evalkit.contract.errors import UserError
 
 HOST = "127.0.0.1"

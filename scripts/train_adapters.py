@@ -16,7 +16,7 @@ import peft
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from evalkit.backends.opening import local_folder
+from evalkit.backends.hf.local_files import local_folder
 from evalkit.spec.models import ModelSpec
 from evalkit.store.paths import share
 

@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def smollm2_folder() -> Path:
     """The real model SmolLM2-135M-Instruct in transformers' layout, dequantized once into the cache."""
-    from evalkit.backends.opening import local_folder
+    from evalkit.backends.hf.local_files import local_folder
     from evalkit.contract.errors import UserError
     from evalkit.spec.models import ModelSpec
 

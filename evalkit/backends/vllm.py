@@ -79,7 +79,7 @@ class VllmBackend:
             part = order[begin : begin + CHUNK]
             outputs = self._run([rows[index].tokens.tolist() for index in part], [asked] * len(part))
             for index, output in zip(part, outputs, strict=True):
-                self.meter.exchange(_exchange(output, len(rows[index].tokens), None))
+                self.meter.exchange(exchange_of(output, len(rows[index].tokens), None))
                 done(index, _scored(rows[index], output.prompt_logprobs))
 
     def generate(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
@@ -88,7 +88,7 @@ class VllmBackend:
             part = rows[begin : begin + CHUNK]
             outputs = self._run([row.tokens.tolist() for row in part], [self._sampling(row) for row in part])
             for place, (row, output) in enumerate(zip(part, outputs, strict=True)):
-                self.meter.exchange(_exchange(output, len(row.tokens), len(output.outputs[0].token_ids)))
+                self.meter.exchange(exchange_of(output, len(row.tokens), len(output.outputs[0].token_ids)))
                 done(begin + place, _generated(row, output.outputs[0]))
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ def _generated(row: GenerateRow, output: Any) -> GenerateResult:
     return GenerateResult(text, len(output.token_ids), "length" if output.finish_reason == "length" else "stop")
 
 
-def _exchange(output: Any, given: int, made: int | None) -> Exchange:
+def exchange_of(output: Any, given: int, made: int | None) -> Exchange:
     """A finished request as vLLM timed it; ``made`` is None for a scored row. What this version does not tell (the
     fields of ``metrics`` are no promise of its API) is left out.
 

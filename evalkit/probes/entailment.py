@@ -63,7 +63,7 @@ def check(settings: Settings) -> None:
         raise MissingExtra("metric selfcheck_nli", "transformers", "hf")
     _places(settings, _part("AutoConfig", settings))
     _part("AutoTokenizer", settings)
-    _safe_weights(settings)
+    refuse_pickled(settings)
 
 
 @lru_cache(maxsize=4)
@@ -170,7 +170,7 @@ def _places(settings: Settings, config: Any) -> tuple[int, int]:
     )
 
 
-def _safe_weights(settings: Settings) -> None:
+def refuse_pickled(settings: Settings) -> None:
     """UserError for a model of the Hub whose weights are pickled; a folder's were looked at when it was found."""
     from huggingface_hub import HfApi
 

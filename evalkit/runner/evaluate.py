@@ -129,7 +129,7 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False) -> Finishe
 
     with _run_directory(spec, resume) as directory, Sampler() as sampler, _loaded(model, spec, clock) as backend:
         sampler.loaded()
-        workloads = _in_style(workloads, spec.model, backend)
+        workloads = in_style(workloads, spec.model, backend)
         _bind(workloads, backend)
         with _book(directory, spec) as book, observer.answering() as progress, clock.measure("answer"):
             counting = CountingProgress(progress)
@@ -199,7 +199,7 @@ def _load(selection: Selection, data: DataSource, spec: RunSpec) -> list[Workloa
     return workloads
 
 
-def _in_style(workloads: list[Workload], model: ModelSpec, backend: Backend) -> list[Workload]:
+def in_style(workloads: list[Workload], model: ModelSpec, backend: Backend) -> list[Workload]:
     """The same workloads as conversations by the model's template, where one was asked for; tasks that measure their
     prompts (``counts_tokens``) write them anew with the model's tokenizer.
     """

@@ -296,7 +296,7 @@ class AnswerFile:
                 self._wake.notify_all()
             try:
                 if self._writing:
-                    self._commit(self._writing)
+                    self.commit(self._writing)
                     self.written += len(self._writing)
             except Exception as error:
                 with self._wake:
@@ -314,7 +314,13 @@ class AnswerFile:
             or (self._flushing > 0 and bool(self._pending))
         )
 
-    def _commit(self, batch: Pending) -> None:
+    @property
+    def waiting(self) -> int:
+        """Answers that are not yet handed to the writer."""
+        return len(self._pending)
+
+    def commit(self, batch: Pending) -> None:
+        """Write a batch in one transaction."""
         now = time.time()
         answers: list[Row] = []
         failures: list[Row] = []

@@ -160,7 +160,7 @@ def test_scores_of_the_packed_path_are_those_of_each_row_alone(
     reference = copy.deepcopy(made).double()
     for row, answer in zip(rows, tiny.answers(shared.score, rows), strict=True):
         assert answer.loglikelihood == pytest.approx(tiny.exact(reference, row), abs=1e-4)
-    assert shared.meter.computed == shared._plan(rows).tokens_computed
+    assert shared.meter.computed == shared.plan(rows).tokens_computed
 
 
 def test_generations_of_the_packed_path_are_the_models_own(gpu_path: None) -> None:
@@ -211,7 +211,7 @@ def test_memory_that_runs_out_while_passes_are_under_way_changes_no_score(
 def test_a_held_path_that_cannot_grow_in_one_layer_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second layer runs out of memory after the first has grown: the pass is repeated on the old path."""
     monkeypatch.setattr(memory, "token_budget", lambda *_: 64)
-    own, calls = KeyValueStack._grow, [0]
+    own, calls = KeyValueStack.grown_copy, [0]
     held = torch.arange(4.0).reshape(1, 1, 4, 1)
 
     def grow(*arguments: Any) -> Any:
@@ -220,7 +220,7 @@ def test_a_held_path_that_cannot_grow_in_one_layer_stays_whole(monkeypatch: pyte
             raise torch.OutOfMemoryError("provoked")
         return own(*arguments)
 
-    monkeypatch.setattr(KeyValueStack, "_grow", staticmethod(grow))
+    monkeypatch.setattr(KeyValueStack, "grown_copy", staticmethod(grow))
     plan = PrefixPlan([np.arange(4, dtype=np.int32)])
     work, _ = plan.cut(plan.start(), 4)
     stack = KeyValueStack()
@@ -247,4 +247,4 @@ def test_a_decoding_step_with_folded_heads_equals_the_other() -> None:
     step = kv_pool.Step(slots, [0, 0, 0], [5, 1, 17], torch.device("cpu"))
     expected = step.attend(0, query, key, value, 0.4)
     assert expected.shape == (1, 3, 6, 8)
-    torch.testing.assert_close(step._attend_grouped(query, *slots.layer(0), 0.4), expected)
+    torch.testing.assert_close(step.attend_grouped(query, *slots.layer(0), 0.4), expected)

@@ -120,8 +120,8 @@ def test_what_is_no_plain_layer_stays(make) -> None:
 def test_the_engine_packs_and_the_plain_path_does_not() -> None:
     shared, plain = backend(model("llama")), backend(model("llama"), share_prefixes=False)
     assert shared.tree
-    assert not [module for module in shared._model.modules() if type(module) is nn.Linear]
-    assert not [module for module in plain._model.modules() if isinstance(module, PackedLinear)]
+    assert not [module for module in shared.model.modules() if type(module) is nn.Linear]
+    assert not [module for module in plain.model.modules() if isinstance(module, PackedLinear)]
     assert shared.info.n_parameters == plain.info.n_parameters
     assert shared.weight_bytes == plain.weight_bytes
 
@@ -130,4 +130,4 @@ def test_a_model_larger_than_the_free_memory_is_not_laid_out_anew(monkeypatch: p
     monkeypatch.setattr(memory, "available", lambda device: 1000)
     tight = backend(model("llama"))
     assert tight.tree
-    assert not [module for module in tight._model.modules() if isinstance(module, PackedLinear)]
+    assert not [module for module in tight.model.modules() if isinstance(module, PackedLinear)]

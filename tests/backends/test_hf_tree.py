@@ -128,7 +128,7 @@ def test_sequences_under_way_ride_in_the_passes_that_read_prompts(
     backend = tiny.backend(llama)
     monkeypatch.setattr(memory, "CPU_BUDGET", 64)
     passes: list[int] = []
-    body = backend._model.base_model
+    body = backend.model.base_model
     body.register_forward_pre_hook(
         lambda _, args, given: passes.append(given["input_ids"].shape[1]), with_kwargs=True
     )  # fmt: skip
@@ -169,7 +169,7 @@ def test_the_plain_path_halves_its_batches(monkeypatch: pytest.MonkeyPatch, llam
     rows, backend = mixed_rows(), tiny.backend(llama, batch_size=8, share_prefixes=False)
     expected = tiny.answers(backend.score, rows)
     sizes = []
-    own = PlainRunner._score_batch
+    own = PlainRunner.score_batch
 
     def at_most_two(runner: Any, all_rows: Any, part: Any, done: Any) -> None:
         sizes.append(len(part))
@@ -177,7 +177,7 @@ def test_the_plain_path_halves_its_batches(monkeypatch: pytest.MonkeyPatch, llam
             raise torch.OutOfMemoryError("out of memory (provoked)")
         own(runner, all_rows, part, done)
 
-    monkeypatch.setattr(PlainRunner, "_score_batch", at_most_two)
+    monkeypatch.setattr(PlainRunner, "score_batch", at_most_two)
     got = tiny.answers(backend.score, rows)
     assert sizes == [8, 4, 2, 2, 2, 2, 2]
     assert [answer.loglikelihood for answer in got] == pytest.approx([one.loglikelihood for one in expected], abs=1e-4)

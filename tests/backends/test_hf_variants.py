@@ -245,9 +245,9 @@ def test_quantized_weights_are_near_the_plain_ones(quant: Any, tmp_path: Path) -
 
 
 def test_the_search_finds_the_weights_of_a_known_bowl() -> None:
-    from evalkit.backends.hf.compose import _search
+    from evalkit.backends.hf.compose import search_weights
 
-    best, tried = _search(lambda w: (w[0] - 0.6) ** 2 + (w[1] + 0.3) ** 2, 2, 80, 0.0, lambda _: None)
+    best, tried = search_weights(lambda w: (w[0] - 0.6) ** 2 + (w[1] + 0.3) ** 2, 2, 80, 0.0, lambda _: None)
     assert best == pytest.approx((0.6, -0.3), abs=0.03)
     assert tried <= 80
 

@@ -68,7 +68,7 @@ def test_three_workers_one_killed_in_the_middle(executor):
     expected = answer(alone, asked, None, EngineSpec())
     backend = replicas(mock(delay_s=0.0002), executor, 3)
     try:
-        victim = backend.fleet._cluster.pid(1)
+        victim = backend.fleet.pid(1)
         book = Book(20, lambda: os.kill(victim, signal.SIGKILL))
         responses = answer(backend, asked, book, EngineSpec())
         assert backend.fleet.losses == 1
@@ -76,7 +76,7 @@ def test_three_workers_one_killed_in_the_middle(executor):
         assert len(book.put_keys) == len(set(book.put_keys)) == len(asked)
         assert book.threads == {threading.get_ident()}  # the journal has one writer
         assert backend.info.fingerprint == alone.info.fingerprint
-        assert backend.fleet._cluster.pid(1) != victim  # it was started again
+        assert backend.fleet.pid(1) != victim  # it was started again
     finally:
         backend.close()
 

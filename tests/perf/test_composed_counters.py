@@ -214,13 +214,13 @@ def test_threads_lose_no_counts() -> None:
 
 
 def test_vllms_own_times_are_taken_where_it_tells_them() -> None:
-    from evalkit.backends.vllm import _exchange
+    from evalkit.backends.vllm import exchange_of
 
     times = SimpleNamespace(arrival_time=1e9, queued_ts=1.0, scheduled_ts=3.0, first_token_ts=3.5, last_token_ts=4.5)
     output = SimpleNamespace(metrics=times, num_cached_tokens=16)
     counted = Meter()
-    counted.exchange(_exchange(output, 40, 11))
-    counted.exchange(_exchange(output, 41, None))
+    counted.exchange(exchange_of(output, 40, 11))
+    counted.exchange(exchange_of(output, 41, None))
     assert (counted.given, counted.computed, counted.generated) == (81, 49, 11)
     assert (list(counted.ttft_seconds), list(counted.tpot_seconds)) == ([0.5], [0.1])
     assert (list(counted.e2e_seconds), list(counted.score_seconds)) == ([1.5], [1.5])
@@ -237,8 +237,8 @@ def test_vllms_own_times_are_taken_where_it_tells_them() -> None:
     ],
 )
 def test_what_vllm_does_not_tell_is_absent(metrics: Any) -> None:
-    from evalkit.backends.vllm import _exchange
+    from evalkit.backends.vllm import exchange_of
 
     counted = Meter()
-    counted.exchange(_exchange(SimpleNamespace(metrics=metrics), 40, 11))
+    counted.exchange(exchange_of(SimpleNamespace(metrics=metrics), 40, 11))
     assert counted.counters() == {"tokens": {"given": 40, "generated": 11}, "throughput": {}, "latency": {}}

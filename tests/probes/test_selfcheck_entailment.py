@@ -184,6 +184,6 @@ def test_pickled_weights_of_the_hub_are_refused_before_the_run(monkeypatch: pyte
     listed = ["config.json", "pytorch_model.bin"]
     monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda self, name, revision: listed)
     with pytest.raises(UserError, match=r"no weights in safetensors at this revision"):
-        entailment._safe_weights(Settings(model="some/nli"))
+        entailment.refuse_pickled(Settings(model="some/nli"))
     listed.append("model.safetensors")
-    entailment._safe_weights(Settings(model="some/nli"))
+    entailment.refuse_pickled(Settings(model="some/nli"))

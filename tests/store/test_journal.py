@@ -257,7 +257,7 @@ def test_a_failing_writer_is_reported_at_the_next_call(tmp_path, monkeypatch):
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    monkeypatch.setattr(AnswerFile, "_commit", full)
+    monkeypatch.setattr(AnswerFile, "commit", full)
     journal.put(key(1), answer(1))
     with pytest.raises(UserError, match="disk is full"):
         journal.flush()
@@ -272,7 +272,7 @@ def test_a_journal_that_waits_is_bounded(tmp_path, monkeypatch):
     with Journal(tmp_path / "j", interval=30) as journal:
         for n in range(400):
             journal.put(key(n), answer(n))
-            assert len(journal._pending) <= 50
+            assert journal.waiting <= 50
     with Journal(tmp_path / "j") as journal:
         assert journal.count() == 400
 

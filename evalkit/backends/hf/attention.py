@@ -51,21 +51,22 @@ class KeyValueStack:
         """Take the memory for positions [0, end), keeping what is there."""
         held = self._layers.get(layer)
         if held is None or held[0].shape[2] < end:
-            self._layers[layer] = self._grow(held, end, key, value)
+            self._layers[layer] = self.grown_copy(held, end, key, value)
 
     def reserve(self, depth: int) -> None:
         """Make all positions [0, depth) readable; what was never written is zero."""
         for layer, held in self._layers.items():
             before = held[0].shape[2]
             if before < depth:
-                self._layers[layer] = grown = self._grow(held, depth, *held)
+                self._layers[layer] = grown = self.grown_copy(held, depth, *held)
                 for tensor in grown:
                     tensor[:, :, before:] = 0
 
     @staticmethod
-    def _grow(
+    def grown_copy(
         held: tuple[torch.Tensor, torch.Tensor] | None, end: int, key: torch.Tensor, value: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values [1, heads, capacity, width] with room for ``end`` positions, and what was held in them."""
         capacity = max(256, 1 << (end - 1).bit_length())
         grown = tuple(like.new_empty((1, like.shape[1], capacity, like.shape[3])) for like in (key, value))
         if held is not None:

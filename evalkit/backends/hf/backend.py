@@ -6,7 +6,7 @@ import gc
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -165,12 +165,12 @@ class HfBackend:
             self._set_attention(self._plain_attention)
             self._plain(rows).score(rows, done)
             return
-        plan = self._plan(rows)
+        plan = self.plan(rows)
         budget = self._budget(rows, plan.depth)
         spans, wanted, given = replay.whole(plan), len(rows), plan.tokens_given
         if known:
             every = [*rows, *known]
-            common = self._plan(every)
+            common = self.plan(every)
             common_budget = self._budget(every, common.depth)
             passes, tokens = replay.needed(common, common_budget, np.arange(len(every)) < wanted)
             if tokens <= plan.tokens_computed + replay.SPARE_PASSES * common_budget:
@@ -190,7 +190,13 @@ class HfBackend:
             done(index, ValueError(f"the text has the token {shown!r} ({token}), which the model has no embedding for"))
         return [rows[index] for index in fine], lambda place, result: done(fine[place], result)
 
-    def _plan(self, rows: Sequence[LoglikelihoodRow]) -> PrefixPlan:
+    @property
+    def model(self) -> Any:
+        """The transformers model that computes."""
+        return self._model
+
+    def plan(self, rows: Sequence[LoglikelihoodRow]) -> PrefixPlan:
+        """The prefix tree of rows to be scored."""
         return PrefixPlan(
             [row.tokens[:-1] for row in rows],
             [(row.start - 1, row.tokens[row.start :]) for row in rows],

@@ -77,7 +77,7 @@ def compose(
     base = loss((0.0,) * count)
     singles = tuple(loss(tuple(float(i == k) for i in range(count))) for k in range(count))
     note(f"base {base:.4f}, each alone {', '.join(f'{value:.4f}' for value in singles)} nats a token")
-    weights, evaluations = _search(loss, count, steps, penalty, note)
+    weights, evaluations = search_weights(loss, count, steps, penalty, note)
     return Composition(
         tuple(str(adapter.folder) for adapter in adapters),
         weights,
@@ -89,9 +89,12 @@ def compose(
     )
 
 
-def _search(
+def search_weights(
     loss: Callable[[Sequence[float]], float], count: int, steps: int, penalty: float, note: Callable[[str], None]
 ) -> tuple[tuple[float, ...], int]:
+    """The ``count`` weights of least ``loss`` that at most ``steps`` evaluations find (Nelder-Mead, without gradients),
+    and how many it took. ``penalty`` is charged for the sum of their sizes; ``note`` is told of progress.
+    """
     import numpy as np
     from scipy.optimize import minimize
 

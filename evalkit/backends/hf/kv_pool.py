@@ -87,7 +87,7 @@ class Step:
             hidden = torch.zeros(self._visible.shape, dtype=query.dtype, device=query.device)
             self._bias = hidden.masked_fill_(~self._visible, float("-inf"))
         if query.device.type == "cuda" and query.shape[1] != key.shape[1]:
-            return self._attend_grouped(query, keys, values, scale)
+            return self.attend_grouped(query, keys, values, scale)
         output = torch.nn.functional.scaled_dot_product_attention(
             query.transpose(1, 2).transpose(0, 1).transpose(1, 2),
             keys[: self._count, :, : self._longest],
@@ -98,7 +98,7 @@ class Step:
         )
         return output.transpose(1, 2).transpose(0, 1)
 
-    def _attend_grouped(
+    def attend_grouped(
         self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float | None
     ) -> torch.Tensor:
         """The same with the heads that share keys as rows of one query: with a mask, CUDA's fused kernels take no

@@ -47,7 +47,7 @@ class PlainRunner:
         """Log-likelihood of each row by a right-padded forward pass."""
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i].tokens))
         self._meter.read(sum(len(row.tokens) - 1 for row in rows))
-        self._batches(order, lambda part: self._score_batch(rows, part, done))
+        self._batches(order, lambda part: self.score_batch(rows, part, done))
 
     def _batches(self, order: list[int], work: Any) -> None:
         at = 0
@@ -63,7 +63,8 @@ class PlainRunner:
             at += len(part)
             self._after_pass()
 
-    def _score_batch(self, rows: Sequence[LoglikelihoodRow], part: Sequence[int], done: OnResult) -> None:
+    def score_batch(self, rows: Sequence[LoglikelihoodRow], part: Sequence[int], done: OnResult) -> None:
+        """Answer the rows ``part`` in one padded forward pass."""
         longest = max(len(rows[i].tokens) for i in part) - 1
         tokens = np.zeros((len(part), longest), dtype=np.int64)
         for place, index in enumerate(part):

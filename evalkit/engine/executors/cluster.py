@@ -34,6 +34,10 @@ class Cluster(Protocol):
         """Call a method and wait for its reply (or `Lost`), whatever else was asked of the worker."""
         ...
 
+    def pid(self, worker: int) -> int | None:
+        """The worker's process, on its own machine; None where there is none now."""
+        ...
+
     def replies(self, timeout: float) -> list[tuple[int, Any]]:
         """(worker, reply or `Lost`) of the calls that ended, waiting up to ``timeout`` seconds for the first."""
         ...

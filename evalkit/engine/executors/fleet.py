@@ -55,6 +55,10 @@ class Fleet:
         """Workers asked for."""
         return self._cluster.size
 
+    def pid(self, worker: int) -> int | None:
+        """The process of a worker, on its own machine; None where there is none now."""
+        return self._cluster.pid(worker)
+
     @property
     def ready(self) -> int:
         """Workers that have loaded."""
