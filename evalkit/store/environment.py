@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from evalkit.text.secrets import MASK, is_secret_name, mask_text
 
 PACKAGES = (
     "evalkit",
@@ -40,41 +41,6 @@ PACKAGES = (
 )
 """Packages that can change a number or a speed."""
 
-MASK = "***"
-# Names whose value is a secret. Tokenizer settings (pad_token, eos_token, max_tokens) are none.
-_SECRET = (
-    r"(?:[\w.-]*(?:api[_-]?key|secret|passw(?:or)?d|passphrase|credentials?|authorization)"
-    r"|(?:[\w.-]*(?:hf|auth|access|api|bearer|refresh|session|github|hub|wandb)[_-])?token)"
-)
-_NAME = re.compile(rf"^-*{_SECRET}$", re.IGNORECASE)
-_ASSIGNED = re.compile(
-    rf"""(?P<name>(?<![\w.-])-*["']?{_SECRET}["']?\s*[=:]\s*)(?P<value>"[^"]*"|'[^']*'|[^\s,;&}}]+)""", re.I
-)
-_BEARER = re.compile(r"\b(?P<name>(?:Bearer|Basic)\s+)[\w.~+/=-]+", re.IGNORECASE)
-_USERINFO = re.compile(r"(?P<name>\b[a-z][\w+.-]*://)[^/\s@]+@", re.IGNORECASE)
-# Shapes of the widely used access tokens, wherever they stand.
-_SHAPES = re.compile(r"\b(?:sk-[\w-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|AKIA[0-9A-Z]{16})\b")
-
-
-def mask_text(text: str) -> str:
-    """``text`` with the values of secrets (api_key=..., Authorization: ..., user:password@) replaced by ***."""
-    text = _BEARER.sub(rf"\g<name>{MASK}", text)
-    text = _ASSIGNED.sub(rf"\g<name>{MASK}", text)
-    text = _USERINFO.sub(rf"\g<name>{MASK}@", text)
-    return _SHAPES.sub(MASK, text)
-
-
-def mask(value: Any) -> Any:
-    """A copy of plain JSON values with every secret replaced by ***, by its name or by its shape."""
-    if isinstance(value, Mapping):
-        return {
-            key: MASK if isinstance(item, str) and item and _NAME.match(str(key)) else mask(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [mask(item) for item in value]
-    return mask_text(value) if isinstance(value, str) else value
-
 
 def command_line(argv: Sequence[str] | None = None) -> str:
     """The command as it could be typed again, secrets masked; the program by its name only."""
@@ -85,7 +51,7 @@ def command_line(argv: Sequence[str] | None = None) -> str:
     hide = False
     for word in words[1:]:
         shown.append(MASK if hide else mask_text(word))
-        hide = word.startswith("-") and "=" not in word and bool(_NAME.match(word))
+        hide = word.startswith("-") and "=" not in word and is_secret_name(word)
     return " ".join(word if word == MASK else shlex.quote(word) for word in shown)
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from evalkit import __version__
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import GroupResult, Metric, RunResult, TaskResult
-from evalkit.store.environment import mask
 from evalkit.store.files import plain, read_json
+from evalkit.text.secrets import mask
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -21,11 +21,11 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.types import RunResult, SampleResult, TaskInfo
 from evalkit.spec.models import RunSpec
 from evalkit.store import performance, results, samples
-from evalkit.store.environment import mask
 from evalkit.store.files import plain, read_json, safe_name, write_json
 from evalkit.store.identity import digest
 from evalkit.store.journal import Journal
 from evalkit.store.locks import FileLock, take
+from evalkit.text.secrets import mask
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -2,7 +2,8 @@
 
 import json
 
-from evalkit.store.environment import collect, command_line, mask, mask_text
+from evalkit.store.environment import collect, command_line
+from evalkit.text.secrets import mask, mask_text
 
 
 def test_collect_is_plain_json_with_the_essentials():
