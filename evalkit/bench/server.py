@@ -166,7 +166,8 @@ async def _one(client: Any, base: str, model: str, prompt: str, load: Load, plac
     said: int | None = None
     async with places:
         try:
-            async with client.stream("POST", f"{base}/completions", json=body) as reply:
+            whole = asyncio.timeout(load.timeout)  # the client's own limit begins anew with every byte
+            async with whole, client.stream("POST", f"{base}/completions", json=body) as reply:
                 if reply.status_code != 200:
                     return Reply(error=f"HTTP {reply.status_code}")
                 async for line in reply.aiter_lines():
@@ -183,10 +184,12 @@ def _event(line: str) -> tuple[str, int | None]:
     """Text and number of output tokens in one line of the stream; what cannot be read is neither."""
     if not line.startswith("data:") or line.strip() == "data: [DONE]":
         return "", None
+    from evalkit.backends.openai.replies import counted
+
     try:
         event = parse_json(line[5:])
         choices = event.get("choices") or [{}]
         usage = (event.get("usage") or {}).get("completion_tokens")
-        return str(choices[0].get("text") or ""), int(usage) if usage is not None else None
+        return str(choices[0].get("text") or ""), counted(usage)
     except (ValueError, AttributeError, TypeError, IndexError):
         return "", None

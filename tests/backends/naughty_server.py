@@ -123,3 +123,43 @@ def echo(body: dict[str, Any]) -> Reply:
     ]
     logprobs = {"tokens": tokens, "token_logprobs": values, "top_logprobs": tops}
     return 200, {}, json.dumps({"choices": [{"text": "".join(tokens), "logprobs": logprobs}]}).encode()
+
+
+def drip(handler: Handler) -> None:
+    """Sends one header line every tenth of a second, without end."""
+    drop_by_drop(handler, b"X-Wait: 1\r\n", b"HTTP/1.1 200 OK\r\n")
+
+
+def processing(handler: Handler) -> None:
+    """Says that it is at work, again and again, and nothing else."""
+    drop_by_drop(handler, b"HTTP/1.1 102 Processing\r\n\r\n")
+
+
+def trickle(handler: Handler) -> None:
+    """Sends a body byte by byte."""
+    drop_by_drop(handler, b" ", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+
+
+def drop_by_drop(handler: Handler, drop: bytes, before: bytes = b"") -> None:
+    handler.close_connection = True
+    try:
+        handler.wfile.write(before)
+        while not handler.script.release.wait(0.1):
+            handler.wfile.write(drop)
+            handler.wfile.flush()
+    except OSError:
+        pass  # the client has hung up
+
+
+def spelled(spell: Callable[[str], list[str]], first: Sequence[str] = ()) -> Callable[[dict[str, Any]], Reply]:
+    """An echo whose words are spelled by ``spell`` as one or more tokens, each worth minus one, behind ``first``."""
+
+    def reply(body: dict[str, Any]) -> Reply:
+        words = [" " + word for word in body["prompt"].split(" ")]
+        words[0] = words[0][1:]
+        tokens = [*first, *(token for word in words for token in spell(word)), " next"]
+        values = [None, *([-1.0] * (len(tokens) - 1))]
+        report = {"tokens": tokens, "token_logprobs": values, "top_logprobs": [None] * len(tokens)}
+        return 200, {}, json.dumps({"choices": [{"index": 0, "text": "", "logprobs": report}]}).encode()
+
+    return reply

@@ -6,13 +6,16 @@ import difflib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from evalkit.backends.hf import load_tokens
 from evalkit.backends.openai import scoring
+from evalkit.backends.openai.adapting import Adaptation
 from evalkit.backends.openai.generating import Generator
 from evalkit.backends.openai.http import Client, RequestFailed
+from evalkit.backends.openai.replies import counted
 from evalkit.backends.openai.settings import Settings, settings
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.types import Generate, ModelInfo, Request, Response, Score
@@ -47,8 +50,8 @@ class ServerBackend:
         self._lock = threading.Lock()
         official = urlsplit(chosen.base_url).hostname == "api.openai.com"
         default = "max_completion_tokens" if official else "max_tokens"
-        field = chosen.max_tokens_field or default
-        self._generator = Generator(client, model, field, self.meter, chosen.stream, tokens_of)
+        adaptation = Adaptation(chosen.max_tokens_field, default, self._record)
+        self._generator = Generator(client, model, adaptation, self.meter, chosen.stream, tokens_of)
 
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """(index, response) of every request, as they come. Raises UserError once no request can succeed; what came
@@ -82,6 +85,9 @@ class ServerBackend:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _record(self, changes: Mapping[str, str]) -> None:
+        self.info = replace(self.info, details={**self.info.details, "adapted": dict(changes)})
 
     @staticmethod
     def _rest(running: Mapping[Future[Response], int]) -> Iterator[tuple[int, Response]]:
@@ -158,7 +164,7 @@ def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
             }
         ),
         max_length=window or NOT_KNOWN,
-        n_parameters=size.get("n_params") if isinstance(size.get("n_params"), int) else None,
+        n_parameters=counted(size.get("n_params")),
         device="server",
         details={"url": chosen.base_url, "model": name, **known},
     )
@@ -191,7 +197,7 @@ def _listed(client: Client) -> list[Mapping[str, Any]]:
 
 def _model_name(client: Client, asked: str | None, listed: Sequence[Mapping[str, Any]]) -> str:
     names = [str(one["id"]) for one in listed]
-    aliases = {str(alias) for one in listed for alias in one.get("aliases") or ()}
+    aliases = {str(alias) for one in listed for alias in _list(one.get("aliases"))}
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     if asked is None:
         if len(names) == 1:
@@ -209,8 +215,8 @@ def _window(client: Client, meta: Mapping[str, Any]) -> int | None:
     """The context window in tokens as the server tells it: vLLM's max_model_len, llama.cpp's n_ctx of one slot."""
     inner = meta.get("meta")
     for value in (meta.get("max_model_len"), inner.get("n_ctx") if isinstance(inner, Mapping) else None):
-        if isinstance(value, int) and value > 0:
-            return value
+        if window := counted(value):
+            return window
     if meta.get("owned_by") != "llamacpp":
         return None
     try:
@@ -218,4 +224,8 @@ def _window(client: Client, meta: Mapping[str, Any]) -> int | None:
         value = props["default_generation_settings"]["n_ctx"]
     except (RequestFailed, KeyError, TypeError):
         return None
-    return value if isinstance(value, int) and value > 0 else None
+    return counted(value) or None
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()

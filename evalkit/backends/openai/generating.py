@@ -1,7 +1,8 @@
 """Text from a server: chat completions for conversations, completions for plain prompts.
 
 The reply is asked for as a stream, so that the time to the first token and between tokens can be measured. A server
-that refuses to stream is asked for whole replies from then on; one that ignores the wish is understood.
+that refuses to stream is asked for whole replies from then on; one that ignores the wish is understood. A parameter
+that the server refuses by name is left out or renamed where that asks the same (`evalkit.backends.openai.adapting`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
+from evalkit.backends.openai.adapting import Adaptation
 from evalkit.backends.openai.http import Client, RequestFailed, Timed
-from evalkit.backends.openai.scoring import Unusable, first_choice
+from evalkit.backends.openai.replies import Unusable, Withheld, count, first_choice, text_in, verdict
 from evalkit.backends.openai.streaming import Stream
-from evalkit.backends.openai.usage import cached, count, usage_of
+from evalkit.backends.openai.usage import cached, usage_of
 from evalkit.backends.sampling import cut_at_stops
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Generate, Response
+from evalkit.contract.types import Generate, Response, Status
 from evalkit.perf.meter import Exchange, Meter
 from evalkit.store.identity import is_greedy
 
@@ -40,14 +42,14 @@ class Generator:
         self,
         client: Client,
         model: str,
-        max_tokens_field: str,
+        adaptation: Adaptation,
         meter: Meter,
         streams: bool = True,
         tokens_of: Callable[[str], int] | None = None,
     ) -> None:
         self._client = client
         self._model = model
-        self._max_tokens_field = max_tokens_field
+        self._adaptation = adaptation
         self._meter = meter
         self._streams = streams
         self._tokens_of = tokens_of
@@ -56,21 +58,34 @@ class Generator:
         """The text before the first stop string. A reply without text is an error, an empty text is an answer."""
         chat = request.messages is not None
         path = "/chat/completions" if chat else "/completions"
-        timed = self._ask(path, body(self._model, self._max_tokens_field, request))
+        timed = self._adapted(path, body(self._model, self._adaptation.length_field, request), request)
         try:
             text, finish = _text(timed.reply, chat)
         except Unusable as error:
-            return Response(status="error", error=str(error))
+            status: Status = "unscored" if isinstance(error, Withheld) else "error"
+            return Response(status=status, error=str(error))
+        text = self._client.blot(text)
         given, made = self._tokens(timed.reply, request, text)
         self._meter.exchange(_exchange(timed, given, made))
         cut = cut_at_stops(text, request.until)
         finish = "stop" if len(cut) < len(text) else finish
         return Response(
             text=cut,
-            finish=finish if finish in ("stop", "length") else str(finish)[:40] if finish else None,
+            finish=finish if finish in ("stop", "length") else self._client.clean(finish, 40) if finish else None,
             prompt_tokens=given or 0,
             output_tokens=made or 0,
         )
+
+    def _adapted(self, path: str, wanted: Mapping[str, Any], request: Generate) -> Timed:
+        """The reply to ``wanted``, sent as the server turns out to take it."""
+        while True:
+            sent = self._adaptation.apply(wanted)
+            try:
+                return self._ask(path, sent)
+            except RequestFailed as error:
+                # Another thread may have learned meanwhile what this one was refused for.
+                if self._adaptation.apply(wanted) == sent and not self._adaptation.learn(error, sent, request):
+                    raise
 
     def _ask(self, path: str, sent: Mapping[str, Any]) -> Timed:
         if self._streams:
@@ -140,12 +155,10 @@ def body(model: str, max_tokens_field: str, request: Generate) -> dict[str, Any]
 def _text(reply: Any, chat: bool) -> tuple[str, Any]:
     """The text of a reply, streamed or whole, and why it ended."""
     if isinstance(reply, Stream):
-        text, finish = reply.text, reply.finish
+        text, refusal, finish = reply.text, reply.refusal, reply.finish
     else:
         choice = first_choice(reply)
-        message = choice.get("message") if chat else choice
-        text = message.get("content" if chat else "text") if isinstance(message, Mapping) else None
-        finish = choice.get("finish_reason")
-    if not isinstance(text, str):
-        raise Unusable("the server's reply has no text")
-    return text, finish
+        inner = choice.get("message")
+        message = inner if chat and isinstance(inner, Mapping) else choice
+        text, refusal, finish = text_in(message), message.get("refusal"), choice.get("finish_reason")
+    return verdict(text, refusal if isinstance(refusal, str) else None, finish), finish

@@ -13,14 +13,18 @@ from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpcore2
 import httpx2 as httpx
 import tenacity
 
+from evalkit.backends.openai.replies import Told, told
 from evalkit.backends.openai.settings import KEY_VARIABLE, Settings
-from evalkit.backends.openai.streaming import BrokenStream, Stream
+from evalkit.backends.openai.streaming import SHOWN, BrokenStream, Stream
+from evalkit.backends.openai.transport import Transport, deadline
 from evalkit.contract.errors import UserError
 from evalkit.perf import clocks
 from evalkit.text.reading import parse_json
+from evalkit.text.secrets import blot, mask_text
 
 MAX_REPLY = 64 << 20
 """Bytes of a reply that are read: a server that never stops talking must not fill the memory."""
@@ -29,16 +33,28 @@ MAX_WAIT = 120.0
 """Seconds: the longest wait between two tries, whatever Retry-After says."""
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+NEVER_ANSWERED = frozenset({401, 403, 404, 405})
+"""Statuses of a request for text that every further request would share: a wrong key, URL or model."""
 
 
 class RequestFailed(Exception):
-    """One request failed, after its retries; the message becomes the response's error. ``status`` 0: no HTTP answer."""
+    """One request failed, after its retries; the message becomes the response's error. ``status`` 0: no HTTP answer;
+    ``param``: the parameter that the server names in its refusal.
+    """
 
-    def __init__(self, message: str, status: int = 0, retry_after: float | None = None, retried: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int = 0,
+        retry_after: float | None = None,
+        retried: bool = False,
+        param: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
         self.retried = retried
+        self.param = param
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +77,7 @@ class Client:
         self._http = httpx.Client(
             headers=headers,
             timeout=httpx.Timeout(settings.timeout, connect=min(20.0, settings.timeout)),
-            limits=httpx.Limits(max_connections=settings.num_concurrent, max_keepalive_connections=None),
+            transport=Transport(settings.base_url, settings.num_concurrent),
         )
         self._closed = threading.Event()
         self.url = settings.base_url
@@ -95,11 +111,13 @@ class Client:
         self._http.close()
 
     def clean(self, text: object, length: int = 200) -> str:
-        """One line of at most ``length`` characters, without the key."""
-        line = " ".join(str(text).split())
-        if self._key:
-            line = line.replace(self._key, "***")
+        """One line of at most ``length`` characters, without the key or anything else that looks like a secret."""
+        line = mask_text(self.blot(" ".join(str(text).split())))
         return line if len(line) <= length else line[: length - 1] + "…"
+
+    def blot(self, text: str) -> str:
+        """``text`` without the key: what a model says must not carry it into a record."""
+        return blot(text, self._key)
 
     def _call(
         self,
@@ -138,98 +156,108 @@ class Client:
     ) -> Timed:
         if self._closed.is_set():
             raise RequestFailed("the connection was closed")
-        deadline = time.monotonic() + self._settings.timeout
         sent = clocks.now()
         try:
-            with self._http.stream(method, url, json=body) as response:
-                chunks = self._chunks(response, deadline)
+            with deadline(self._settings.timeout), self._http.stream(method, url, json=body) as response:
+                chunks = self._chunks(response)
                 if begin is not None and response.status_code == 200:
                     first = next(chunks, b"")
                     chunks = chain((first,), chunks)
                     if _is_stream(response, first):
-                        return Timed(self._follow(begin(sent), chunks), clocks.now() - sent)
+                        return Timed(self._follow(begin(sent), chunks, url), clocks.now() - sent)
                 content = b"".join(chunks)
-        except httpx.TimeoutException:
+        except (httpx.TimeoutException, httpcore2.TimeoutException):
             raise self._late() from None
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError) as error:
             where = urlsplit(url).netloc
             reason = self.clean(error) or type(error).__name__
             raise RequestFailed(f"the connection to {where} failed: {reason}", retried=True) from None
         except httpx.HTTPError as error:
             raise RequestFailed(f"the server's reply cannot be read: {self.clean(error)}") from None
-        seconds = clocks.now() - sent
-        if response.status_code >= 300:
-            raise self._refusal(response, content, url)
-        try:
-            return Timed(parse_json(content), seconds)
-        except ValueError:
-            start = self.clean(content[:200].decode("utf-8", "replace"), 80)
-            raise RequestFailed(f"the server's reply is not JSON: {start!r}", response.status_code) from None
+        return Timed(self._read(response, content, url), clocks.now() - sent)
 
-    def _chunks(self, response: httpx.Response, deadline: float) -> Iterator[bytes]:
+    def _read(self, response: httpx.Response, content: bytes, url: str) -> Any:
+        """The JSON of a whole reply. Raises what its status means, or the status that an error in it tells of."""
+        refused = response.status_code >= 300
+        start = content[:SHOWN].decode("utf-8", "replace")
+        try:
+            reply = parse_json(content)
+        except ValueError:
+            if refused:
+                raise self._refusal(response, Told(start or response.reason_phrase), url) from None
+            raise RequestFailed(
+                f"the server's reply is not JSON: {self.clean(start, 80)!r}", response.status_code
+            ) from None
+        error = told(reply, always=refused)
+        if refused or error is not None:
+            raise self._refusal(response, error or Told(start or response.reason_phrase), url)
+        return reply
+
+    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
         """The reply as it comes. Raises RequestFailed where it is too long or too late."""
         length = 0
+        end = time.monotonic() + self._settings.timeout
         for chunk in response.iter_bytes():
             length += len(chunk)
             if length > MAX_REPLY:
                 raise RequestFailed(f"the server's reply is longer than {MAX_REPLY >> 20} MiB")
-            if time.monotonic() > deadline:
+            if time.monotonic() > end:  # many chunks may come of one read
                 raise self._late()
             yield chunk
 
-    def _follow(self, stream: Stream, chunks: Iterable[bytes]) -> Stream:
+    def _follow(self, stream: Stream, chunks: Iterable[bytes], url: str) -> Stream:
         """The stream, read to its end. Raises RequestFailed for half of one, and for an error told in it."""
         try:
             for chunk in chunks:
                 stream.take(chunk)
             stream.end()
         except BrokenStream as error:
+            if error.status in NEVER_ANSWERED:
+                raise self._hopeless(error.status, self.clean(error), url) from None
             retried = error.status in RETRIED or error.cut
-            raise RequestFailed(self.clean(error), 200, retried=retried) from None
+            param = error.told.param if error.told else None
+            raise RequestFailed(self.clean(error), 200, retried=retried, param=param) from None
         return stream
 
     def _late(self) -> RequestFailed:
         return RequestFailed(f"no reply within {self._settings.timeout:g} s", retried=True)
 
-    def _refusal(self, response: httpx.Response, content: bytes, url: str) -> Exception:
-        """What an HTTP status means: a failed request, or a mistake that every further request would share."""
-        status = response.status_code
-        said = self.clean(_message(content)) or response.reason_phrase
+    def _refusal(self, response: httpx.Response, error: Told, url: str) -> Exception:
+        """What an HTTP status, or the one told in a reply of status 200, means: a failed request, or a mistake that
+        every further request would share.
+        """
+        status, said = response.status_code, self.clean(error.message) or self.clean(response.reason_phrase)
+        if status < 300:
+            status = error.status
+            said = said if status else f"the server tells of an error: {said}"
+        posted = response.request.method == "POST"
+        if status in (401, 403) or (status in NEVER_ANSWERED and posted):
+            return self._hopeless(status, said, url)
+        if 300 <= status < 400:
+            return UserError(f"{self._shown}: the server redirects to another place (HTTP {status}): give that URL")
+        message = f"HTTP {status}: {said}" if status else said
+        return RequestFailed(message, status or 200, _retry_after(response), status in RETRIED, error.param)
+
+    def _hopeless(self, status: int, said: str, url: str) -> UserError:
         if status in (401, 403):
             return UserError(
-                f"{self.url}: the server refuses the key (HTTP {status}: {said}): set the environment variable "
+                f"{self._shown}: the server refuses the key (HTTP {status}: {said}): set the environment variable "
                 f"{self._settings.api_key_env}"
             )
-        if status in (404, 405) and response.request.method == "POST":
-            return UserError(
-                f"{self.url}: the server has no {url.removeprefix(self.root)}, or not this model "
-                f"(HTTP {status}: {said}): check the URL and model=NAME in --model_args"
-            )
-        if 300 <= status < 400:
-            return UserError(f"{self.url}: the server redirects to another place (HTTP {status}): give that URL")
-        return RequestFailed(f"HTTP {status}: {said}", status, _retry_after(response), status in RETRIED)
+        return UserError(
+            f"{self._shown}: the server has no {url.removeprefix(self.root)}, or not this model "
+            f"(HTTP {status}: {said}): check the URL and model=NAME in --model_args"
+        )
+
+    @property
+    def _shown(self) -> str:
+        return mask_text(self.url)
 
 
 def _is_stream(response: httpx.Response, first: bytes) -> bool:
     """Whether the reply is server-sent events, by its type or by how it begins."""
     said = str(response.headers.get("content-type", ""))
     return said.startswith("text/event-stream") or first.lstrip().startswith((b"data:", b"event:", b":"))
-
-
-def _message(content: bytes) -> str:
-    """The server's words: error.message, message or detail of a JSON object, else the text."""
-    text = content[:4000].decode("utf-8", "replace")
-    try:
-        said = parse_json(content)
-    except ValueError:
-        return text
-    if isinstance(said, dict):
-        inner = said.get("error", said)
-        if isinstance(inner, str):
-            return inner
-        if isinstance(inner, dict):
-            return str(inner.get("message") or inner.get("detail") or text)
-    return text
 
 
 def _retry_after(response: httpx.Response) -> float | None:
@@ -243,6 +271,6 @@ def _retry_after(response: httpx.Response) -> float | None:
         pass
     try:
         when = parsedate_to_datetime(given)
-    except ValueError:
+        return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):  # no date, or one beyond the calendar
         return None
-    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -1,7 +1,8 @@
 """Log-likelihoods from a server, in whichever of two ways it allows.
 
 * ``echo`` (vLLM and others): /completions with ``echo`` and ``logprobs`` gives back the prompt's own tokens with their
-  log-probabilities. Tokens that begin at or behind the end of the context are the continuation's.
+  log-probabilities. Tokens that begin at or behind the end of the context are the continuation's; where the tokens do
+  not spell the prompt, the context's are counted by echoing it alone.
 * ``forced`` (llama.cpp, which has no echo): /completion gets the context as token ids and a grammar that allows nothing
   but the continuation's tokens, one after another; the log-probabilities it reports are those of the raw logits, before
   any sampling rule. Token ids come from the server's /tokenize, cut by the same rule as with a local model: trailing
@@ -12,13 +13,13 @@ Both are tried once, on a prompt whose answer shows whether the server did what 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from evalkit.backends.openai.http import Client, RequestFailed
-from evalkit.backends.openai.usage import cached
+from evalkit.backends.openai.http import Client, RequestFailed, Timed
+from evalkit.backends.openai.replies import Unusable, best, count, first_choice, loglikelihood
+from evalkit.backends.openai.usage import cached, usage_of
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, Response, Rolling, Score
 from evalkit.engine.encode import Overlength, rolling_windows
@@ -62,10 +63,6 @@ def find(client: Client, model: str, wanted: str, window: int | None, overlength
     raise UserError(f"{client.url}: the server gives no log-probabilities of a prompt ({why}): {GENERATE_INSTEAD}")
 
 
-class Unusable(Exception):
-    """The server answered, but not what was asked."""
-
-
 @dataclass(frozen=True)
 class Echo:
     """The prompt's own log-probabilities, echoed."""
@@ -74,6 +71,8 @@ class Echo:
     model: str
     meter: Meter
     name: str = "echo"
+    lengths: dict[str, int] = field(default_factory=dict, compare=False)
+    """Tokens of contexts by themselves, where they had to be counted."""
 
     def score(self, request: Score) -> Response:
         """Log-likelihood of the continuation's tokens."""
@@ -81,10 +80,15 @@ class Echo:
             return _failed("conversations cannot be scored through echo: the server's chat template is not known here")
         context = request.context.rstrip()
         prompt = request.context + request.continuation
-        body = {"model": self.model, "prompt": prompt, "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0}
-        timed = self.client.post_timed("/completions", body)
         try:
-            found = _from_echo(timed.reply, prompt, len(context))
+            timed, echoed = self._echoed(prompt)
+            places = _places(echoed.tokens, prompt)
+            if places is not None:
+                # A token that only completes a character has no text of its own: it lies where the next one begins.
+                inside = [index for index, place in enumerate(places) if len(context) <= place < len(prompt)]
+            else:
+                inside = list(range(self._length(context, echoed), echoed.given))
+            found = _sum(echoed, inside)
         except Unusable as error:
             return _failed(str(error))
         given = found.prompt_tokens + found.output_tokens
@@ -95,37 +99,81 @@ class Echo:
         """Not possible: the windows of a long text are made of tokens, which stay on the server."""
         return _failed("whole texts cannot be scored through echo: use a local model (--model FOLDER or FILE.gguf)")
 
+    def _echoed(self, prompt: str) -> tuple[Timed, _Echoed]:
+        body = {"model": self.model, "prompt": prompt, "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0}
+        timed = self.client.post_timed("/completions", body)
+        return timed, _read(timed.reply)
 
-def _from_echo(reply: Any, prompt: str, boundary: int) -> Response:
-    choice = first_choice(reply)
-    report = choice.get("logprobs")
+    def _length(self, context: str, whole: _Echoed) -> int:
+        """Tokens that the context has by itself, special ones included: where the tokens that come back are no text of
+        the prompt (bytes of a character, words without their spaces), the boundary is counted. It is the same rule as
+        with a local model: the continuation's tokens are what the whole has behind the context's.
+        """
+        if not context:  # nothing to ask about: what has no log-probability stands before the text
+            return 1 if whole.values[0] is None else 0
+        if context not in self.lengths:
+            if len(self.lengths) >= REMEMBERED:
+                self.lengths.clear()
+            _, alone = self._echoed(context)
+            self.lengths[context] = alone.given
+        return self.lengths[context]
+
+
+REMEMBERED = 10_000
+"""Contexts whose tokens have been counted: the choices of a question share one, and come one after another."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Echoed:
+    """What came back for a prompt, token by token; the last ones may be new."""
+
+    tokens: list[str]
+    values: list[Any]
+    tops: list[Any]
+    given: int
+    """Tokens of the prompt."""
+
+
+def _read(reply: Any) -> _Echoed:
+    """The report of an echo. Raises Unusable."""
+    report = first_choice(reply).get("logprobs")
     if not isinstance(report, Mapping) or not isinstance(report.get("token_logprobs"), list):
         raise Unusable("no log-probabilities of the prompt came back")
     tokens, values = report.get("tokens"), report["token_logprobs"]
     tops = report.get("top_logprobs") or [None] * len(values)
-    if not isinstance(tokens, list) or not len(tokens) == len(values) == len(tops):
+    if not isinstance(tokens, list) or not isinstance(tops, list) or not len(tokens) == len(values) == len(tops):
         raise Unusable("tokens and log-probabilities that came back differ in number")
-    places = _places([str(token) for token in tokens], prompt)
-    # A token that only completes a character has no text of its own: it lies where the next one begins.
-    inside = [index for index, place in enumerate(places) if boundary <= place < len(prompt)]
+    if not values:
+        raise Unusable("no log-probabilities of the prompt came back")
+    usage = usage_of(reply)
+    made = count(usage, "completion_tokens")
+    given = count(usage, "prompt_tokens")
+    if given is None or given > len(values) or (made is not None and given + made != len(values)):
+        given = len(values) - (1 if made is None else min(made, len(values)))
+    return _Echoed([str(token) for token in tokens], values, tops, given)
+
+
+def _sum(echoed: _Echoed, inside: Sequence[int]) -> Response:
+    """The log-likelihood of the tokens at the places ``inside``. Raises Unusable."""
     if not inside:
         raise Unusable("the continuation has no tokens of its own")
     total, greedy = 0.0, True
     for index in inside:
-        value = values[index]
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        if echoed.values[index] is None:
             raise Unusable("the server gives no log-probability for the first token of a text")
-        top = tops[index]
-        best = max(top.values()) if isinstance(top, Mapping) and top else None
+        value = loglikelihood(echoed.values[index])
+        top = echoed.tops[index]
+        highest = best(top.values()) if isinstance(top, Mapping) else None
         total += value
-        greedy = greedy and best is not None and value >= best
+        greedy = greedy and highest is not None and value >= highest
     return Response(
         loglikelihood=total, is_greedy=greedy, prompt_tokens=inside[0], output_tokens=len(inside), finish=None
     )
 
 
-def _places(tokens: Sequence[str], prompt: str) -> list[int]:
-    """Where in ``prompt`` each token begins; what the server put before it (a BOS) is negative.
+def _places(tokens: Sequence[str], prompt: str) -> list[int] | None:
+    """Where in ``prompt`` each token begins; what the server put before it (a BOS) is negative. None where the tokens
+    do not spell the prompt.
 
     Offsets are counted here, not taken from ``text_offset``, which some servers count otherwise.
     """
@@ -134,9 +182,7 @@ def _places(tokens: Sequence[str], prompt: str) -> list[int]:
         offsets.append(length)
         length += len(token)
     begin = "".join(tokens).find(prompt)
-    if begin < 0:
-        raise Unusable("the tokens that came back do not spell the prompt")
-    return [offset - begin for offset in offsets]
+    return None if begin < 0 else [offset - begin for offset in offsets]
 
 
 @dataclass(frozen=True)
@@ -226,12 +272,10 @@ class Forced:
             raise Unusable("the server did not produce the tokens that the grammar asks for")
         total, greedy = 0.0, True
         for one in report:
-            value = _entry(one, "logprob")
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                raise Unusable("a log-probability that came back is not a finite number")
-            total += value
-            best = one.get("top_logprobs") or [{}]
-            greedy = greedy and _entry(best[0], "id") == one["id"]
+            total += loglikelihood(_entry(one, "logprob"))
+            top = one.get("top_logprobs")
+            likeliest = top[0] if isinstance(top, list) and top else None
+            greedy = greedy and _entry(likeliest, "id") == one["id"]
         given = len(context) + len(continuation) - 1  # nothing is read behind the last token
         self.meter.exchange(Exchange(given, cached=cached(reply), scored=True, seconds=timed.seconds))
         return total, greedy
@@ -240,7 +284,9 @@ class Forced:
         body = {"content": text, "add_special": special, "parse_special": True}
         reply = self.client.post("/tokenize", body, root=True)
         tokens = reply.get("tokens") if isinstance(reply, Mapping) else None
-        if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
+        if not isinstance(tokens, list) or not all(
+            isinstance(one, int) and not isinstance(one, bool) and 0 <= one < 1 << 31 for one in tokens
+        ):
             raise Unusable("the server's /tokenize gives no token ids")
         return tokens
 
@@ -260,14 +306,6 @@ class Forced:
         if not isinstance(prompt, str):
             raise Unusable("the server's /apply-template gives no prompt")
         return prompt
-
-
-def first_choice(reply: Any) -> Mapping[str, Any]:
-    """The first of a reply's choices. Raises Unusable."""
-    choices = reply.get("choices") if isinstance(reply, Mapping) else None
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
-        raise Unusable("the server's reply has no choices")
-    return choices[0]
 
 
 def _entry(one: Any, key: str) -> Any:

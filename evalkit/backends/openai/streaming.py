@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from evalkit.backends.openai.replies import Told, is_first, text_in, told
 from evalkit.perf import clocks
 from evalkit.text.reading import parse_json
 
 DONE = b"[DONE]"
-TEXTS = ("content", "text")
-"""Where a piece of text stands: in a chat's delta, in a completion's choice."""
+SHOWN = 4096
+"""Bytes of what cannot be read that go into a message, before secrets are cut out and it is shortened."""
 UNSPOKEN = ("reasoning_content", "reasoning")
 """Where a piece stands that is made like text, but is none of the answer."""
 
@@ -19,10 +20,11 @@ UNSPOKEN = ("reasoning_content", "reasoning")
 class BrokenStream(Exception):
     """The stream tells of an error, cannot be read, or ends before its end (``cut``)."""
 
-    def __init__(self, message: str, status: int = 0, cut: bool = False) -> None:
+    def __init__(self, message: str, status: int = 0, cut: bool = False, told: Told | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.cut = cut
+        self.told = told
 
 
 class Stream:
@@ -39,32 +41,43 @@ class Stream:
         """Seconds from the request to each piece of text."""
         self._sent = sent
         self._texts: list[str] = []
-        self._spoken = False
+        self._refusals: list[str] = []
         self._done = False
-        self._rest = b""
+        self._rest: list[bytes] = []
 
     @property
     def text(self) -> str | None:
-        """What was said; None where no text was to be expected from what came (the end gives another reason)."""
-        return "".join(self._texts) if self._spoken or self.finish in ("stop", "length", None) else None
+        """What was said; None where no piece of text came, not even an empty one."""
+        return "".join(self._texts) if self._texts else None
+
+    @property
+    def refusal(self) -> str | None:
+        """What was said under the name of a refusal."""
+        return "".join(self._refusals) if self._refusals else None
 
     def take(self, chunk: bytes) -> None:
         """The next bytes of the reply. Raises BrokenStream."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        first, *lines = chunk.split(b"\n")
+        self._rest.append(first)
         for line in lines:
-            self._line(line.strip())
+            self._line(self._buffered())
+            self._rest.append(line)
+
+    def _buffered(self) -> bytes:
+        line, self._rest = b"".join(self._rest), []
+        return line.strip()
 
     def end(self) -> None:
         """No more comes. Raises BrokenStream where more would have to."""
         with suppress(BrokenStream):  # half a line: the stream was cut
-            self._line(self._rest.strip())
+            self._line(self._buffered())
         if not self._done and self.finish is None:
             raise BrokenStream("the stream ended in the middle", cut=True)
 
     def _line(self, line: bytes) -> None:
         # Other fields (event, id, retry) and comments carry nothing here.
         if line.startswith(b"error:"):
-            self._failed(_read(line[6:]))
+            self._failed({"error": _read(line[6:])})
         if not line.startswith(b"data:"):
             return
         data = line[5:].strip()
@@ -76,42 +89,38 @@ class Stream:
     def _event(self, event: Any) -> None:
         if not isinstance(event, Mapping):
             raise BrokenStream("an event of the stream is no JSON object")
-        if event.get("error"):
-            self._failed(event["error"])
+        self._failed(event)
         for name in ("usage", "timings"):
             if isinstance(event.get(name), Mapping):
                 setattr(self, name, event[name])
         choices = event.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
-            return
-        choice = choices[0]
-        if choice.get("index") not in (None, 0):
-            return
-        delta = choice.get("delta")
-        self._piece(delta if isinstance(delta, Mapping) else choice)
-        self.finish = choice.get("finish_reason") or self.finish
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, Mapping) and is_first(choice):
+                delta = choice.get("delta")
+                self._piece(delta if isinstance(delta, Mapping) else choice)
+                self.finish = choice.get("finish_reason") or self.finish
+                return
 
     def _piece(self, part: Mapping[str, Any]) -> None:
-        said = next((part[name] for name in TEXTS if isinstance(part.get(name), str)), None)
+        said = text_in(part)
         if said is not None:
-            self._spoken = True
             self._texts.append(said)
+        if isinstance(part.get("refusal"), str):
+            self._refusals.append(part["refusal"])
         if said or any(part.get(name) for name in UNSPOKEN):
             self.pieces.append(clocks.now() - self._sent)
 
     @staticmethod
-    def _failed(error: Any) -> None:
-        told = error if isinstance(error, Mapping) else {"message": error}
-        inner = told.get("error")
-        told = inner if isinstance(inner, Mapping) else told
-        code = told.get("code")
-        message = f"the server broke the stream off: {told.get('message') or 'no reason'}"
-        raise BrokenStream(message, code if isinstance(code, int) else 0)
+    def _failed(event: Mapping[str, Any]) -> None:
+        """Raise BrokenStream where the event tells of an error."""
+        error = told(event)
+        if error is not None:
+            raise BrokenStream(f"the server broke the stream off: {error.message}", error.status, told=error)
 
 
 def _read(data: bytes) -> Any:
     try:
         return parse_json(data)
     except ValueError:
-        shown = data[:80].decode("utf-8", "replace")
+        shown = data[:SHOWN].decode("utf-8", "replace")
         raise BrokenStream(f"an event of the stream is not JSON: {shown!r}") from None

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from evalkit.backends.openai.replies import count
 from evalkit.backends.openai.streaming import Stream
 
 
 def usage_of(reply: Any) -> Mapping[str, Any]:
     """The reply's ``usage``; empty where it has none."""
     return _part(reply, "usage")
-
-
-def count(usage: Mapping[str, Any], key: str) -> int | None:
-    """A number of tokens; None where it is missing or no number."""
-    value = usage.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def cached(reply: Any) -> int | None:
