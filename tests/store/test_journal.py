@@ -209,7 +209,7 @@ import resource, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_journal import key, answer
-from evalkit.errors import UserError
+from evalkit.contract.errors import UserError
 from evalkit.store import Journal
 journal = Journal(Path(sys.argv[1]), "spec", interval=0.02)
 for n in range(300):
