@@ -10,12 +10,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help demo test lint format docs clean
+.PHONY: help demo test test-fast lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install into $(VENV) and score SmolLM2-135M on five tasks' samples"
 	@echo "make test    install the test packages too and run the tests"
+	@echo "make test-fast  those that need no model, no browser and no lm-eval"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make docs    write the documentation's site into build/site"
@@ -42,6 +43,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.tested
+	$(BIN)/python -m pytest --fast $(PYTEST_ARGS)
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from differences import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown  # noqa: F401
+
+pytest_plugins = ["differences", "needs"]
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is imported: workers beside each other with threads for all cores wait at every barrier.

@@ -1,0 +1,147 @@
+"""What tests need beyond evalkit's core: found from their imports, so that no test has to say it twice.
+
+A test file whose imports (its own, its helpers', or those of the evalkit modules it uses) need a package that is not
+installed is skipped with that reason; so is a test function that imports one. `--fast` leaves out whatever needs a
+model, a browser or lm-eval.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+OPTIONAL = {
+    "torch": "hf",
+    "transformers": "hf",
+    "lm_eval": "lm-eval",
+    "ray": "ray",
+    "peft": "peft",
+    "bitsandbytes": "quant",
+    "torchao": "quant",
+    "llama_cpp": "gguf",
+    "httpx2": "openai",
+    "playwright": "dev",
+}
+"""Packages that evalkit runs without, and the extra that brings each."""
+HEAVY = {"torch", "transformers", "lm_eval", "ray", "peft", "bitsandbytes", "torchao", "llama_cpp", "playwright"}
+"""What `--fast` does without."""
+LEFT_OUT = {"model", "lm_eval", "slow"}
+"""Markers of tests that `--fast` leaves out."""
+
+
+def top_level(tree: ast.AST) -> Iterable[str]:
+    """Modules that are imported when the code runs: at its top, in conditions and attempts, not inside functions."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "importorskip":
+            yield str(getattr(node.args[0], "value", ""))
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from top_level(node)
+
+
+@cache
+def needs(path: Path) -> frozenset[str]:
+    """Optional packages without which the file cannot be imported."""
+    found: set[str] = set()
+    seen: set[Path] = set()
+    left = [path]
+    while left:
+        one = left.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        for module in top_level(ast.parse(one.read_text(encoding="utf-8"))):
+            name = module.partition(".")[0]
+            if name in OPTIONAL:
+                found.add(name)
+            else:
+                left += _files(module, path.parent)
+    return frozenset(found)
+
+
+def _files(module: str, folder: Path) -> list[Path]:
+    """The files of ours behind a module's name: of evalkit (its packages too), or a helper beside the test."""
+    parts = module.split(".")
+    if parts[0] == "evalkit":
+        steps = [ROOT.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)]
+    else:
+        steps = [base.joinpath(*parts) for base in (folder, TESTS)]
+    candidates = [file for step in steps for file in (step / "__init__.py", step.with_suffix(".py"))]
+    return [file for file in candidates if file.is_file()]
+
+
+def missing(packages: Iterable[str]) -> str:
+    """Why tests that need ``packages`` cannot run here; empty where they can."""
+    absent = sorted(name for name in packages if importlib.util.find_spec(name) is None)
+    return ", ".join(f"needs {name} (pip install 'evalkit[{OPTIONAL[name]}]')" for name in absent)
+
+
+class _Skipped(pytest.Module):
+    """A test file that is not imported."""
+
+    reason = ""
+
+    def collect(self) -> Any:
+        pytest.skip(self.reason, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Skip a file for what it needs and is not there."""
+    if reason := missing(needs(module_path)):
+        module: _Skipped = _Skipped.from_parent(parent, path=module_path)
+        module.reason = reason
+        return module
+    return None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="only tests that need no model, no browser and no lm-eval")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With --fast, files that need something heavy are not even imported."""
+    if config.getoption("--fast") and collection_path.suffix == ".py" and collection_path.name.startswith("test_"):
+        return True if needs(collection_path) & HEAVY else None
+    return None
+
+
+@cache
+def _inside(path: Path) -> dict[str, frozenset[str]]:
+    """Optional packages that each function of a file imports when it runs."""
+    functions = [one for one in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(one, ast.FunctionDef)]
+    return {one.name: frozenset(name.partition(".")[0] for name in top_level(one)) & set(OPTIONAL) for one in functions}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures they use and skip those whose imports are not there; --fast drops the slow ones."""
+    kept, dropped = [], []
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "smollm2_folder" in fixtures:
+            item.add_marker("model")
+        if "mirror" in fixtures:
+            item.add_marker("mirror")
+        wanted = set(_inside(item.path).get(getattr(item, "originalname", item.name), ()))
+        if item.get_closest_marker("lm_eval"):
+            wanted.add("lm_eval")
+        if reason := missing(wanted):
+            item.add_marker(pytest.mark.skip(reason=reason))
+        heavy = wanted & HEAVY or any(item.get_closest_marker(marker) for marker in LEFT_OUT)
+        (dropped if heavy and config.getoption("--fast") else kept).append(item)
+    if dropped:
+        items[:] = kept
+        config.hook.pytest_deselected(items=dropped)
