@@ -1,22 +1,13 @@
-"""Choosing tokens and cutting texts at stop strings, for backends that bring no such functions of their own."""
+"""Choosing tokens, for backends that bring no such functions of their own."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from evalkit.contract.types import Sampling
-
-
-def cut_at_stops(text: str, stops: Sequence[str]) -> str:
-    """The text before the first stop string (the rule of lm-eval's postprocess_generated_text)."""
-    for stop in stops:
-        if stop:
-            text = text.split(stop)[0]
-    return text
 
 
 def generator(sampling: Sampling, key: str) -> np.random.Generator | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.backends.hf import local_files
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.tokens import Tokens
-from evalkit.backends.sampling import cut_at_stops
+from evalkit.backends.stops import cut_at_stops
 from evalkit.contract.backend import GenerateResult, GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.types import Message, ModelInfo
@@ -107,6 +107,7 @@ class VllmBackend:
         settings: dict[str, Any] = {
             "max_tokens": row.max_tokens,
             "stop": [stop for stop in row.until if stop] or None,
+            "stop_token_ids": self._tokens.special_ids(row.until) or None,  # its texts leave special tokens out
             "temperature": max(0.0, chosen.temperature),
             **extra,
         }

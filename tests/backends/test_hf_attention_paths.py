@@ -18,7 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.backends.hf import attention, backend, kernels, kv_pool, memory, prefix_forward
+from evalkit.backends.hf import attention, kernels, kv_pool, memory, prefix_forward, tally
 from evalkit.backends.hf.attention import KeyValueStack, TreeState, attend_tree
 from evalkit.backends.hf.packed_attention import levels
 from evalkit.engine.plan import Cross, PrefixPlan
@@ -105,7 +105,7 @@ def gpu_path(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (attention, kernels):
         monkeypatch.setattr(module, "packs", lambda query: True)
     monkeypatch.setattr(prefix_forward, "head_rows", lambda device: 3)
-    monkeypatch.setattr(backend, "passes_ahead", lambda device: 1)
+    monkeypatch.setattr(tally, "passes_ahead", lambda device: 1)
 
 
 def branching(seed: int, rows: int = 12) -> list[list[int]]:

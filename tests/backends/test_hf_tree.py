@@ -205,7 +205,9 @@ def _refuse_above(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[int]:
     return refused
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "olmo2", "phi3", "mistral"])
+@pytest.mark.parametrize(
+    "kind", ["llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "olmo2", "phi3", "mistral", "mistral_sliding"]
+)
 def test_architectures_with_full_attention_share_prefixes(kind: str) -> None:
     _check_architecture(kind, "tree")
 
@@ -213,8 +215,7 @@ def test_architectures_with_full_attention_share_prefixes(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        ("mistral_sliding", "sliding_window"),
-        ("gemma2", "sliding_attention"),
+        ("gemma2", "softcap"),
         ("bloom", "attention of its own"),
         ("mamba", ""),
     ],

@@ -15,7 +15,7 @@ from evalkit.backends.hf import variants
 from evalkit.backends.hf.backend import HfBackend
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.memory import stored_bytes
-from evalkit.backends.hf.speculation import Speculation, through_first_stop
+from evalkit.backends.hf.speculation import Speculation
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import EngineSpec, ModelSpec
 
@@ -191,15 +191,6 @@ def test_guessed_tokens_leave_greedy_text_as_it_is(until: tuple[str, ...]) -> No
     # A draft equal to the model is right always; what it guesses behind the end of a text is not counted as accepted.
     assert backend.meter.proposed >= backend.meter.accepted >= 0.9 * backend.meter.proposed > 0
     assert backend.meter.generated >= sum(answer.output_tokens for answer in expected)
-
-
-def test_tokens_count_up_to_the_one_that_completes_a_stop() -> None:
-    def decode(tokens: Any) -> str:
-        return "".join("abcdef"[token] for token in tokens)
-
-    assert through_first_stop([0, 1, 2, 3, 4], ("cd",), decode) == [0, 1, 2, 3]
-    assert through_first_stop([0, 1], ("cd",), decode) == [0, 1]
-    assert through_first_stop([2, 0, 1, 0], ("b", "c"), decode) == [2]
 
 
 # -- quantized ----------------------------------------------------------------------------------------------------

@@ -90,10 +90,10 @@ def model(kind: str, seed: int = 0) -> Any:
     return made.eval()
 
 
-def backend(made: Any, kind: str = "llama", **engine: Any) -> HfBackend:
+def backend(made: Any, kind: str = "llama", max_length: int | None = None, **engine: Any) -> HfBackend:
     """A backend around a copy of such a model: the tree changes the model's attention."""
     parts = Parts(copy.deepcopy(made), tokenizer(), torch.device("cpu"), f"random {kind}", kind)
-    return HfBackend(parts, ModelSpec(name=kind), EngineSpec(**engine))
+    return HfBackend(parts, ModelSpec(name=kind, max_length=max_length), EngineSpec(**engine))
 
 
 def score_row(tokens: Sequence[int], start: int) -> LoglikelihoodRow:

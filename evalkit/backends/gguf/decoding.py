@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from evalkit.backends.gguf.native import Context, Logits, Model
-from evalkit.backends.sampling import choose, cut_at_stops, generator
-from evalkit.contract.backend import GenerateResult, GenerateRow, OnResult, no_op
+from evalkit.backends.sampling import choose, generator
+from evalkit.backends.stops import StopScan
+from evalkit.contract.backend import GenerateRow, OnResult, no_op
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter
 
@@ -31,8 +32,7 @@ class _Live:
     sequence: int
     length: int
     draw: np.random.Generator | None
-    window: int
-    tokens: list[int] = field(default_factory=list)
+    scan: StopScan
 
 
 class Decoder:
@@ -82,11 +82,8 @@ class Decoder:
     def _enter(self, prompt: tuple[int, ...], index: int, row: GenerateRow, done: OnResult) -> None:
         watch = Stopwatch()
         logits = self._prompt(prompt)
-        stops = [stop for stop in row.until if stop]
-        # A stop string of b bytes lies within the last b tokens (a token has at least one byte), plus one.
-        window = max((len(stop.encode()) for stop in stops), default=0) + 2
-        draw = generator(row.sampling, row.key)
-        live = _Live(index, row, self._free[-1], len(prompt), draw, window)
+        scan = StopScan(row.until, self._model.text, max_tokens=row.max_tokens)
+        live = _Live(index, row, self._free[-1], len(prompt), generator(row.sampling, row.key), scan)
         going_on = self._choose(live, logits, done)
         self._meter.first(watch.lap())
         if going_on:
@@ -117,7 +114,7 @@ class Decoder:
         """One token of every live sequence."""
         lives, watch = self._live, Stopwatch()
         self._context.decode(
-            [live.tokens[-1] for live in lives],
+            [live.scan.tokens[-1] for live in lives],
             [live.length for live in lives],
             [[live.sequence] for live in lives],
             range(len(lives)),
@@ -140,18 +137,10 @@ class Decoder:
             return False
         token = choose(logits, live.row.sampling, live.draw)
         if self._model.ends(token):
-            return self._finish(live, "stop", done)
-        live.tokens.append(token)
-        tail = self._model.text(live.tokens[-live.window :])
-        if any(stop and stop in tail for stop in live.row.until):
-            return self._finish(live, "stop", done)
-        if len(live.tokens) >= live.row.max_tokens:
-            return self._finish(live, "length", done)
-        return True
-
-    def _finish(self, live: _Live, why: str, done: OnResult) -> bool:
-        text = cut_at_stops(self._model.text(live.tokens), live.row.until)
-        done(live.index, GenerateResult(text, len(live.tokens), why))
+            live.scan.finish = "stop"
+        elif not live.scan.add(token):
+            return True
+        done(live.index, live.scan.answer())
         return False
 
 

@@ -117,6 +117,11 @@ class TreeState:
         return single, batched
 
     @cached_property
+    def reach(self) -> int:
+        """Tokens of the longest path in the pass: within a window as large nothing slides."""
+        return int(self.work.positions.max()) + 1
+
+    @cached_property
     def packing(self) -> Packing:
         """The pass as a few calls for all segments together."""
         return Packing.of(self.work, self.device)
@@ -139,7 +144,7 @@ _active: list[Any] = []
 
 
 class activate:
-    """Context manager: attention calls belong to ``state`` (anything with an ``attend`` function)."""
+    """Context manager: attention calls belong to ``state`` (anything with an ``attend`` function and a ``reach``)."""
 
     def __init__(self, state: Any) -> None:
         self._state = state
@@ -162,16 +167,24 @@ def tree_attention(
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """The attention function that transformers calls: query [1, heads, n, d] -> [1, n, heads, d]."""
-    for unknown in ("softcap", "sliding_window", "s_aux", "position_bias"):
+    for unknown in ("softcap", "s_aux", "position_bias"):
         if kwargs.get(unknown) is not None:
             raise Unsupported(f"attention with {unknown}")
     if attention_mask is not None:
         raise Unsupported("attention with a mask")
-    if query.shape[-1] != value.shape[-1]:
-        raise Unsupported("keys and values of different widths")
     if not _active:
         raise Unsupported("a forward pass outside the engine")
-    return _active[-1].attend(int(module.layer_idx), query, key, value, scaling), None  # type: ignore[arg-type]
+    sliding = kwargs.get("sliding_window")
+    if sliding is not None and _active[-1].reach > sliding:
+        raise Unsupported(f"attention beyond a sliding window of {sliding}")
+    width = value.shape[-1]
+    if width < query.shape[-1]:  # latent attention's values (DeepSeek): zeros beside them change nothing
+        scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+        value = torch.nn.functional.pad(value, (0, query.shape[-1] - width))
+    elif width > query.shape[-1]:
+        raise Unsupported("values wider than keys")
+    output = _active[-1].attend(int(module.layer_idx), query, key, value, scaling)  # type: ignore[arg-type]
+    return output[..., :width], None
 
 
 def attend_tree(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -12,17 +11,20 @@ import numpy as np
 import torch
 
 from evalkit.backends.hf import attention, memory, replay, vocabulary
+from evalkit.backends.hf.batches import Batches
 from evalkit.backends.hf.decoding import Decoder
+from evalkit.backends.hf.generation import Generation
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.onednn_linear import pack
 from evalkit.backends.hf.plain import PlainRunner
-from evalkit.backends.hf.prefix_forward import Pending, TreeRunner, head_rows
+from evalkit.backends.hf.prefix_forward import TreeRunner, head_rows
+from evalkit.backends.hf.probe import Serving, probe
 from evalkit.backends.hf.quiet import quiet
+from evalkit.backends.hf.tally import Tally
 from evalkit.backends.hf.tokens import Tokens
-from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult, no_op
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, no_op
 from evalkit.contract.types import Message, ModelInfo
-from evalkit.engine.plan import Pass, PrefixPlan
-from evalkit.perf.clocks import now, synchronize
+from evalkit.engine.plan import PrefixPlan
 from evalkit.perf.counters import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
 
@@ -33,58 +35,6 @@ Row = TypeVar("Row", LoglikelihoodRow, GenerateRow)
 MIN_SHARE_CPU, MIN_SHARE_CUDA = 4, 64
 """Tokens that a branch of the tree must save: what its extra attention calls cost, in tokens (docs/performance.md)."""
 
-PROBE_TOLERANCE = {torch.float32: 2e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
-"""Largest difference of log-probabilities at which tree and plain path count as the same, by dtype."""
-
-INT8_TOLERANCE = 0.5
-"""The same for bitsandbytes' int8, which keeps a column in 16 bit if any row of the batch has an outlier in it: an
-answer depends on its batch on either path, here and elsewhere."""
-
-
-def passes_ahead(device: torch.device) -> int:
-    """Passes that a device is given before the answers of those before them are waited for: a GPU computes while the
-    host hands on answers and cuts the next pass.
-    """
-    return 1 if device.type == "cuda" else 0
-
-
-class _Tally:
-    """Sums what passes read, row by row, and answers the first ``wanted`` rows as they become complete."""
-
-    def __init__(
-        self, rows: Sequence[LoglikelihoodRow], wanted: int, done: OnResult, meter: Meter, device: torch.device
-    ) -> None:
-        self._totals = np.zeros(len(rows))
-        self._greedy = np.ones(len(rows), dtype=bool)
-        self._left = np.array([len(row.tokens) - row.start for row in rows])
-        self._wanted = wanted
-        self._done = done
-        self._meter = meter
-        self._ahead = passes_ahead(device)
-        self._waiting: deque[tuple[Pass, Pending]] = deque()
-        synchronize(device)
-        self._last = now()
-
-    def add(self, work: Pass, reading: Pending) -> None:
-        """A pass that the device was given."""
-        self._waiting.append((work, reading))
-        self.settle(self._ahead)
-
-    def settle(self, ahead: int = 0) -> None:
-        """Wait for all passes but the last ``ahead``. A pass's time is that from the end of the one before it."""
-        while len(self._waiting) > ahead:
-            work, pending = self._waiting.popleft()
-            reading = pending.wait()
-            at = now()
-            self._meter.prefill(len(work.tokens), at - self._last)
-            self._last = at
-            np.add.at(self._totals, work.read_row, reading.logprob)
-            np.logical_and.at(self._greedy, work.read_row, reading.greedy)
-            np.subtract.at(self._left, work.read_row, 1)
-            for row in np.unique(work.read_row):
-                if self._left[row] == 0 and row < self._wanted:
-                    self._done(int(row), _answer(float(self._totals[row]), bool(self._greedy[row])))
-
 
 class HfBackend:
     """A transformers model as a TokenBackend."""
@@ -93,11 +43,9 @@ class HfBackend:
         self._model = parts.model
         self._device = parts.device
         self._speculation = parts.speculation
-        self.ignore_end = False
-        """Generate on past end-of-sequence, as benchmarks do."""
         self._engine = engine
-        self._int8 = parts.details.get("quantization") == "int8"
         self._tokens = Tokens(parts.tokenizer, model.add_bos, model.chat_template)
+        self._generation = Generation(self._model, self._tokens)
         self.eot_id = self._tokens.eot_id
         self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))
         self._embedded = vocabulary.rows(self._model)
@@ -107,27 +55,49 @@ class HfBackend:
         self._plain_attention = "sdpa" if implementation == attention.NAME else implementation
         self.meter = Meter()
         self.after_pass: Callable[[], None] = no_op
-        why_plain = self._why_plain() if engine.share_prefixes else "switched off"
-        self.tree = why_plain is None
-        self.meter = Meter()  # a fresh one: what the probe took is not the run's
+        window = model.max_length or self._window(parts.tokenizer) - self._virtual_tokens()
+        coarse = parts.details.get("quantization") == "int8"
+        self._set_attention(self._plain_attention)
+        self._serving = probe(
+            self._model,
+            self._device,
+            self._set_attention,
+            self._plain_attention,
+            window,
+            coarse,
+            None if engine.share_prefixes else "switched off",
+        )
+        self.tree = self._serving.why_plain is None
+        self._batches = Batches(self._model, self._device, self._serving.alone)
         self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))
         n_parameters = self._model.num_parameters()
         # A model that only fits because its file is mapped stays as it is: the new layout is memory of its own.
         roomy = self.weight_bytes < memory.SLACK * memory.available(self._device)
         self._held_twice = pack(self._model) if self.tree and roomy else 0
-        if why_plain and engine.share_prefixes:
-            log.warning("%s: prefixes are not shared (%s): the plain path runs", model.name, why_plain)
+        if engine.share_prefixes and not self.tree:
+            log.warning("%s: prefixes are not shared (%s): the plain path runs", model.name, self._serving.why_plain)
+        batches = {} if self.tree and self._serving.exact_to is None else self._batches.details()
+        own = {"generation_config": self._generation.own} if self._generation.own else {}
         self.info = ModelInfo(
             name=model.label or model.name,
             backend="hf",
             fingerprint=parts.fingerprint,
-            max_length=model.max_length or self._window(parts.tokenizer) - self._virtual_tokens(),
+            max_length=window,
             tokenizer=type(parts.tokenizer).__name__,
             n_parameters=n_parameters,
             dtype=str(self._model.dtype).removeprefix("torch."),
             device=str(self._device),
-            details={**parts.details, "path": "tree" if self.tree else f"plain ({why_plain})"},
+            details={**parts.details, **own, "path": _path(self._serving), **batches},
         )
+
+    @property
+    def ignore_end(self) -> bool:
+        """Generate on past end-of-sequence, as benchmarks do."""
+        return self._generation.ignore_end
+
+    @ignore_end.setter
+    def ignore_end(self, value: bool) -> None:
+        self._generation.ignore_end = value
 
     def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
         """See `TokenBackend.encode`."""
@@ -161,10 +131,21 @@ class HfBackend:
         rows, done = self._within_embedding(rows, done)
         if not rows:
             return
-        if not self.tree:
+        far = [index for index, row in enumerate(rows) if not self._on_tree(len(row.tokens) - 1)]
+        if far:
             self._set_attention(self._plain_attention)
-            self._plain(rows).score(rows, done)
-            return
+            part = [rows[index] for index in far]
+            self._plain(part).score(part, lambda place, result: done(far[place], result))
+        near = sorted(set(range(len(rows))) - set(far)) if far else range(len(rows))
+        if near:
+            known = [row for row in known if self._on_tree(len(row.tokens) - 1)]
+            self._score_tree([rows[i] for i in near], lambda place, result: done(near[place], result), known)
+
+    def _on_tree(self, tokens: int) -> bool:
+        """Whether a row that reads so many tokens may go through the tree."""
+        return self.tree and (self._serving.exact_to is None or tokens <= self._serving.exact_to)
+
+    def _score_tree(self, rows: Sequence[LoglikelihoodRow], done: OnResult, known: Sequence[LoglikelihoodRow]) -> None:
         plan = self.plan(rows)
         budget = self._budget(rows, plan.depth)
         spans, wanted, given = replay.whole(plan), len(rows), plan.tokens_given
@@ -175,6 +156,7 @@ class HfBackend:
             passes, tokens = replay.needed(common, common_budget, np.arange(len(every)) < wanted)
             if tokens <= plan.tokens_computed + replay.SPARE_PASSES * common_budget:
                 plan, budget, spans, rows = common, common_budget, passes, every
+        self._batches.restore()
         self._set_attention(attention.NAME)
         self.meter.read(given)
         self._walk(plan, spans, rows, budget, done, wanted)
@@ -215,8 +197,8 @@ class HfBackend:
         """Run the spans of the plan pass by pass and answer the first ``wanted`` rows; a pass that does not fit is
         cut again at half the size.
         """
-        runner = TreeRunner(self._model, self._device)
-        tally = _Tally(rows, wanted, done, self.meter, self._device)
+        runner = TreeRunner(self._model, self._device, self._serving.head)
+        tally = Tally(rows, wanted, done, self.meter, self._device)
         for cursor, end in spans:
             while cursor.trunk < end.trunk:
                 work, behind = plan.cut(cursor, min(budget, end.trunk - cursor.trunk))
@@ -254,6 +236,7 @@ class HfBackend:
             part = [rows[i] for i in exotic]
             self._plain(part).generate(part, lambda i, result: done(exotic[i], result))
         if own:
+            self._batches.restore()
             self._set_attention(attention.NAME)
             part = [rows[i] for i in own]
             self._decoder(part).run(part, lambda i, result: done(own[i], result))
@@ -267,11 +250,9 @@ class HfBackend:
             slots = min(slots, self._engine.batch_size)
         return Decoder(
             self._model,
-            TreeRunner(self._model, self._device),
+            TreeRunner(self._model, self._device, self._serving.head),
             self._device,
-            self._tokens.decode,
-            self._stop_ids(),
-            self._tokens.eot_text,
+            self._generation.scan,
             slots,
             self._budget(rows, longest),
             self._min_share(),
@@ -279,25 +260,12 @@ class HfBackend:
             self.after_pass,
         )
 
-    def _stop_ids(self) -> frozenset[int]:
-        if self.ignore_end:
-            return frozenset()
-        stop = self._model.generation_config.eos_token_id
-        stops = stop if isinstance(stop, list) else [stop]
-        return frozenset(token for token in (*stops, self.eot_id) if token is not None)
-
-    def _penalised(self) -> bool:
-        """Whether the model's own generation settings change logits, which only its generate() applies."""
-        config = self._model.generation_config
-        return any(
-            getattr(config, name, None) not in (None, neutral)
-            for name, neutral in (("repetition_penalty", 1.0), ("no_repeat_ngram_size", 0), ("bad_words_ids", None))
-        )
-
     def _needs_generate(self, row: GenerateRow) -> bool:
         """Whether only transformers' own generate can answer this row."""
         guessing = self._speculation is not None and row.sampling.temperature <= 0
-        return not self.tree or bool(row.sampling.extra) or guessing or self._penalised()
+        if guessing or self._generation.only_by_generate(row):
+            return True
+        return not self._on_tree(len(row.tokens) + row.max_tokens - 1)
 
     def _virtual_tokens(self) -> int:
         """Tokens that a learned prompt or prefix takes from the context window."""
@@ -316,7 +284,8 @@ class HfBackend:
             self._tokens.tokenizer,
             self._device,
             batch,
-            self._tokens.eot_text,
+            self._generation,
+            self._batches,
             self.meter,
             self._speculation,
             self.after_pass,
@@ -346,52 +315,9 @@ class HfBackend:
         length = getattr(tokenizer, "model_max_length", None)
         return int(length) if length and length < 1e12 else 2048
 
-    def _why_plain(self) -> str | None:
-        """Why the prefix tree cannot serve this model; None where a probe shows that it does."""
-        config = self._model.config
-        if getattr(config, "is_encoder_decoder", False):
-            return "encoder-decoder"
-        if self._virtual_tokens():
-            return "a learned prompt stands before every text"
-        if not getattr(self._model, "_supports_attention_backend", False):
-            return f"{type(self._model).__name__} has attention of its own"
-        kinds = set(getattr(config.get_text_config(), "layer_types", None) or ["full_attention"])
-        if kinds != {"full_attention"}:
-            return f"layers with {', '.join(sorted(kinds - {'full_attention'}))}"
-        attention.register()
-        try:
-            return self._probe()
-        except Exception as error:
-            if memory.is_out_of_memory(error):
-                raise
-            return " ".join(str(error).split())[:120] or type(error).__name__
-        finally:
-            self._set_attention(self._plain_attention)
 
-    def _probe(self) -> str | None:
-        """Score three short branching rows by both paths; the reason for doubt where they differ."""
-        vocabulary = self._model.config.get_text_config().vocab_size
-        draw = np.random.default_rng(0).integers(0, vocabulary, 24).astype(np.int32)
-        rows = [LoglikelihoodRow(np.concatenate([draw[:12], draw[a:b]]), 4) for a, b in ((12, 16), (16, 20), (14, 24))]
-        plain, tree = ([float("nan")] * len(rows) for _ in range(2))
-
-        def keep(answers: list[float]) -> OnResult:
-            def done(index: int, result: object) -> None:
-                answers[index] = result.loglikelihood if isinstance(result, LoglikelihoodResult) else float("nan")
-
-            return done
-
-        PlainRunner(self._model, self._tokens.tokenizer, self._device, 1, "").score(rows, keep(plain))
-        self._set_attention(attention.NAME)
-        plan = PrefixPlan([r.tokens[:-1] for r in rows], [(r.start - 1, r.tokens[r.start :]) for r in rows])
-        self._walk(plan, replay.whole(plan), rows, 10, keep(tree), len(rows))
-        a_token = INT8_TOLERANCE if self._int8 else PROBE_TOLERANCE.get(self._model.dtype, 0.5)
-        tolerance = a_token * (len(draw) - 4)
-        apart = max(abs(a - b) for a, b in zip(plain, tree, strict=True))
-        return None if apart <= tolerance else f"its results differ by {apart:.3g}"
-
-
-def _answer(total: float, greedy: bool) -> LoglikelihoodResult | Exception:
-    if not np.isfinite(total):
-        return ArithmeticError("the model's logits are not finite")
-    return LoglikelihoodResult(total, greedy)
+def _path(serving: Serving) -> str:
+    """The record's word on which rows go which way."""
+    if serving.why_plain is not None:
+        return f"plain ({serving.why_plain})"
+    return "tree" if serving.exact_to is None else f"tree (plain beyond {serving.exact_to} tokens: {serving.limit})"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from evalkit.backends.hf.attention import TreeState, activate
 from evalkit.backends.hf.kv_pool import PAGE, Pool, Step
 from evalkit.backends.hf.memory import is_out_of_memory, release
 from evalkit.backends.hf.prefix_forward import TreeRunner
-from evalkit.backends.sampling import cut_at_stops
-from evalkit.contract.backend import GenerateResult, GenerateRow, OnResult, no_op
+from evalkit.backends.stops import StopScan
+from evalkit.contract.backend import GenerateRow, OnResult, no_op
 from evalkit.engine.plan import Pass, PrefixPlan
 from evalkit.perf.clocks import Stopwatch, now
 from evalkit.perf.counters import Meter
@@ -36,22 +36,21 @@ class _Live:
     index: int
     row: GenerateRow
     length: int
-    tokens: list[int] = field(default_factory=list)
+    scan: StopScan
     generator: torch.Generator | None = None
-    window: int = 0
 
 
 class Decoder:
-    """Answers generation rows. ``slots`` bounds the live sequences, ``budget`` the tokens of a prefill pass."""
+    """Answers generation rows. ``scan`` makes what looks for a row's end, ``slots`` bounds the live sequences,
+    ``budget`` the tokens of a prefill pass.
+    """
 
     def __init__(
         self,
         model: Any,
         runner: TreeRunner,
         device: torch.device,
-        decode: Callable[[Sequence[int]], str],
-        stop_ids: frozenset[int],
-        eos_text: str,
+        scan: Callable[[GenerateRow], StopScan],
         slots: int,
         budget: int,
         min_share: int,
@@ -61,9 +60,7 @@ class Decoder:
         self._body = model.base_model
         self._runner = runner
         self._device = device
-        self._decode = decode
-        self._stop_ids = stop_ids
-        self._eos_text = eos_text
+        self._scan = scan
         self._slots = slots
         self._budget = budget
         self._min_share = min_share
@@ -158,16 +155,13 @@ class Decoder:
         if row.sampling.temperature > 0:
             seed = hashlib.sha256(f"{row.sampling.seed}:{row.key}".encode()).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(seed[:8], "big") >> 1)
-        stops = [*row.until, self._eos_text]
-        # A stop string of b bytes lies within its last b tokens (a token has at least one byte), plus one for context.
-        window = max((len(stop.encode()) for stop in stops), default=0) + 2
-        return _Live(index, row, len(row.tokens), generator=generator, window=window)
+        return _Live(index, row, len(row.tokens), self._scan(row), generator)
 
     def _next(self) -> Step:
         """The last token of every live sequence, to be run; room is made for it."""
         lengths = [live.length for live in self._live]
         self._pool.reserve(len(lengths), max(lengths) + 1, self._pool.shapes())
-        return Step(self._pool, [live.tokens[-1] for live in self._live], lengths, self._device)
+        return Step(self._pool, [live.scan.tokens[-1] for live in self._live], lengths, self._device)
 
     def _step(self, done: OnResult) -> None:
         count, step = len(self._live), self._next()
@@ -202,19 +196,9 @@ class Decoder:
             token = sample(logits, sampling.temperature, sampling.top_k, sampling.top_p, live.generator)
         else:
             token = int(logits.argmax()) if greedy is None else greedy
-        if token in self._stop_ids:
-            return self._finish(live, "stop", done)
-        live.tokens.append(token)
-        tail = self._decode(live.tokens[-live.window :])
-        if any(stop and stop in tail for stop in live.row.until):
-            return self._finish(live, "stop", done)
-        if len(live.tokens) >= live.row.max_tokens:
-            return self._finish(live, "length", done)
-        return True
-
-    def _finish(self, live: _Live, why: str, done: OnResult) -> bool:
-        text = cut_at_stops(self._decode(live.tokens), (*live.row.until, self._eos_text))
-        done(live.index, GenerateResult(text, len(live.tokens), why))
+        if not live.scan.add(token):
+            return True
+        done(live.index, live.scan.answer())
         return False
 
 

@@ -70,7 +70,7 @@ class Step:
         self._count = len(lengths)
         self.tokens = torch.tensor(tokens, device=device)
         self.positions = torch.tensor(lengths, device=device)
-        self._longest = max(lengths) + 1
+        self._longest = self.reach = max(lengths) + 1
         self._slots = torch.arange(self._count, device=device)
         places = torch.arange(self._longest, device=device)
         self._visible = (places[None, :] <= self.positions[:, None])[:, None, None, :]

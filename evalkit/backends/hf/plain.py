@@ -1,21 +1,25 @@
 """The plain path: padded batches through the model's own forward and generate.
 
-For model types that the tree cannot serve (sliding windows, state spaces, custom attention), for generation settings
-that only transformers' generate knows, and as the reference that the tree is tested against.
+For model types that the tree cannot serve (state spaces, custom attention), for rows beyond what the tree is exact for,
+for generation settings that only transformers' generate knows, and as the reference that the tree is tested against.
+Where padding, or the rows beside it, would change a row's answer, a batch holds rows of one length.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from evalkit.backends.hf.batches import Batches
+from evalkit.backends.hf.generation import Generation
 from evalkit.backends.hf.memory import is_out_of_memory
-from evalkit.backends.hf.speculation import Speculation, StepClock, StopText, through_first_stop
-from evalkit.backends.sampling import cut_at_stops
-from evalkit.contract.backend import GenerateResult, GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult, no_op
+from evalkit.backends.hf.speculation import ScanRows, Speculation, StepClock
+from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult, no_op
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter
 
@@ -29,8 +33,9 @@ class PlainRunner:
         tokenizer: Any,
         device: torch.device,
         batch_size: int,
-        eos_text: str,
-        meter: Meter | None = None,
+        generation: Generation,
+        batches: Batches,
+        meter: Meter,
         speculation: Speculation | None = None,
         after_pass: Callable[[], None] = no_op,
     ) -> None:
@@ -38,8 +43,9 @@ class PlainRunner:
         self._tokenizer = tokenizer
         self._device = device
         self._batch = batch_size
-        self._eos_text = eos_text
-        self._meter = meter or Meter()
+        self._generation = generation
+        self._batches = batches
+        self._meter = meter
         self._speculation = speculation
         self._after_pass = after_pass
 
@@ -47,9 +53,20 @@ class PlainRunner:
         """Log-likelihood of each row by a right-padded forward pass."""
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i].tokens))
         self._meter.read(sum(len(row.tokens) - 1 for row in rows))
-        self._batches(order, lambda part: self.score_batch(rows, part, done))
+        for part in self._by_length(rows, order, self._batches.scores_mix):
+            self._cut(part, lambda some: self.score_batch(rows, some, done))
 
-    def _batches(self, order: list[int], work: Any) -> None:
+    @staticmethod
+    def _by_length(
+        rows: Sequence[LoglikelihoodRow] | Sequence[GenerateRow], order: Sequence[int], mixed: bool
+    ) -> list[list[int]]:
+        """The rows of ``order`` in parts whose batches may hold any of them."""
+        parts: dict[int, list[int]] = defaultdict(list)
+        for index in order:
+            parts[0 if mixed else len(rows[index].tokens)].append(index)
+        return list(parts.values())
+
+    def _cut(self, order: list[int], work: Any) -> None:
         at = 0
         while at < len(order):
             part = order[at : at + self._batch]
@@ -70,6 +87,7 @@ class PlainRunner:
         for place, index in enumerate(part):
             inputs = rows[index].tokens[:-1]
             tokens[place, : len(inputs)] = inputs
+        self._batches.restore()
         watch = Stopwatch(self._device)
         with torch.inference_mode():
             logits = self._model(input_ids=torch.from_numpy(tokens).to(self._device), use_cache=False).logits
@@ -93,90 +111,66 @@ class PlainRunner:
         groups: dict[Any, list[int]] = {}
         for index, row in enumerate(rows):
             own = (row.key,) if row.sampling.temperature > 0 else ()
-            # Padding would stand between a learned prompt and the text: such rows are batched by equal length.
-            length = len(row.tokens) if hasattr(self._model, "active_peft_config") else 0
-            groups.setdefault((row.until, row.max_tokens, row.sampling, own, length), []).append(index)
-        for (_, _, sampling, _, _), members in groups.items():
+            groups.setdefault((row.max_tokens, row.sampling, own), []).append(index)
+        for (_, sampling, _), members in groups.items():
             if self._speculation and sampling.temperature <= 0 and not sampling.extra:
                 for index in members:
-                    self._speculate(rows[index], index, done)
+                    self._generate_batch(rows, [index], done, self._speculation)
                     self._after_pass()
                 continue
             order = sorted(members, key=lambda i: -len(rows[i].tokens))
-            self._batches(order, lambda part: self._generate_batch(rows, part, done))
-
-    def _speculate(self, row: GenerateRow, index: int, done: OnResult) -> None:
-        """One row by itself: guesses of several rows would be accepted at different lengths."""
-        assert self._speculation is not None
-        prompt = len(row.tokens)
-        tokens = torch.from_numpy(row.tokens[None].astype(np.int64)).to(self._device)
-        clock = StepClock(self._meter, prompt, 1, prompt, self._device)
-        hook = self._speculation.watch(clock)
-        try:
-            with torch.inference_mode():
-                output = self._model.generate(
-                    input_ids=tokens,
-                    attention_mask=torch.ones_like(tokens),
-                    max_new_tokens=row.max_tokens,
-                    pad_token_id=self._pad(),
-                    stopping_criteria=[clock, StopText((*row.until, self._eos_text), self._decode, prompt)],
-                    do_sample=False,
-                    **self._speculation.settings(),
-                )
-        finally:
-            hook.remove()
-        new = through_first_stop(output[0, prompt:].tolist(), row.until, self._decode)
-        done(index, self._answer(new, row, self._pad()))
+            for part in self._by_length(rows, order, self._batches.prompts_mix):
+                self._cut(part, lambda some: self._generate_batch(rows, some, done))
 
     def _pad(self) -> int:
         return int(self._tokenizer.pad_token_id) if self._tokenizer.pad_token_id is not None else 0
 
-    def _decode(self, tokens: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
-
-    def _generate_batch(self, rows: Sequence[GenerateRow], part: Sequence[int], done: OnResult) -> None:
+    def _generate_batch(
+        self, rows: Sequence[GenerateRow], part: Sequence[int], done: OnResult, speculation: Speculation | None = None
+    ) -> None:
+        """One call of generate; with guesses it has one row, for several would accept them at different lengths."""
         longest = max(len(rows[i].tokens) for i in part)
-        pad = self._pad()
-        tokens = np.full((len(part), longest), pad, dtype=np.int64)
+        tokens = np.full((len(part), longest), self._pad(), dtype=np.int64)
         mask = np.zeros((len(part), longest), dtype=np.int64)
         for place, index in enumerate(part):
             prompt = rows[index].tokens
             tokens[place, longest - len(prompt) :] = prompt
             mask[place, longest - len(prompt) :] = 1
-        first = rows[part[0]]
-        steps = StepClock(self._meter, int(mask.sum()), len(part), longest, self._device)
-        with torch.inference_mode():
-            output = self._model.generate(
-                input_ids=torch.from_numpy(tokens).to(self._device),
-                attention_mask=torch.from_numpy(mask).to(self._device),
-                max_new_tokens=first.max_tokens,
-                stopping_criteria=[steps],
-                pad_token_id=pad,
-                stop_strings=[stop for stop in first.until if stop] or None,
-                tokenizer=self._tokenizer if first.until else None,
-                **self._settings(first),
-            )
-        for place, index in enumerate(part):
-            done(index, self._answer(output[place, longest:].tolist(), rows[index], pad))
+        self._batches.restore()
+        scans = [self._generation.scan(rows[index]) for index in part]
+        clock = StepClock(self._meter, int(mask.sum()), len(part), longest, self._device)
+        by_steps = self._generation.by_steps(rows[part[0]])
+        hook = speculation.watch(clock) if speculation else None
+        try:
+            with torch.inference_mode():
+                output = self._model.generate(
+                    input_ids=torch.from_numpy(tokens).to(self._device),
+                    attention_mask=torch.from_numpy(mask).to(self._device),
+                    stopping_criteria=[clock, *([ScanRows(scans, longest)] if by_steps else [])],
+                    **self._settings(rows[part[0]], speculation),
+                )
+        finally:
+            if hook is not None:
+                hook.remove()
+        for place, (index, scan) in enumerate(zip(part, scans, strict=True)):
+            if not by_steps:
+                scan.extend(output[place, longest:].tolist())
+            done(index, scan.answer())
 
-    def _settings(self, row: GenerateRow) -> dict[str, Any]:
-        settings = dict(row.sampling.extra)
-        if row.sampling.temperature <= 0:
-            return {"do_sample": False, **settings}
-        import hashlib
-
-        seed = hashlib.sha256(f"{row.sampling.seed}:{row.key}".encode()).digest()
-        torch.manual_seed(int.from_bytes(seed[:8], "big") >> 1)
+    def _settings(self, row: GenerateRow, speculation: Speculation | None) -> dict[str, Any]:
+        """What generate is told; the model's own generation settings stand where nothing is said."""
+        settings: dict[str, Any] = {"max_new_tokens": row.max_tokens, "pad_token_id": self._pad()}
+        if self._generation.ignore_end:
+            settings["eos_token_id"] = -1  # None would mean the model's own
+        elif self._model.generation_config.eos_token_id is None:
+            settings["eos_token_id"] = sorted(self._generation.stop_ids) or None
         sampling = row.sampling
+        if sampling.temperature <= 0:
+            guesses = speculation.settings() if speculation else {}
+            return {**settings, "do_sample": False, **dict(sampling.extra), **guesses}
+        seed = hashlib.sha256(f"{sampling.seed}:{row.key}".encode()).digest()
+        torch.manual_seed(int.from_bytes(seed[:8], "big") >> 1)
         return {
-            "do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p,
-            "top_k": sampling.top_k, **settings,
+            **settings, "do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p,
+            "top_k": sampling.top_k, **dict(sampling.extra),
         }  # fmt: skip
-
-    def _answer(self, tokens: list[int], row: GenerateRow, pad: int) -> GenerateResult:
-        while tokens and tokens[-1] == pad:
-            tokens.pop()
-        text = self._tokenizer.decode(tokens, skip_special_tokens=True)
-        cut = cut_at_stops(text, (*row.until, self._eos_text))
-        stopped = len(tokens) < row.max_tokens or cut != text
-        return GenerateResult(cut, len(tokens), "stop" if stopped else "length")

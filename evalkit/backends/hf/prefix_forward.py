@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from evalkit.backends.hf.attention import KeyValueStack, TreeState, activate, attend_tree
+from evalkit.backends.hf.head import Head
 from evalkit.backends.hf.kv_pool import Step
 from evalkit.backends.hf.transfer import Download, upload
 from evalkit.engine.plan import Pass
@@ -39,6 +40,7 @@ class _Together:
         self._work = work
         self._size = size
         self._step = step
+        self.reach = max(work.reach, step.reach)
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
@@ -79,10 +81,9 @@ class Pending:
 class TreeRunner:
     """Runs passes one after another; holds the path between them."""
 
-    def __init__(self, model: Any, device: torch.device) -> None:
-        self._model = model
+    def __init__(self, model: Any, device: torch.device, head: Head) -> None:
         self._body = model.base_model
-        self._head = model.get_output_embeddings()
+        self._head = head
         self._device = device
         self.stack = KeyValueStack()
 

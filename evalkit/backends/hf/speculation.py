@@ -6,17 +6,15 @@ guesses are accepted only as far as they are what the model itself would choose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from evalkit.backends.stops import StopScan
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter
-
-TAIL = 96
-"""Tokens before the newest ones that are searched for a stop string."""
 
 
 class StepClock:
@@ -55,20 +53,18 @@ class StepClock:
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
-class StopText:
-    """Stops when a stop string stands anywhere in the newest tokens, of which a step may bring several."""
+class ScanRows:
+    """A stopping criterion that takes each row's new tokens, of which a step may bring several, to its scan."""
 
-    def __init__(self, stops: Sequence[str], decode: Callable[[Sequence[int]], str], prompt: int) -> None:
-        self._stops = [stop for stop in stops if stop]
-        self._decode = decode
-        self._seen = self._prompt = prompt
+    def __init__(self, scans: Sequence[StopScan], width: int) -> None:
+        self._scans = scans
+        self._seen = width
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **rest: Any) -> torch.Tensor:
-        begin = max(self._prompt, self._seen - TAIL)
-        tail = self._decode(input_ids[0, begin:].tolist())
+        new = input_ids[:, self._seen :].tolist()
         self._seen = input_ids.shape[1]
-        found = any(stop in tail for stop in self._stops)
-        return torch.full((len(input_ids),), found, dtype=torch.bool, device=input_ids.device)
+        ended = [scan.extend(row) for scan, row in zip(self._scans, new, strict=True)]
+        return torch.tensor(ended, dtype=torch.bool, device=input_ids.device)
 
 
 @dataclass(frozen=True)
@@ -97,18 +93,3 @@ class Speculation:
             clock.asked = tokens.shape[1] if tokens is not None else 0
 
         return self.model.register_forward_pre_hook(note, with_kwargs=True)
-
-
-def through_first_stop(tokens: list[int], stops: Sequence[str], decode: Callable[[Sequence[int]], str]) -> list[int]:
-    """The tokens up to the one that completes the first stop string: what one-at-a-time decoding would have made."""
-    wanted = [stop for stop in stops if stop]
-    if not any(stop in decode(tokens) for stop in wanted):
-        return tokens
-    low, high = 1, len(tokens)
-    while low < high:
-        middle = (low + high) // 2
-        if any(stop in decode(tokens[:middle]) for stop in wanted):
-            high = middle
-        else:
-            low = middle + 1
-    return tokens[:low]

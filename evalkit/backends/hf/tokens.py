@@ -73,9 +73,14 @@ class Tokens:
         encoded = self.tokenizer(list(texts), return_attention_mask=False, verbose=False, **settings)
         return list(encoded["input_ids"])
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Text without special tokens."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+    def decode(self, tokens: Sequence[int], special: bool = False) -> str:
+        """Text without special tokens; ``special``: with them, as they are written."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=not special))
+
+    def special_ids(self, texts: Sequence[str]) -> list[int]:
+        """The ids of those texts that are special tokens."""
+        known = self.tokenizer.get_added_vocab()
+        return sorted(known[text] for text in set(texts) if text in known)
 
     def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         """The conversation as text. A template that refuses a system turn gets the conversation without it."""

@@ -16,7 +16,7 @@ from evalkit.backends.openai.http import Client, RequestFailed, Timed
 from evalkit.backends.openai.replies import Unusable, Withheld, count, first_choice, text_in, verdict
 from evalkit.backends.openai.streaming import Stream
 from evalkit.backends.openai.usage import cached, usage_of
-from evalkit.backends.sampling import cut_at_stops
+from evalkit.backends.stops import cut_at_stops
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Generate, Response, Status
 from evalkit.perf.meter import Exchange, Meter

@@ -1,0 +1,222 @@
+"""What a model is like when it is asked, tried out while loading: nothing here trusts an architecture's name.
+
+* Does the prefix tree give the logits of the model's own forward, and up to how many tokens a row? Sliding and chunked
+  attention, and position encodings chosen by call (`rope`), are exact on the tree as long as no row reaches beyond.
+* Does a row's answer depend on the positions of the rows beside it?
+* Does a token's answer depend on what comes after it? Then the model is no decoder.
+* May a padded batch mix rows of different lengths? State-space and recurrent models often read the padding.
+
+Differences are measured against the spread of the logits, so that a scale of the logits shows however small they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from evalkit.backends.hf import attention, memory
+from evalkit.backends.hf.head import Head, candidates
+from evalkit.backends.hf.prefix_forward import TreeRunner
+from evalkit.backends.hf.rope import CallState
+from evalkit.contract.errors import UserError
+from evalkit.engine.plan import Pass, PrefixPlan
+
+TOLERANCE = {torch.float32: 2e-3, torch.float64: 2e-3, torch.float16: 0.05}
+"""Difference of logits (the mean over the vocabulary, at the worst token) by their standard deviation, at which two
+ways count as the same, by dtype."""
+COARSE = 0.3
+"""The same for bfloat16, and for bitsandbytes' int8, which keeps a column in 16 bit if any row of the batch has an
+outlier in it: an answer depends on its batch on either path, here and elsewhere."""
+
+LENGTH = 24
+SHORTEST_TREE = 4
+"""Tokens of the probe's rows, and those that must at least fit a window for the tree to be of use."""
+
+Use = Callable[[str], None]
+"""Switches the model to an attention implementation."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How rows of a model are answered rightly."""
+
+    why_plain: str | None
+    """Why no row can go through the prefix tree; None where rows of up to ``exact_to`` tokens can."""
+    head: Head
+    exact_to: int | None = None
+    """Tokens read of a row on the tree; longer rows go the plain path. None: any number."""
+    limit: str = ""
+    """What it is that longer rows would feel."""
+    alone: bool = False
+    """Whether a row's answer depends on the lengths beside it: plain batches hold rows of one length."""
+
+
+def probe(
+    model: Any, device: torch.device, use: Use, plain: str, window: int, coarse: bool, refused: str | None = None
+) -> Serving:
+    """Try a model out. ``use`` switches its attention, ``plain`` names its own; ``window`` is the longest row;
+    ``refused``: why the tree is not wanted. Raises UserError for a model that is no decoder.
+    """
+    return _Probe(model, device, use, plain, window, coarse).serving(refused)
+
+
+class _Probe:
+    def __init__(self, model: Any, device: torch.device, use: Use, plain: str, window: int, coarse: bool) -> None:
+        self._model = model
+        self._device = device
+        self._use = use
+        self._plain_name = plain
+        self._window = window
+        self._calls = CallState(model)
+        self._tolerance = COARSE if coarse else TOLERANCE.get(model.dtype, COARSE)
+        self._embedding: Head = model.get_output_embeddings()
+
+    def serving(self, refused: str | None) -> Serving:
+        exact_to, limit = self._limit()
+        rows = self._rows(LENGTH if exact_to is None else min(LENGTH, exact_to))
+        self._use(self._plain_name)
+        own = [self._own(row) for row in rows]
+        self._causal(own)
+        reason = refused or self._refusal()
+        if reason is None and exact_to is not None and exact_to < SHORTEST_TREE:
+            reason = limit
+        if reason is not None:
+            return Serving(reason, self._embedding, alone=self._calls.original_window is not None)
+        head = self._embedding
+        with self._tree() as failed:
+            reason, head = self._same(rows, own)
+            if reason is None:
+                exact_to, limit = self._independent(rows[-1], exact_to, limit)
+        reason = failed[0] if failed else reason
+        if reason is None and exact_to is not None and exact_to < SHORTEST_TREE:
+            reason = limit
+        alone = self._calls.original_window is not None
+        return Serving(reason, self._embedding if reason else head, None if reason else exact_to, limit, alone)
+
+    def _limit(self) -> tuple[int | None, str]:
+        """Tokens up to which a row does not feel any window, and what the window is."""
+        config = self._model.config.get_text_config()
+        kinds = set(getattr(config, "layer_types", None) or ())
+        found: list[tuple[int, str]] = []
+        sliding = getattr(config, "sliding_window", None)
+        if sliding and ("sliding_attention" in kinds or (not kinds and getattr(config, "use_sliding_window", True))):
+            found.append((int(sliding), f"its sliding window of {sliding} tokens"))
+        chunk = getattr(config, "attention_chunk_size", None)
+        if chunk and "chunked_attention" in kinds:
+            found.append((int(chunk), f"its attention in chunks of {chunk} tokens"))
+        if original := self._calls.original_window:
+            found.append((original, f"position encodings that change beyond {original} tokens"))
+        found = [(size, what) for size, what in found if size < self._window]
+        return min(found, default=(None, ""))
+
+    def _refusal(self) -> str | None:
+        """What is known to keep a model off the tree."""
+        config = self._model.config
+        if int(getattr(getattr(self._model, "active_peft_config", None), "num_virtual_tokens", None) or 0):
+            return "a learned prompt stands before every text"
+        if not getattr(self._model, "_supports_attention_backend", False):
+            return f"{type(self._model).__name__} has attention of its own"
+        text = config.get_text_config()
+        known = {"full_attention", "sliding_attention", "chunked_attention"}
+        if others := set(getattr(text, "layer_types", None) or ()) - known:
+            return f"layers with {', '.join(sorted(others))}"
+        if getattr(text, "attn_temperature_tuning", False):
+            return "attention scaled by a token's place in the call"
+        return None
+
+    def _rows(self, length: int) -> list[np.ndarray]:
+        """Three branching rows of up to ``length`` tokens."""
+        vocabulary = self._model.config.get_text_config().vocab_size
+        draw = np.random.default_rng(0).integers(0, vocabulary, length).astype(np.int32)
+        half, step = length // 2, max(1, length // 6)
+        return [
+            np.concatenate([draw[:half], draw[half : half + step]]),
+            np.concatenate([draw[:half], draw[half + step : half + 2 * step]]),
+            np.concatenate([draw[:half], draw[half + step // 2 :]]),
+        ]
+
+    def _own(self, row: np.ndarray) -> torch.Tensor:
+        """Logits [tokens, vocabulary] of one row by the model's own forward."""
+        self._calls.restore()
+        tokens = torch.from_numpy(row[None].astype(np.int64)).to(self._device)
+        with torch.inference_mode():
+            return self._model(input_ids=tokens, use_cache=False).logits[0, -len(row) :].float()
+
+    def _causal(self, own: Sequence[torch.Tensor]) -> None:
+        """The rows begin alike: what follows must not change the beginning. Raises UserError where it does."""
+        shared = (min(map(len, own)) + 1) // 2
+        if self._apart(own[0][:shared], own[-1][:shared]) > max(self._tolerance, 0.05):
+            raise UserError(
+                f"{type(self._model).__name__}: what it says of a word depends on the words after it (an encoder, or a "
+                "decoder whose config.json lacks is_decoder): it cannot score or continue texts: give a decoder"
+            )
+
+    def _apart(self, one: torch.Tensor, other: torch.Tensor) -> float:
+        """Mean difference over the vocabulary at the worst token, by the spread of ``one``."""
+        spread = float(one.std()) or 1.0
+        apart = float((one - other).abs().mean(dim=-1).max())
+        return apart / spread if np.isfinite(apart) else (0.0 if not np.isfinite(spread) else float("inf"))
+
+    @contextmanager
+    def _tree(self) -> Iterator[list[str]]:
+        """Attention by the tree; what the model refuses becomes a reason, what memory refuses is raised."""
+        failed: list[str] = []
+        attention.register()
+        self._use(attention.NAME)
+        self._calls.restore()
+        try:
+            yield failed
+        except Exception as error:
+            if memory.is_out_of_memory(error):
+                raise
+            failed.append(" ".join(str(error).split())[:120] or type(error).__name__)
+        finally:
+            self._use(self._plain_name)
+
+    def _same(self, rows: Sequence[np.ndarray], own: Sequence[torch.Tensor]) -> tuple[str | None, Head]:
+        """Whether some head on the tree's hidden states gives the model's own logits."""
+        plan = PrefixPlan(rows, [(0, row) for row in rows])
+        runner = TreeRunner(self._model, self._device, self._embedding)
+        found: list[list[torch.Tensor]] = [[] for _ in rows]
+        cursor = plan.start()
+        with torch.inference_mode():
+            while not plan.done(cursor):
+                work, cursor = plan.cut(cursor, 10)
+                hidden, state = runner.hidden(work)
+                for place, row in zip(work.read_index.tolist(), work.read_row.tolist(), strict=True):
+                    found[row].append(hidden[place])
+                state.commit()
+            apart = float("inf")
+            for head in candidates(self._model):
+                logits = [head(torch.stack(hidden)).float() for hidden in found]
+                differences = [self._apart(mine, trees) for mine, trees in zip(own, logits, strict=True)]
+                apart = min(apart, max(differences))
+                if max(differences) <= self._tolerance:
+                    return None, head
+        return f"its results differ by {apart:.3g} of their spread", self._embedding
+
+    def _independent(self, row: np.ndarray, exact_to: int | None, limit: str) -> tuple[int | None, str]:
+        """The positions that may stand in one call without changing other rows."""
+        furthest = exact_to or self._window
+        alone = self._beside(row, None)
+        reach = furthest
+        while reach > len(row) and self._apart(alone, self._beside(row, reach)) > self._tolerance:
+            reach //= 2
+        if reach == furthest or furthest <= len(row):
+            return exact_to, limit
+        return reach, f"position encodings that depend on the longest row of a call beyond {reach} tokens"
+
+    def _beside(self, row: np.ndarray, reach: int | None) -> torch.Tensor:
+        """Hidden states of ``row``; with ``reach``, in a call with tokens up to that position."""
+        size, many = len(row), 0 if reach is None else min(4, reach)
+        positions = np.concatenate([np.arange(size), np.arange((reach or 0) - many, reach or 0)]).astype(np.int64)
+        segments = ((0, size), (size, size + many)) if many else ((0, size),)
+        none = np.empty(0, np.int64)
+        work = Pass(np.concatenate([row, row[:many]]), positions, segments, (), (), (), (), none, none, none)
+        hidden, _ = TreeRunner(self._model, self._device, self._embedding).hidden(work)
+        return hidden[:size].float()
