@@ -1,3 +1,152 @@
-"""evalkit: evaluation and benchmarking of language models."""
+"""evalkit: evaluation and benchmarking of language models.
+
+    import evalkit
+    run = evalkit.evaluate("smollm2-135m", ["mmlu@5shot", "boolq"], limit=100)
+    run["mmlu"]["acc"].value
+
+Everything here is public; docs/python.md shows its use. Names are loaded when they are first used, so that importing
+evalkit is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evalkit.analysis.compare import Comparison
+    from evalkit.analysis.gate import GateResult
+    from evalkit.api.comparing import Baseline, compare, gate, load_baseline
+    from evalkit.api.evaluation import evaluate
+    from evalkit.api.listing import load_model, models, tasks
+    from evalkit.api.registering import register_backend, register_metric, register_task
+    from evalkit.api.reporting import report
+    from evalkit.api.run import Run, Scores, load_run
+    from evalkit.backends.mock_function import mock
+    from evalkit.contract.backend import (
+        Backend,
+        GenerateResult,
+        GenerateRow,
+        LoglikelihoodResult,
+        LoglikelihoodRow,
+        OnResult,
+        TextBackend,
+        TokenBackend,
+    )
+    from evalkit.contract.errors import UserError
+    from evalkit.contract.store import Progress
+    from evalkit.contract.types import (
+        DatasetRef,
+        DataSource,
+        Document,
+        Generate,
+        Message,
+        Metric,
+        ModelInfo,
+        PromptStyle,
+        Request,
+        Response,
+        Rolling,
+        RunResult,
+        SampleResult,
+        Sampling,
+        Score,
+        Task,
+        TaskInfo,
+    )
+    from evalkit.metrics.base import MetricDef, ScoringInput
+    from evalkit.spec.models import EngineSpec, ModelSpec
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Backend",
+    "Baseline",
+    "Comparison",
+    "DataSource",
+    "DatasetRef",
+    "Document",
+    "EngineSpec",
+    "GateResult",
+    "Generate",
+    "GenerateResult",
+    "GenerateRow",
+    "LoglikelihoodResult",
+    "LoglikelihoodRow",
+    "Message",
+    "Metric",
+    "MetricDef",
+    "ModelInfo",
+    "ModelSpec",
+    "OnResult",
+    "Progress",
+    "PromptStyle",
+    "Request",
+    "Response",
+    "Rolling",
+    "Run",
+    "RunResult",
+    "SampleResult",
+    "Sampling",
+    "Score",
+    "Scores",
+    "ScoringInput",
+    "Task",
+    "TaskInfo",
+    "TextBackend",
+    "TokenBackend",
+    "UserError",
+    "__version__",
+    "compare",
+    "evaluate",
+    "gate",
+    "load_baseline",
+    "load_model",
+    "load_run",
+    "mock",
+    "models",
+    "register_backend",
+    "register_metric",
+    "register_task",
+    "report",
+    "tasks",
+]
+
+_PLACES = {
+    "evalkit.analysis.compare": ("Comparison",),
+    "evalkit.analysis.gate": ("GateResult",),
+    "evalkit.api.comparing": ("Baseline", "compare", "gate", "load_baseline"),
+    "evalkit.api.evaluation": ("evaluate",),
+    "evalkit.api.listing": ("load_model", "models", "tasks"),
+    "evalkit.api.registering": ("register_backend", "register_metric", "register_task"),
+    "evalkit.api.reporting": ("report",),
+    "evalkit.api.run": ("Run", "Scores", "load_run"),
+    "evalkit.backends.mock_function": ("mock",),
+    "evalkit.contract.backend": (
+        "Backend",
+        "GenerateResult",
+        "GenerateRow",
+        "LoglikelihoodResult",
+        "LoglikelihoodRow",
+        "OnResult",
+        "TextBackend",
+        "TokenBackend",
+    ),
+    "evalkit.contract.errors": ("UserError",),
+    "evalkit.contract.store": ("Progress",),
+    "evalkit.metrics.base": ("MetricDef", "ScoringInput"),
+    "evalkit.spec.models": ("EngineSpec", "ModelSpec"),
+}
+_PLACE = {name: module for module, names in _PLACES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_PLACE.get(name, "evalkit.contract.types")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -36,6 +36,11 @@ def listing() -> list[dict[str, str]]:
 
 def resolve(model: ModelSpec) -> ModelSpec:
     """The model with its backend chosen. Raises UserError for a name that cannot be anything."""
+    if model.given is not None:
+        raise UserError(
+            f"{model.name}: the model of this run was given as an object ({model.given.type}): only a program that has "
+            "it can go on: evalkit.evaluate(model, tasks, output=..., resume=True)"
+        )
     backend = model.backend or _backend_of(model.name)
     if model.backend is not None:
         registry.load(BACKENDS, model.backend)
@@ -101,6 +106,11 @@ def open_backend(model: ModelSpec, engine: EngineSpec) -> Backend:
     """Load the model, or its replicas. Raises UserError where that fails."""
     resolved = without_mode(resolve(model))
     if engine.replicas > 1 or engine.executor != "local":
+        if origin := registry.origin_of(BACKENDS, resolved.backend or ""):
+            raise UserError(
+                f"--replicas, --executor: the backend {resolved.backend} was registered in this process ({origin}), "
+                "where workers do not find it: offer it by an entry point of a package, or run one replica"
+            )
         from evalkit.engine.executors import open_replicas
 
         return open_replicas(resolved, engine)

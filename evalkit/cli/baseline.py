@@ -25,9 +25,9 @@ def save(
     ] = False,
 ) -> None:
     """Write a run's per-item scores without any text, small enough to commit."""
-    from evalkit.analysis.baseline import save_baseline
+    from evalkit.api.comparing import save as save_baseline
 
-    typer.echo(save_baseline(run, out, cluster_by, performance=not no_performance))
+    typer.echo(save_baseline(run, out, cluster_by=cluster_by, performance=not no_performance))
 
 
 @app.command("show")

@@ -37,12 +37,12 @@ def compare(
     import json
     from dataclasses import asdict
 
-    from evalkit.analysis.compare import compare as run_comparison
+    from evalkit.api import comparing
     from evalkit.render.comparison import comparison_markdown, print_comparison
 
-    found = run_comparison(
+    found = comparing.compare(
         base,
-        candidates,
+        *candidates,
         allow_mismatch=allow_mismatch,
         cluster_by=cluster_by,
         alpha=alpha,

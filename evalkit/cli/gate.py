@@ -33,11 +33,10 @@ def gate(
     from dataclasses import asdict
 
     from evalkit.analysis.gate import append_summary
-    from evalkit.analysis.gate import gate as judge
-    from evalkit.analysis.policy import load_policy
+    from evalkit.api import comparing
     from evalkit.render.verdict import gate_junit, gate_markdown, print_gate
 
-    result = judge(baseline, candidate, load_policy(policy), allow_mismatch=allow_mismatch)
+    result = comparing.gate(baseline, candidate, policy, allow_mismatch=allow_mismatch)
     _write(junit, lambda: gate_junit(result))
     _write(markdown, lambda: gate_markdown(result))
     append_summary(gate_markdown(result))

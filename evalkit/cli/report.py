@@ -16,9 +16,9 @@ def report(
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write Markdown to this file too.")] = None,
 ) -> None:
     """Write one self-contained report of one or several runs."""
-    from evalkit.render.report import write_markdown, write_report
+    from evalkit.api.reporting import report as write
+    from evalkit.render.report import write_markdown
 
-    write = write_markdown if out.suffix.lower() == ".md" else write_report
     typer.echo(write(runs, out))
     if markdown is not None:
         typer.echo(write_markdown(runs, markdown))

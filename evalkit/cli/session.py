@@ -19,8 +19,9 @@ from evalkit.runner.progress import for_console
 from evalkit.spec import config
 
 if TYPE_CHECKING:
+    from evalkit.api.running import Reported
     from evalkit.contract.store import Progress
-    from evalkit.runner.evaluate import Finished, Plan
+    from evalkit.runner.evaluate import Plan
     from evalkit.spec.models import RunSpec
 
 FAILED, INTERRUPTED = 1, 130
@@ -47,7 +48,7 @@ def run(asked: Asked, *, as_json: bool, quiet: bool) -> int:
     """Carry out every run in turn; the exit code. Raises UserError for bad input."""
     screen = Screen(quiet=quiet, as_json=as_json)
     worst = 0
-    finished: list[Finished] = []
+    finished: list[Reported] = []
     for job in _jobs(asked):
         code = _carry_out(job, screen, finished)
         if code == INTERRUPTED:
@@ -79,11 +80,11 @@ def _resumed(asked: Asked, run_dir: Path) -> RunSpec:
     return specs[0]
 
 
-def _carry_out(job: Job, screen: Screen, finished: list[Finished]) -> int:
-    from evalkit.runner.evaluate import evaluate
+def _carry_out(job: Job, screen: Screen, finished: list[Reported]) -> int:
+    from evalkit.api.running import carry_out
 
     try:
-        done = evaluate(job.spec, screen, resume=job.must_exist)
+        done = carry_out(job.spec, screen, resume=job.must_exist)
     except KeyboardInterrupt:
         screen.note("stopped at once; what was answered is kept" if screen.output else "stopped")
         screen.say_resume()
@@ -102,7 +103,7 @@ def _carry_out(job: Job, screen: Screen, finished: list[Finished]) -> int:
     return 0
 
 
-def _print_json(finished: Sequence[Finished]) -> None:
+def _print_json(finished: Sequence[Reported]) -> None:
     from evalkit.text.reading import parse_json
 
     documents = [{"run": str(done.path), **parse_json((done.path / "results.json").read_bytes())} for done in finished]
@@ -143,7 +144,7 @@ class Screen:
         finally:
             progress.end()
 
-    def finish(self, done: Finished) -> None:
+    def finish(self, done: Reported) -> None:
         """Show the numbers and where they lie."""
 
         if not self._as_json:
@@ -152,8 +153,7 @@ class Screen:
         for line in warnings(done.result):
             target.print(plain(line), soft_wrap=True)
         target.print(plain(f"results: {done.path / 'results.json'}"), soft_wrap=True)
-        if done.report is not None:
-            target.print(plain(f"report:  {done.report}"), soft_wrap=True)
+        target.print(plain(f"report:  {done.report}"), soft_wrap=True)
 
     def say_resume(self) -> None:
         """How to go on after an interruption."""

@@ -40,6 +40,11 @@ EARLY = ("theme.js",)
 SCRIPTS = ("unpack.js", "charts.js", "samples.js", "page.js")
 
 
+def write(runs: Sequence[Path], out: Path) -> Path:
+    """Markdown where the file's name ends in ".md", else HTML. Returns ``out``; raises UserError as these do."""
+    return (write_markdown if out.suffix.lower() == ".md" else write_report)(runs, out)
+
+
 def write_report(runs: Sequence[Path], out: Path) -> Path:
     """Write one HTML file about one run, or several side by side. Returns ``out``.
 

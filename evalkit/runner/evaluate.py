@@ -69,13 +69,20 @@ class Finished:
 
     result: RunResult
     path: Path
-    report: Path | None
 
     @property
     def error_rate(self) -> float:
         """Share of the evaluated documents that ended in an error."""
         documents = sum(task.n for task in self.result.tasks)
         return sum(task.n_error for task in self.result.tasks) / documents if documents else 0.0
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a caller hands over as objects, in place of names to be found: a model (which stays open), and tasks."""
+
+    backend: Backend | None = None
+    tasks: tuple[Task, ...] = ()
 
 
 class Observer(Protocol):
@@ -107,18 +114,19 @@ def execute(spec: RunSpec, progress: Progress | None = None) -> RunResult:
     return evaluate(spec, Unwatched(progress or Silent())).result
 
 
-def evaluate(spec: RunSpec, observer: Observer, resume: bool = False) -> Finished:
-    """Run ``spec``: documents, requests, answers, scores, statistics, files, report.
+def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live = Live()) -> Finished:
+    """Run ``spec``: documents, requests, answers, scores, statistics, files.
 
     With ``resume`` the run directory ``spec.output`` must exist already. Whatever a journal holds is not asked again.
+    ``live`` holds the objects of those entries of ``spec`` that say ``given``.
     Raises UserError for bad input, before the model is loaded wherever that can be known.
     """
     from evalkit.backends import opening
     from evalkit.task import catalog
 
     clock = Clock()
-    selection = catalog.resolve(spec)
-    model = opening.resolve(spec.model)
+    selection = catalog.resolve(spec, live.tasks)
+    model = opening.resolve(spec.model) if live.backend is None else spec.model
     if opening.by_generation(model):
         selection = by_generation(selection)
     spec = spec.model_copy(update={"output": spec.output or default_output(spec)})
@@ -127,7 +135,7 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False) -> Finishe
     for warning in selection.warnings:
         observer.note(warning)
 
-    with _run_directory(spec, resume) as directory, Sampler() as sampler, _loaded(model, spec, clock) as backend:
+    with _run_directory(spec, resume) as directory, Sampler() as sampler, _loaded(model, spec, clock, live) as backend:
         sampler.loaded()
         workloads = in_style(workloads, spec.model, backend)
         _bind(workloads, backend)
@@ -153,7 +161,7 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False) -> Finishe
         if isinstance(backend, Metered):
             directory.write_performance(backend.meter.raw())
         _write(directory, result, workloads, scored)
-    return Finished(result, directory.path, _report(directory.path))
+    return Finished(result, directory.path)
 
 
 @runtime_checkable
@@ -253,9 +261,12 @@ def _run_directory(spec: RunSpec, resume: bool) -> Iterator[RunDir]:
 
 
 @contextmanager
-def _loaded(model: ModelSpec, spec: RunSpec, clock: Clock) -> Iterator[Backend]:
+def _loaded(model: ModelSpec, spec: RunSpec, clock: Clock, live: Live) -> Iterator[Backend]:
     from evalkit.backends import opening
 
+    if live.backend is not None:
+        yield live.backend
+        return
     with clock.measure("load"):
         backend = opening.open_backend(model, spec.engine)
     try:
@@ -355,9 +366,3 @@ def _write(
     for workload, samples in zip(workloads, scored, strict=True):
         directory.write_samples(workload.info.name, samples, workload.info)
     directory.write_results(result)
-
-
-def _report(path: Path) -> Path:
-    from evalkit.render.report import write_report
-
-    return write_report([path], path / "report.html")

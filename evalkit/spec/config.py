@@ -115,7 +115,7 @@ def _spec(settings: Mapping[str, Any], model: Any, place: Keys, origin: Origin) 
 
     from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
 
-    model_keys = set(ModelSpec.model_fields) - {"name", "args"}
+    model_keys = set(ModelSpec.model_fields) - {"name", "args", "given"}
     engine_keys = set(EngineSpec.model_fields)
     if isinstance(settings.get("limit"), str):
         limit, random = values.limit(origin.name(("limit",)), settings["limit"])

@@ -18,6 +18,15 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Given(_Frozen):
+    """The record of a model or task that was handed over as a Python object: it cannot be found again by its name."""
+
+    type: str
+    """The object's class, "module.Class"."""
+    fingerprint: str | None = None
+    """Of a model: all that can change an answer, by its own word (`ModelInfo.fingerprint`)."""
+
+
 class ModelSpec(_Frozen):
     """Which model, and how it is loaded and prompted."""
 
@@ -51,6 +60,8 @@ class ModelSpec(_Frozen):
     """Run a model whose files lack weights, hold others, or whose tokenizer does not fit; never cached."""
     label: str | None = None
     """Name in tables and reports; None: derived from ``name``."""
+    given: Given | None = None
+    """Set where a Backend object was given in place of a name (`evalkit.evaluate`); never a setting."""
 
     @field_validator("peft", mode="before")
     @classmethod
@@ -70,6 +81,8 @@ class TaskSpec(_Frozen):
     num_fewshot: int | None = Field(default=None, ge=0)
     sample: bool = False
     limit: float | None = Field(default=None, gt=0)
+    given: Given | None = None
+    """Set where a Task object was given in place of a name (`evalkit.evaluate`); never a setting."""
 
 
 class EngineSpec(_Frozen):

@@ -16,7 +16,7 @@ from evalkit.contract.types import Group, PromptStyle, Task
 from evalkit.data.generated import is_own
 from evalkit.spec.models import RunSpec, TaskSpec
 from evalkit.store import paths
-from evalkit.task import families, lm_eval
+from evalkit.task import families, lm_eval, objects
 from evalkit.task import sample as samples_of
 from evalkit.task.definition import Defined, Definition, load_group, load_task
 from evalkit.task.group_shots import fixed_shots, within_sample
@@ -79,23 +79,32 @@ def builtin_tasks() -> Path:
     return paths.share("tasks")
 
 
-def resolve(spec: RunSpec) -> Selection:
-    """The tasks that a run asks for, configured. UserError for unknown names and for contradictory entries."""
+def resolve(spec: RunSpec, given: Sequence[Task] = ()) -> Selection:
+    """The tasks that a run asks for, configured; ``given`` are the objects of the entries that say so. UserError for
+    unknown names and for contradictory entries.
+    """
     catalog = Catalog.of(spec.include_path)
     tasks: dict[str, Task] = {}
     asked: dict[str, TaskSpec] = {}
     groups: dict[str, Group] = {}
     warnings: list[str] = []
-    entries = [parse_suffixes(entry) for entry in spec.tasks]
+    entries = [entry if entry.given else parse_suffixes(entry) for entry in spec.tasks]
     native = {name for entry in entries for name in _native_names(catalog, entry)}
     for wanted in entries:
-        if wanted.name.startswith(LM_EVAL):
+        found: list[Task]
+        found_groups: list[Group]
+        if wanted.given or objects.is_registered(wanted.name):
+            task, notes = objects.resolve(wanted, spec, given)
+            found, found_groups = [task], []
+        elif wanted.name.startswith(LM_EVAL):
             found, found_groups, notes = _from_lm_eval(wanted, spec, native)
         else:
             found, found_groups, notes = _from_catalog(catalog, wanted, spec)
         for task in found:
             name = task.info.name
             before = asked.get(name)
+            if before is not None and before.given != wanted.given:
+                raise UserError(f"task {name} is asked for twice, by its name and as an object: rename one of them")
             if before is not None and _settings(before, tasks[name], spec) != _settings(wanted, task, spec):
                 raise UserError(
                     f"task {name} is asked for twice with different settings, by {before.name} and {wanted.name}; "
@@ -115,7 +124,9 @@ def resolve(spec: RunSpec) -> Selection:
 def listing(include_path: Iterable[Path] = ()) -> list[Row]:
     """All tasks and groups by name, groups before their members' names where these sort together."""
     catalog = Catalog.of(include_path)
-    return [catalog.row(name) for name in sorted((*catalog.tasks, *catalog.groups))]
+    rows = [catalog.row(name) for name in (*catalog.tasks, *catalog.groups)]
+    rows += [_row_of_object(name) for name in registry.names(registry.TASK_OBJECTS)]
+    return sorted(rows, key=lambda row: row.name)
 
 
 def describe(name: str, include_path: Iterable[Path] = (), num_fewshot: int | None = None) -> Description:
@@ -246,7 +257,7 @@ class Catalog:
     def require(self, name: str) -> None:
         """UserError with near names unless this is a task or group."""
         if not self.has(name):
-            near = registry.did_you_mean(name, (*self.files, *self.tags))
+            near = registry.did_you_mean(name, (*self.files, *self.tags, *registry.names(registry.TASK_OBJECTS)))
             raise UserError(f"unknown task {name!r}{near}; see `evalkit tasks list`")
 
     def leaves(self, name: str) -> tuple[str, ...]:
@@ -307,8 +318,16 @@ class _NoData:
         raise UserError(f"{dataset.id}: only the bundled sample is shown here")
 
 
+def _row_of_object(name: str) -> Row:
+    info = objects.build(name).info
+    dataset = info.dataset.id if info.dataset else ""
+    return Row(name, info.kind, info.version, dataset, tuple(info.higher_is_better), (), 0, info.description)
+
+
 def _native_names(catalog: Catalog, entry: TaskSpec) -> set[str]:
     """The names of evalkit's own tasks and groups that an entry brings."""
+    if entry.given or objects.is_registered(entry.name):
+        return {entry.name}
     if entry.name.startswith(LM_EVAL):
         return set()
     tops = catalog.expand(entry.name)

@@ -1,0 +1,28 @@
+"""A run from its spec to its report: what the command line and `evalkit.evaluate` both call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.render.report import write_report
+from evalkit.runner.evaluate import Finished, Live, Observer, evaluate
+
+if TYPE_CHECKING:
+    from evalkit.spec.models import RunSpec
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Reported(Finished):
+    """A run's end, with its page."""
+
+    report: Path
+
+
+def carry_out(spec: RunSpec, observer: Observer, resume: bool = False, live: Live = Live()) -> Reported:
+    """Run ``spec`` and write its report, of an interrupted run too. Raises UserError as `runner.evaluate` does."""
+    done = evaluate(spec, observer, resume, live)
+    return Reported(done.result, done.path, write_report([done.path], done.path / REPORT))
