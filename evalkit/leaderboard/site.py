@@ -9,8 +9,6 @@ board.{json,csv,parquet}, feed.atom
 
 from __future__ import annotations
 
-import base64
-import gzip
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,9 +25,8 @@ from evalkit.leaderboard.plots import plots
 from evalkit.leaderboard.rows import FILTERS, Line, column_page, heads, lines, note, options, value_text
 from evalkit.leaderboard.table import Cell, Row, Table, build_table
 from evalkit.render import page
-from evalkit.render.samples import Piece
+from evalkit.render.templates import environment, markup
 from evalkit.store.paths import share
-from evalkit.text.escape import visible
 from evalkit.text.numbers import interval as interval_text
 
 MARKER = ".evalkit-site"
@@ -119,22 +116,23 @@ def _copy_reports(table: Table, out: Path) -> dict[int, str]:
 
 
 def _write_pages(table: Table, out: Path, reports: dict[int, str]) -> None:
-    template = page.environment(share("leaderboards") / "templates")
-    template.filters |= {"visible": lambda value: visible(str(value))}
+    template = environment(share("leaderboards") / "templates")
     columns = heads(table)
     found = lines(table, columns)
     early, script = page.assets(("theme.js",)), page.assets(("page.js",))
     common = {
         "board": table.board,
-        "style": _markup(page.assets(("base.css",)) + page.assets(("board.css",), "leaderboards")),
-        "early": _markup(early),
+        "style": markup(page.assets(("base.css",)) + page.assets(("board.css",), "leaderboards")),
+        "early": markup(early),
         "badges": BADGES,
-        "version": __version__,
         "note": note,
         "value_text": value_text,
     }
     _index(template, out, table, columns, found, common)
-    small = common | {"policy": page.policy([early, script]), "script": _markup(script)}
+    small = common | {
+        "policy": page.policy([page.script_hash(early), page.script_hash(script)]),
+        "script": markup(script),
+    }
     model = template.get_template("model.html.j2")
     for line in found:
         context = small | {"line": line, "row": line.row, "columns": _model_columns(table, line.row)}
@@ -149,10 +147,11 @@ def _write_pages(table: Table, out: Path, reports: dict[int, str]) -> None:
 
 def _index(template: Any, out: Path, table: Table, columns: Any, found: list[Line], common: dict[str, Any]) -> None:
     figures = plots(table)
-    library = page.plotly() if figures else ""
+    library = page.plot_library() if figures else None
     early = page.assets(("theme.js",))
     shared = ("unpack.js", "charts.js", "page.js") if figures else ("unpack.js", "page.js")
     script = page.assets(shared) + "\n" + page.assets(("board.js",), "leaderboards")
+    hashes = [page.script_hash(early), page.script_hash(script), *([library.hash] if library else [])]
     size = _place(columns, "parameters")
     data = {
         "columns": [
@@ -162,19 +161,17 @@ def _index(template: Any, out: Path, table: Table, columns: Any, found: list[Lin
         "rows": [{"s": line.sorts, "f": line.filters, "b": line.sorts[size]} for line in found],
     }
     context = common | {
-        "policy": page.policy([early, script, *([library] if library else [])]),
-        "script": _markup(script),
+        "policy": page.policy(hashes),
+        "script": markup(script),
         "columns": columns,
         "groups": _groups(columns),
         "lines": found,
         "filters": {name: (FILTERS[name], choices) for name, choices in options(found).items()},
         "sizes": any(line.row.entry.model.parameters for line in found),
         "figures": figures,
-        "figures_json": _markup(page.embed(figures)),
-        "data_json": _markup(page.embed(data)),
-        "library": Piece("plotly", base64.b64encode(gzip.compress(library.encode(), 9, mtime=0)).decode())
-        if library
-        else None,
+        "figures_json": markup(page.embed(figures)),
+        "data_json": markup(page.embed(data)),
+        "library": markup(library.attachment.text) if library else None,
         "ranked": table.ranked,
         "counts": {status: sum(line.row.status == status for line in found) for status in BADGES},
         "by_hardware": table.board.score == "column" and table.board.columns[0].counter is not None,
@@ -244,12 +241,6 @@ def _ranking(found: Sequence[Line], place: int) -> list[dict[str, Any]]:
         }
         for line, cell in pairs
     ]
-
-
-def _markup(text: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(text)  # our own assets and escaped JSON only
 
 
 def _write(path: Path, text: str) -> None:

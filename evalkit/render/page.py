@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
+import importlib.metadata
+import importlib.util
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
+from evalkit.store.kept import kept
 from evalkit.store.paths import share
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 
 def assets(names: Sequence[str], folder: str = "reports") -> str:
@@ -31,18 +34,22 @@ def assets(names: Sequence[str], folder: str = "reports") -> str:
 
 def script_hash(text: str) -> str:
     """The Content-Security-Policy source of an inline script."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    return _source_of(hashlib.sha256(text.encode()).digest())
 
 
-def policy(scripts: Sequence[str]) -> str:
-    """A policy that allows exactly these inline scripts, styles inside the page, and no load of any kind.
+def _source_of(digest: bytes) -> str:
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def policy(hashes: Sequence[str]) -> str:
+    """A policy that allows exactly the inline scripts of these `script_hash`es, styles inside the page, and no load of
+    any kind.
 
     Styles need 'unsafe-inline' because plotly writes its own; a style can neither run nor, with every fetch
     forbidden, send anything.
     """
-    sources = " ".join(script_hash(script) for script in scripts)
     return (
-        f"default-src 'none'; script-src {sources}; style-src 'unsafe-inline'; img-src data:; "
+        f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -53,22 +60,32 @@ def embed(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def plotly() -> str:
-    """The plotly library as the plotly package ships it."""
-    from plotly.offline import get_plotlyjs
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A script element that holds data and is no code: JSON, or base64 (plain text to any parser) of gzip."""
 
-    return get_plotlyjs().replace("\r\n", "\n")
+    id: str
+    text: str
+    type: Literal["application/gzip+base64", "application/json"] = "application/gzip+base64"
 
 
-def environment(folder: Path | None = None) -> Environment:
-    """Sandboxed templates of reports/ (or ``folder``); what our own code did not mark as markup is escaped."""
-    from jinja2 import FileSystemLoader, StrictUndefined, select_autoescape
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The plotly library: its compressed text, and what the page's policy calls its text (`script_hash`)."""
 
-    return ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(folder or share("reports")),
-        autoescape=select_autoescape(enabled_extensions=("html", "html.j2"), default=False),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    attachment: Attachment
+    hash: str
+
+
+@lru_cache(maxsize=1)
+def plot_library() -> Library:
+    """The plotly library as the plotly package ships it. Compressing it takes most of a second and is kept."""
+    version = importlib.metadata.version("plotly")
+    spec = importlib.util.find_spec("plotly")
+    assert spec is not None
+    assert spec.origin is not None
+    # The file that plotly.offline.get_plotlyjs reads, without importing plotly.
+    source = (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_bytes().replace(b"\r\n", b"\n")
+    digest = hashlib.sha256(source).digest()
+    packed = kept(f"plotly-{version}-{digest.hex()[:32]}.gz", lambda: gzip.compress(source, 9, mtime=0))
+    return Library(Attachment("plotly", base64.b64encode(packed).decode()), _source_of(digest))

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from evalkit import __version__
 from evalkit.contract.errors import UserError
 from evalkit.render import page
-from evalkit.render.beside import published_beside
-from evalkit.render.charts import charts
-from evalkit.render.pareto import pareto_charts
-from evalkit.render.performance_charts import performance_charts
-from evalkit.render.sample_charts import sample_charts
-from evalkit.render.samples import Browser, Piece
+from evalkit.render.sections import Shown, Source, nested, shown
+from evalkit.render.templates import environment, markup
 from evalkit.render.ties import find_ties
-from evalkit.render.view import Row, Run, Ties, View, build, labels, tasks_of
+from evalkit.render.view import Run, Ties, build, labels
 from evalkit.store import RunDir
 from evalkit.store.files import replacing
-from evalkit.text.escape import visible
-from evalkit.text.markdown import code_block, inline
-from evalkit.text.numbers import MISSING
-
-if TYPE_CHECKING:
-    from evalkit.store import RunDir
+from evalkit.store.paths import share
 
 BANNERS = {
     "sample": "Bundled sample:",
@@ -34,7 +23,6 @@ BANNERS = {
     "limited": "Limited:",
     "status": "Documents:",
 }
-LEVELS = {"task": "", "micro": ", mean over documents", "macro": ", mean over tasks"}
 
 EARLY = ("theme.js",)
 SCRIPTS = ("unpack.js", "charts.js", "samples.js", "page.js")
@@ -50,36 +38,51 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
 
     Raises UserError for a folder that is no run directory or a file that cannot be written.
     """
-    opened, loaded = load(runs)
-    view = build(loaded, _ties(opened, loaded))
-    figures = [*charts(view), *pareto_charts(view), *sample_charts(opened, loaded), *performance_charts(loaded)]
-    browser = Browser([run.label for run in loaded], _sample_tasks(loaded), opened)
-    library = page.plotly() if figures else ""
+    source = _source(runs)
+    parts = shown(source, "html")
     early, script = page.assets(EARLY), page.assets(SCRIPTS)
-    context = _context(view) | {
-        "policy": page.policy([early, script, *([library] if library else [])]),
-        "style": _markup(page.assets(("base.css", "report.css"))),
-        "early": _markup(early),
-        "script": _markup(script),
-        "figures": figures,
-        "figures_json": _markup(page.embed(figures)),
-        "pieces": _pieces(browser, library),
-        "manifest": lambda: _markup(page.embed(browser.manifest)),
+    hashes = [page.script_hash(early), page.script_hash(script)]
+    hashes += [
+        one
+        for part in parts
+        if part.section.hashes and part.value is not None
+        for one in part.section.hashes(part.value)
+    ]
+    context = {
+        "view": source.view,
+        "facts": [_fact_line(run) for run in source.runs],
+        "banner_words": BANNERS,
+        "policy": page.policy(hashes),
+        "style": markup(page.assets(("base.css", "report.css"))),
+        "early": markup(early),
+        "script": markup(script),
+        "sections": nested(parts),
+        "attachments": _attachments(parts),
     }
-    template = page.environment()
-    template.filters |= {"visible": lambda value: visible(str(value)), "breakable": _breakable}
-    _stream(template.get_template("report.html.j2").stream(**context), out)
+    _stream(environment(share("reports")).get_template("report.html.j2").stream(**context), out)
     return out
 
 
 def write_markdown(runs: Sequence[Path], out: Path) -> Path:
     """Write the tables as GitHub-flavoured Markdown. Returns ``out``; raises UserError as write_report does."""
-    opened, loaded = load(runs)
-    view = build(loaded, _ties(opened, loaded))
-    template = page.environment()
-    template.filters |= {"md": inline, "code": code_block}
-    _stream(template.get_template("report.md.j2").stream(**_context(view)), out)
+    source = _source(runs)
+    context = {"view": source.view, "banner_words": BANNERS, "sections": shown(source, "md")}
+    _stream(environment(share("reports")).get_template("report.md.j2").stream(**context), out)
     return out
+
+
+def _source(paths: Sequence[Path]) -> Source:
+    opened, runs = load(paths)
+    ties = find_ties(opened, runs) if len(runs) > 1 else Ties()
+    return Source(tuple(runs), tuple(opened), build(runs, ties))
+
+
+def _attachments(parts: Sequence[Shown]) -> Iterator[page.Attachment]:
+    """Section by section, and made only when the page comes to them: samples may be many."""
+    for part in parts:
+        if part.section.attach is not None and part.value is not None:
+            for one in part.section.attach(part.value):
+                yield replace(one, text=markup(one.text))
 
 
 def load(paths: Sequence[Path]) -> tuple[list[RunDir], list[Run]]:
@@ -97,29 +100,9 @@ def load(paths: Sequence[Path]) -> tuple[list[RunDir], list[Run]]:
     return opened, loaded
 
 
-def _ties(opened: Sequence[RunDir], runs: Sequence[Run]) -> Ties:
-    return find_ties(opened, runs) if len(runs) > 1 else Ties()
-
-
-def _context(view: View) -> dict[str, Any]:
-    headline: list[Row] = [row for block in view.blocks for row in block.headline]
-    return {
-        "view": view,
-        "headline": headline,
-        "baselines": any(row.baseline_at is not None for row in headline),
-        "majorities": any(row.majority != MISSING for block in view.blocks for row in block.rows),
-        "beside": published_beside(view.runs),
-        "facts": [_fact_line(run) for run in view.runs],
-        "banner_words": BANNERS,
-        "missing": MISSING,
-        "level_words": LEVELS,
-        "version": __version__,
-    }
-
-
 def _fact_line(run: Run) -> str:
     """The model in one line: backend, size, dtype, quantization, adapter, device, documents, date."""
-    model, environment = run.result.model, run.result.environment
+    model, surroundings = run.result.model, run.result.environment
     details = model.get("details") or {}
     adapter = details.get("adapter") or {}
     size = model.get("n_parameters")
@@ -132,38 +115,9 @@ def _fact_line(run: Run) -> str:
         f"{adapter['type']} adapter" if isinstance(adapter, Mapping) and adapter.get("type") else "",
         str(model.get("device") or ""),
         f"{sum(task.n for task in run.result.tasks):,} documents",
-        str(environment.get("start_time") or "")[:10],
+        str(surroundings.get("start_time") or "")[:10],
     ]
     return " · ".join(part for part in parts if part)
-
-
-def _sample_tasks(runs: Sequence[Run]) -> list[tuple[str, str, bool]]:
-    found = []
-    for name, results in tasks_of(runs).items():
-        info = next(task for task in results if task).info
-        metric = info.primary.split(",")[0]
-        found.append((name, info.primary, bool(info.higher_is_better.get(metric, True))))
-    return found
-
-
-def _pieces(browser: Browser, library: str) -> Any:
-    """Plotly first, then the samples; base64 is plain text to any parser."""
-    if library:
-        yield Piece("plotly", base64.b64encode(gzip.compress(library.encode(), 9, mtime=0)).decode())
-    yield from browser.pieces()
-
-
-def _markup(text: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(text)  # our own assets and escaped JSON only
-
-
-def _breakable(name: str) -> Any:
-    """A name that may be broken after its underscores; escaped before the break marks are put in."""
-    from markupsafe import Markup, escape
-
-    return Markup(str(escape(visible(name))).replace("_", "_<wbr>"))
 
 
 def _stream(stream: Any, out: Path) -> None:

@@ -10,9 +10,9 @@ import base64
 import gzip
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from evalkit.render.page import Attachment
 from evalkit.statistics.paired import join_keys
 from evalkit.store.rows import as_json, as_list, as_number, as_text, metrics_of, title_of
 
@@ -32,14 +32,6 @@ class SampleReader(Protocol):
     def tasks(self) -> list[str]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One compressed piece; ``id`` is made of numbers only."""
-
-    id: str
-    data: str
-
-
 class Browser:
     """Makes the pieces task by task, and knows afterwards what the page needs to find them."""
 
@@ -48,7 +40,7 @@ class Browser:
         self._tasks, self._sides = tasks, sides
         self.manifest: dict[str, Any] = {"runs": list(labels), "tasks": []}
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[Attachment]:
         """All pieces; ``manifest`` is complete once this is exhausted."""
         for number, (name, metric, higher) in enumerate(self._tasks):
             frames = [_frame(side, name) for side in self._sides]
@@ -62,10 +54,10 @@ class Browser:
                 records = [items.record(key) for key in items.keys[start : start + CHUNK]]
                 titles += [items.title(key) for key in items.keys[start : start + CHUNK]]
                 codes += ["".join(_code(answer, metric) for answer in record["r"]) for record in records]
-                piece = Piece(f"c{number}-{len(chunks)}", pack(_share_prefix(records)))
+                piece = Attachment(f"c{number}-{len(chunks)}", pack(_share_prefix(records)))
                 chunks.append(piece.id)
                 yield piece
-            index = Piece(f"i{number}", pack({"titles": titles, "codes": codes}))
+            index = Attachment(f"i{number}", pack({"titles": titles, "codes": codes}))
             self.manifest["tasks"].append(
                 {
                     "name": name,

@@ -112,6 +112,16 @@ class View:
     specs: tuple[str, ...]
     commands: tuple[str, ...]
 
+    @property
+    def baselines(self) -> bool:
+        """Whether a row of the summary knows what guessing gives."""
+        return any(row.baseline_at is not None for block in self.blocks for row in block.headline)
+
+    @property
+    def majorities(self) -> bool:
+        """Whether a row knows what the commonest answer gives."""
+        return any(row.majority != numbers.MISSING for block in self.blocks for row in block.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class Ties:

@@ -9,7 +9,7 @@ import made_runs as made
 import pytest
 
 from evalkit.contract.types import Group
-from evalkit.render.beside import published_beside
+from evalkit.leaderboard.beside import published_beside
 from evalkit.render.performance_charts import performance_charts
 from evalkit.render.report import load, write_report
 from evalkit.render.sample_charts import sample_charts

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evalkit.leaderboard.entry import Entry, from_run
+from evalkit.leaderboard.published import shipped
+from evalkit.render.sections import Section
 from evalkit.render.view import Run
+from evalkit.store.paths import share
 from evalkit.text import numbers
 
 
@@ -28,10 +32,6 @@ class Beside:
 
 def published_beside(runs: Sequence[Run]) -> Beside | None:
     """The table, or None where nothing published fits. Bundled samples are never set beside published numbers."""
-    from evalkit.leaderboard.entry import Entry, from_run
-    from evalkit.leaderboard.published import shipped
-    from evalkit.store.paths import share
-
     measured = [(run.label, from_run(run.result)) for run in runs]
     files = sorted((share("leaderboards") / "published").glob("*.csv"))
     known = [entry for path in files for entry in shipped(path.stem)]
@@ -55,13 +55,21 @@ def published_beside(runs: Sequence[Run]) -> Beside | None:
     return Beside(heads, tuple(lines))
 
 
-def _value(entry: object, task: str, key: str, shots: int | None) -> str | None:
+def _value(entry: Entry, task: str, key: str, shots: int | None) -> str | None:
     """The value as text; published numbers of unknown shots are left out."""
-    from evalkit.leaderboard.entry import Entry
-
-    assert isinstance(entry, Entry)
     result = entry.results.get(task)
     if result is None or result.num_fewshot != shots or result.sample:
         return None
     score = result.metrics.get(key)
     return None if score is None or score.value is None else numbers.score(score.value, score.proportion)
+
+
+SECTION = Section(
+    title="Beside published numbers",
+    note="the same task, metric and shots, reported elsewhere",
+    build=lambda source: published_beside(source.runs),
+    html=share("reports") / "sections" / "beside.html.j2",
+    markdown=share("reports") / "sections" / "beside.md.j2",
+    order=210,
+    block=True,
+)

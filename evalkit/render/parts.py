@@ -1,0 +1,114 @@
+"""evalkit's own report sections; the one of published numbers is `evalkit.leaderboard.beside`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.render.charts import Figure, charts
+from evalkit.render.page import Attachment, Library, embed, plot_library
+from evalkit.render.pareto import pareto_charts
+from evalkit.render.performance_charts import performance_charts
+from evalkit.render.sample_charts import sample_charts
+from evalkit.render.samples import Browser
+from evalkit.render.sections import Section, Source
+from evalkit.render.view import Run, tasks_of
+from evalkit.store.paths import share
+
+
+def shipped(name: str) -> Path:
+    """The file of a template that comes with evalkit."""
+    return share("reports") / "sections" / name
+
+
+@dataclass(frozen=True, slots=True)
+class Plots:
+    """Figures, and what draws them."""
+
+    figures: list[Figure]
+    library: Library
+
+
+def _plots(source: Source) -> Plots | None:
+    figures = [
+        *charts(source.view),
+        *pareto_charts(source.view),
+        *sample_charts(source.opened, source.runs),
+        *performance_charts(source.runs),
+    ]
+    return Plots(figures, plot_library()) if figures else None
+
+
+def _plot_data(plots: Plots) -> Iterator[Attachment]:
+    yield Attachment("figures", embed(plots.figures), "application/json")
+    yield plots.library.attachment
+
+
+def _browser(source: Source) -> Browser:
+    return Browser([run.label for run in source.runs], _sample_tasks(source.runs), source.opened)
+
+
+def _sample_tasks(runs: tuple[Run, ...]) -> list[tuple[str, str, bool]]:
+    found = []
+    for name, results in tasks_of(runs).items():
+        info = next(task for task in results if task).info
+        metric = info.primary.split(",")[0]
+        found.append((name, info.primary, bool(info.higher_is_better.get(metric, True))))
+    return found
+
+
+def _sample_data(browser: Browser) -> Iterator[Attachment]:
+    yield from browser.pieces()
+    yield Attachment("manifest", embed(browser.manifest), "application/json")
+
+
+SUMMARY = Section(
+    title="Summary",
+    build=lambda source: [row for block in source.view.blocks for row in block.headline],
+    html=shipped("summary.html.j2"),
+    markdown=shipped("summary.md.j2"),
+    heading="",
+    order=100,
+)
+TASKS = Section(
+    title="Tasks",
+    build=lambda source: source.view.blocks,
+    html=shipped("tasks.html.j2"),
+    markdown=shipped("tasks.md.j2"),
+    heading="",
+    order=200,
+)
+DOCUMENTS = Section(
+    title="How the documents ended",
+    note="scored, unscored, errors, over-long prompts",
+    build=lambda source: source.view.counts,
+    html=shipped("documents.html.j2"),
+    markdown=shipped("documents.md.j2"),
+    heading="Documents",
+    order=220,
+    block=True,
+)
+PLOTS = Section(
+    title="Plots",
+    build=_plots,
+    html=shipped("plots.html.j2"),
+    order=300,
+    attach=_plot_data,
+    hashes=lambda plots: [plots.library.hash],
+)
+PERFORMANCE = Section(
+    title="Performance",
+    build=lambda source: source.view.counters,
+    html=shipped("performance.html.j2"),
+    markdown=shipped("performance.md.j2"),
+    order=400,
+)
+SAMPLES = Section(title="Samples", build=_browser, html=shipped("samples.html.j2"), order=500, attach=_sample_data)
+REPRODUCE = Section(
+    title="Reproduce",
+    build=lambda source: source.view.commands,
+    html=shipped("reproduce.html.j2"),
+    markdown=shipped("reproduce.md.j2"),
+    order=600,
+)
