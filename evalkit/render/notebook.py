@@ -6,21 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.contract.types import RunResult
-from evalkit.render import page
+from evalkit.render.templates import environment
 from evalkit.render.terminal import number, warnings
-from evalkit.text.escape import visible
+from evalkit.store.paths import share
 
 
 def run_html(result: RunResult, rows: Sequence[Mapping[str, Any]], path: str) -> str:
     """The run's table from its rows (`evalkit.api.run.Run.rows`), what must be known beside it, and where it lies."""
-    template = page.environment()
-    template.filters["visible"] = lambda value: visible(str(value))
-    return template.get_template("notebook.html.j2").render(
-        model=result.model.get("name") or "",
-        partial=result.partial,
-        rows=[_cells(row) for row in rows],
-        warnings=warnings(result),
-        path=path,
+    return (
+        environment(share("reports"))
+        .get_template("notebook.html.j2")
+        .render(
+            model=result.model.get("name") or "",
+            partial=result.partial,
+            rows=[_cells(row) for row in rows],
+            warnings=warnings(result),
+            path=path,
+        )
     )
 
 
