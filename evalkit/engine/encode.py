@@ -26,7 +26,7 @@ Overlength = Literal["truncate", "skip", "error"]
 CHUNK = 4096
 """Requests encoded at a time: large enough for the tokenizer's threads, small enough to bound memory."""
 
-RULES = 1
+RULES = 2
 """Version of `tokenize`: raise it with every change of what it gives, and kept encodings are made anew."""
 
 
@@ -68,7 +68,7 @@ def _cache(backend: TokenBackend) -> EncodingCache | None:
 def tokenize(backend: TokenBackend, requests: Sequence[Request]) -> Encodings:
     """The token ids of ``requests``: their distinct texts are encoded in two batches, then looked up."""
     by_text = _encoded(backend, (text for request in requests for text in _texts(request)), None)
-    bare = _encoded(backend, (r.continuation for r in requests if isinstance(r, Score) and not r.context), False)
+    bare = _encoded(backend, (text for request in requests for text in _bare_texts(request)), False)
     prefix = [backend.prefix_id]
     heads: list[Sequence[int]] = [prefix]
     numbers: dict[str, int] = {}
@@ -76,7 +76,10 @@ def tokenize(backend: TokenBackend, requests: Sequence[Request]) -> Encodings:
     tails: list[Sequence[int]] = []
     for place, request in enumerate(requests):
         text, tail = _split(request, by_text, bare, prefix)
-        if text is not None:
+        if isinstance(request, Rolling):
+            head_of[place] = len(heads)
+            heads.append(_without(prefix, bare[request.text]))
+        elif text is not None:
             if text not in numbers:
                 numbers[text] = len(heads)
                 heads.append(by_text[text])
@@ -95,12 +98,11 @@ def _split(
 ) -> tuple[str | None, list[int]]:
     """The text whose ids are the context (None: the prefix token alone), and the ids of the continuation."""
     if isinstance(request, Rolling):
-        return request.text, []
+        return None, []
     if isinstance(request, Generate):
         return request.context if by_text[request.context] else None, []
     if not request.context:
-        continuation = bare[request.continuation]
-        return None, continuation[1:] if continuation[:1] == prefix else continuation
+        return None, _without(prefix, bare[request.continuation])
     context, rest = _boundary(request)
     whole = by_text[context + rest]
     if not by_text[context]:  # a context of spaces alone, which all moved to the continuation
@@ -173,13 +175,28 @@ class _Jobs:
 def _texts(request: Request) -> tuple[str, ...]:
     """The texts of a request that are encoded with the model's own special tokens."""
     if isinstance(request, Rolling):
-        return (request.text,)
+        return ()
     if isinstance(request, Generate):
         return (request.context,)
     if not request.context:
         return ()
     context, continuation = _boundary(request)
     return (context, context + continuation)
+
+
+def _bare_texts(request: Request) -> tuple[str, ...]:
+    """The texts of a request that stand behind the prefix token, and so are encoded without special tokens: a whole
+    text's own (lm-eval encodes it with them, which gives models whose tokenizer adds one a second BOS), and a
+    continuation without a context.
+    """
+    if isinstance(request, Rolling):
+        return (request.text,)
+    return (request.continuation,) if isinstance(request, Score) and not request.context else ()
+
+
+def _without(prefix: list[int], tokens: list[int]) -> list[int]:
+    """``tokens`` without the prefix that they bring themselves."""
+    return tokens[1:] if tokens[:1] == prefix else tokens
 
 
 def _boundary(request: Score) -> tuple[str, str]:

@@ -14,10 +14,15 @@ from evalkit.store.identity import digest
 
 
 class Tokens:
-    """Encodes, decodes and renders conversations."""
+    """Encodes, decodes and renders conversations. ``keep_end``: leave special tokens behind a text, as an encoder
+    wants them; a decoder's texts go on, so that they are taken off.
+    """
 
-    def __init__(self, tokenizer: Any, add_bos: bool | None = None, template: bool | str = False) -> None:
+    def __init__(
+        self, tokenizer: Any, add_bos: bool | None = None, template: bool | str = False, keep_end: bool = False
+    ) -> None:
         self.tokenizer = tokenizer
+        self._keep_end = keep_end
         self._add_bos = add_bos
         self._template = template if isinstance(template, str) else None
         eos, bos = tokenizer.eos_token_id, tokenizer.bos_token_id
@@ -71,7 +76,24 @@ class Tokens:
     def _encode_whole(self, texts: Sequence[str], special: bool | None) -> list[list[int]]:
         settings = {} if special is None else {"add_special_tokens": special}
         encoded = self.tokenizer(list(texts), return_attention_mask=False, verbose=False, **settings)
-        return list(encoded["input_ids"])
+        added = 0 if special is False or self._keep_end else self._added_at_the_end[special]
+        return [ids[: len(ids) - added] for ids in encoded["input_ids"]] if added else list(encoded["input_ids"])
+
+    @cached_property
+    def _added_at_the_end(self) -> dict[bool | None, int]:
+        """Special tokens that the tokenizer puts behind a text, by the setting; a text that goes on has none there.
+        lm-eval leaves them, which gives a continuation an end of text to score, or that alone.
+        """
+        found: dict[bool | None, int] = {}
+        bare = self._ids("x", add_special_tokens=False)
+        for special in (None, True):
+            framed = self._ids("x", **({} if special is None else {"add_special_tokens": special}))
+            at = next((i for i in range(len(framed)) if framed[i : i + len(bare)] == bare), None) if bare else None
+            found[special] = 0 if at is None else len(framed) - at - len(bare)
+        return found
+
+    def _ids(self, text: str, **settings: bool) -> list[int]:
+        return list(self.tokenizer([text], return_attention_mask=False, verbose=False, **settings)["input_ids"][0])
 
     def decode(self, tokens: Sequence[int], special: bool = False) -> str:
         """Text without special tokens; ``special``: with them, as they are written."""
