@@ -151,7 +151,10 @@ IncludePath = Annotated[
 Sample = Annotated[
     bool | None,
     _flag(
-        "--sample", panel=_DATA, help="Use the small bundled sample of each task (not comparable with the full set)."
+        "--bundled",
+        "--sample",
+        panel=_DATA,
+        help="Use each task's small bundled items (not comparable with the full set).",
     ),
 ]
 Limit = Annotated[

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
 from evalkit.render.terminal import rows_table
+
+if TYPE_CHECKING:
+    from evalkit.task.catalog import Description
 
 app = typer.Typer(help="What can be evaluated.", no_args_is_help=True)
 
@@ -53,7 +56,7 @@ def list_tasks(
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A task or group.")],
+    name: Annotated[str, typer.Argument(help="A task or group; NAME@5shot as in a run.")],
     num_fewshot: Annotated[int | None, typer.Option("--num-fewshot", help="Examples in the prompt shown.")] = None,
     include_path: Include = None,
     as_json: Json = False,
@@ -74,6 +77,8 @@ def show(
     typer.echo(f"defined in {told.file}")
     if told.children:
         typer.echo("members: " + ", ".join(told.children))
+    for line in _shots(told):
+        typer.echo(line)
     if told.config:
         own = {key: value for key, value in told.config.get("evalkit", told.config).items() if key != "citation"}
         plain = json.loads(json.dumps(own, default=str))
@@ -85,3 +90,14 @@ def show(
         typer.echo(f"\nThe answer: {told.target!r}")
     if told.citation:
         typer.echo(f"\n{told.citation.strip()}")
+
+
+def _shots(told: Description) -> list[str]:
+    """The few-shot examples and what decides their number, one line for all tasks of a group that agree."""
+    found: dict[tuple[int, str], list[str]] = {}
+    for task, shots in told.shots.items():
+        found.setdefault((shots.number, shots.why), []).append(task)
+    return [
+        f"few-shot examples: {number} ({why})" + (f": {', '.join(tasks)}" if len(found) > 1 else "")
+        for (number, why), tasks in found.items()
+    ]

@@ -165,6 +165,18 @@ class DatasetRef:
     revision: str | None = None
 
 
+ShotsSource = Literal["flag", "suffix", "entry", "group", "bundled", "definition", "locked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shots:
+    """How many few-shot examples a task's prompts show, what decided it, and that in words."""
+
+    number: int
+    source: ShotsSource = "definition"
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
     """What a reader of results needs to know of a task, resolved (after overrides)."""
@@ -187,6 +199,8 @@ class TaskInfo:
     baseline: float | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     """The whole resolved definition as plain JSON values (results.json's "configs")."""
+    shots: Shots | None = None
+    """Where ``num_fewshot`` comes from; None in records of before it was kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import DataSource, Document, Group
+from evalkit.contract.types import DataSource, Document, Group, Shots
 from evalkit.probes.choices import Options, options_of, stem, with_options
 from evalkit.store import paths
 from evalkit.task.definition import Defined, Definition, load_task
@@ -25,6 +25,7 @@ Row = dict[str, Any]
 Derive = Callable[[NativeTask, Document, int], Sequence[Row]]
 """The rows that one document of the inner task becomes; the number is the run's seed."""
 NONE = "None of the above"
+NO_SHOTS = Shots(0, "locked", "only the items are used")
 
 
 class DerivedTask(NativeTask):
@@ -72,7 +73,7 @@ def define(name: str, catalog: Catalog, file: str, derive: Derive, make: type[De
         groups = (Group(name, tuple(made), template.tasks[0].version, None, (template.tasks[0].primary_key,)),)
 
     def build(definition: Definition, source: Any, options: Any) -> NativeTask:
-        inner = catalog.task(definition.name.partition(":")[2], replace(options, num_fewshot=0, metrics=()))
+        inner = catalog.task(definition.name.partition(":")[2], replace(options, shots=NO_SHOTS, metrics=()))
         return make(inner, derive, definition, source, options)
 
     # One that the run asks for by itself as well is there already.

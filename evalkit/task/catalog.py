@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -12,21 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.contract import registry
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Group, PromptStyle, Task
+from evalkit.contract.types import Group, PromptStyle, Shots, Task
 from evalkit.data.generated import is_own
-from evalkit.spec.models import RunSpec, TaskSpec
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
 from evalkit.store import paths
-from evalkit.task import families, lm_eval, objects
+from evalkit.task import families, lm_eval, objects, shots
 from evalkit.task import sample as samples_of
 from evalkit.task.definition import Defined, Definition, load_group, load_task
-from evalkit.task.group_shots import fixed_shots, within_sample
 from evalkit.task.groups import leaves
+from evalkit.task.shots import parse_suffixes
 
 if TYPE_CHECKING:
     from evalkit.task.native import Options
 
 LM_EVAL = "lm_eval:"
-_SUFFIX = re.compile(r"(\d+)-?shot")
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,7 @@ class Description:
     """All of `evalkit tasks show`: the resolved definition, where it is written, and one rendered prompt.
 
     ``target`` is that prompt's right answer as text; for a group, ``children`` are its members and the rest is empty.
+    ``shots`` are the few-shot examples of the task, or of each of the group's tasks, and what decides their number.
     """
 
     row: Row
@@ -72,6 +71,7 @@ class Description:
     target: str
     citation: str
     children: tuple[str, ...] = ()
+    shots: Mapping[str, Shots] = field(default_factory=dict)
 
 
 def builtin_tasks() -> Path:
@@ -90,16 +90,17 @@ def resolve(spec: RunSpec, given: Sequence[Task] = ()) -> Selection:
     warnings: list[str] = []
     entries = [entry if entry.given else parse_suffixes(entry) for entry in spec.tasks]
     native = {name for entry in entries for name in _native_names(catalog, entry)}
-    for wanted in entries:
+    for written, wanted in zip(spec.tasks, entries, strict=True):
+        number = None if written.given else shots.asked(written, spec)
         found: list[Task]
         found_groups: list[Group]
         if wanted.given or objects.is_registered(wanted.name):
-            task, notes = objects.resolve(wanted, spec, given)
+            task, notes = objects.resolve(wanted, spec, given, number)
             found, found_groups = [task], []
         elif wanted.name.startswith(LM_EVAL):
-            found, found_groups, notes = _from_lm_eval(wanted, spec, native)
+            found, found_groups, notes = _from_lm_eval(wanted, spec, number, native)
         else:
-            found, found_groups, notes = _from_catalog(catalog, wanted, spec)
+            found, found_groups, notes = _from_catalog(catalog, wanted, spec, number)
         for task in found:
             name = task.info.name
             before = asked.get(name)
@@ -130,14 +131,24 @@ def listing(include_path: Iterable[Path] = ()) -> list[Row]:
 
 
 def describe(name: str, include_path: Iterable[Path] = (), num_fewshot: int | None = None) -> Description:
-    """A task's resolved definition and the first prompt of its sample; of a group, its members."""
+    """A task's resolved definition and the first prompt of its bundled items; of a group, its members. The name may
+    end in "@5shot", as in a run.
+    """
     catalog = Catalog.of(include_path)
+    entry = TaskSpec(name=name)
+    number = shots.asked(entry, RunSpec(model=ModelSpec(name=""), tasks=(entry,), num_fewshot=num_fewshot))
+    name = parse_suffixes(entry).name
     catalog.require(name)
+    fixed = shots.fixed(catalog.groups, catalog.shots, name)
+    decided = {
+        leaf: shots.decide(catalog.tasks[leaf][0], number, fixed.get(leaf), bundled=False)
+        for leaf in catalog.leaves(name)
+    }
     if name in catalog.groups:
         group = catalog.groups[name]
-        return Description(catalog.row(name), catalog.files[name], {}, "", (), "", "", group.children)
+        return Description(catalog.row(name), catalog.files[name], {}, "", (), "", "", group.children, decided)
     definition, defined = catalog.tasks[name]
-    task = catalog.task(name, _options(num_fewshot=num_fewshot, sample=True))
+    task = catalog.task(name, _options(shots=decided[name], sample=True))
     prompt, target = "", ""
     choices: tuple[str, ...] = ()
     if catalog.n_sample(definition):
@@ -147,25 +158,15 @@ def describe(name: str, include_path: Iterable[Path] = (), num_fewshot: int | No
         choices = tuple(getattr(one, "continuation", "") for one in requests if hasattr(one, "continuation"))
         target = task.answer(document)
     return Description(
-        catalog.row(name), defined.source.file, task.info.config, prompt, choices, target, definition.citation
+        catalog.row(name),
+        defined.source.file,
+        task.info.config,
+        prompt,
+        choices,
+        target,
+        definition.citation,
+        shots={name: task.info.shots or decided[name]},
     )
-
-
-def parse_suffixes(entry: TaskSpec) -> TaskSpec:
-    """An entry with "@sample" and "@5shot" taken off its name and put into its settings."""
-    name, *suffixes = entry.name.split("@")
-    update: dict[str, Any] = {"name": name}
-    for suffix in suffixes:
-        shots = _SUFFIX.fullmatch(suffix)
-        if suffix == "sample":
-            update["sample"] = True
-        elif shots is not None:
-            update["num_fewshot"] = int(shots[1])
-        else:
-            raise UserError(f"task {entry.name!r}: unknown suffix @{suffix}; there are @sample and @5shot (any number)")
-    if update.get("num_fewshot", entry.num_fewshot) != entry.num_fewshot and entry.num_fewshot is not None:
-        raise UserError(f"task {entry.name!r}: the name and num_fewshot ({entry.num_fewshot}) ask for different shots")
-    return entry.model_copy(update=update)
 
 
 class Catalog:
@@ -335,17 +336,19 @@ def _native_names(catalog: Catalog, entry: TaskSpec) -> set[str]:
     return groups.union(*(catalog.leaves(top) for top in tops))
 
 
-def _from_lm_eval(entry: TaskSpec, spec: RunSpec, taken: set[str]) -> tuple[list[Task], list[Group], list[str]]:
+def _from_lm_eval(
+    entry: TaskSpec, spec: RunSpec, number: Shots | None, taken: set[str]
+) -> tuple[list[Task], list[Group], list[str]]:
     """lm-eval's tasks keep their names, but for those that this run also gives to tasks of evalkit's own."""
-
-    found = lm_eval.resolve(entry.name.removeprefix(LM_EVAL), entry, spec)
+    found = lm_eval.resolve(entry.name.removeprefix(LM_EVAL), entry, spec, number)
     found = lm_eval.apart(found, taken)
     return list(found.tasks), list(found.groups), []
 
 
-def _from_catalog(catalog: Catalog, entry: TaskSpec, spec: RunSpec) -> tuple[list[Task], list[Group], list[str]]:
+def _from_catalog(
+    catalog: Catalog, entry: TaskSpec, spec: RunSpec, number: Shots | None
+) -> tuple[list[Task], list[Group], list[str]]:
     options = _options(
-        num_fewshot=spec.num_fewshot if entry.num_fewshot is None else entry.num_fewshot,
         seed=spec.seed,
         gen_kwargs=spec.gen_kwargs,
         sample=spec.sample or entry.sample,
@@ -356,15 +359,15 @@ def _from_catalog(catalog: Catalog, entry: TaskSpec, spec: RunSpec) -> tuple[lis
     if options.sample:
         names = _with_sample(catalog, entry.name, names)
     groups = [group for top in tops for group in catalog.nested(top, set(names))]
-    fixed = {task: number for top in tops for task, number in fixed_shots(catalog, top).items()}
-    capped = fixed
-    if options.sample:
-        capped = {name: within_sample(catalog.tasks[name][0], number) for name, number in fixed.items()}
-    tasks = [catalog.task(name, replace(options, num_fewshot=capped.get(name, options.num_fewshot))) for name in names]
-    notes = [note for task in tasks for note in task.warnings]
-    short = [name for name in names if name in fixed and capped[name] < fixed[name]]
-    notes += [f"{name}: its sample has {capped[name]} examples for the {fixed[name]} of {entry.name}" for name in short]
-    if entry.num_fewshot is not None and any(number != entry.num_fewshot for number in fixed.values()):
+    fixed = {task: one for top in tops for task, one in shots.fixed(catalog.groups, catalog.shots, top).items()}
+    tasks, notes = [], []
+    for name in names:
+        definition = catalog.tasks[name][0]
+        decided = shots.decide(definition, number, fixed.get(name), options.sample)
+        task = catalog.task(name, replace(options, shots=decided))
+        tasks.append(task)
+        notes += [*shots.notes(definition, decided, number, fixed.get(name)), *task.warnings]
+    if entry.num_fewshot is not None and any(one.number != entry.num_fewshot for one in fixed.values()):
         notes.append(f"{entry.name}: this group fixes its few-shot examples; {entry.num_fewshot} is ignored")
     return tasks, groups, notes
 

@@ -21,12 +21,13 @@ from evalkit.contract.types import (
     Rolling,
     SampleResult,
     Score,
+    Shots,
     TaskInfo,
 )
 from evalkit.data import generated
 from evalkit.metrics import base
 from evalkit.metrics import filters as text_filters
-from evalkit.task import prompt
+from evalkit.task import prompt, shots
 from evalkit.task import sample as samples_of
 from evalkit.task.baselines import known_random, majority_baseline, random_baseline
 from evalkit.task.config import resolved
@@ -39,9 +40,9 @@ from evalkit.task.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a definition is run: what the user chose. ``num_fewshot`` None: as the definition says."""
+    """How a definition is run: what the user chose. ``shots`` None: as the definition says."""
 
-    num_fewshot: int | None = None
+    shots: Shots | None = None
     seed: int = 1234
     gen_kwargs: Mapping[str, Any] | None = None
     sample: bool = False
@@ -77,21 +78,17 @@ class NativeTask:
         self._settings = settings(
             definition.generation, options.gen_kwargs or {}, definition.fewshot_delimiter, options.seed
         )
-        asked = definition.fewshot.num if options.num_fewshot is None else options.num_fewshot
-        self._shots = definition.fewshot.num if definition.fewshot.locked else asked
-        if self._shots and definition.dataset.splits.fewshot is None and definition.fewshot.file is None:
-            raise UserError(f"{definition.name}: has no split to take few-shot examples from; use 0 shots")
+        decided = shots.decide(definition, options.shots, None, options.sample)
+        self._shots = decided.number
         self._dataset = DatasetRef(definition.dataset.id, definition.dataset.config, definition.dataset.revision)
         self._pool: Sequence[Row] = ()
-        self.info = self._describe()
+        self.info = replace(self._describe(), shots=decided)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know before the run: an override without effect, examples out of the evaluated split."""
-        one, asked = self.definition, self.options.num_fewshot
+        """What a user should know before the run: metrics without effect, examples out of the evaluated split."""
+        one = self.definition
         notes = []
-        if one.fewshot.locked and asked not in (None, self._shots):
-            notes.append(f"{one.name}: its prompt is fixed at {self._shots} few-shot examples; {asked} is ignored")
         if self._unfit:
             notes.append(
                 f"{one.name}: left out, for they do not fit a task of kind {one.kind}: {', '.join(self._unfit)}"

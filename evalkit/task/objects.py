@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.contract import registry
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Task
+from evalkit.contract.types import Shots, Task
 from evalkit.spec.models import RunSpec, TaskSpec
 
 
@@ -17,15 +17,14 @@ def is_registered(name: str) -> bool:
     return name.partition("@")[0] in registry.names(registry.TASK_OBJECTS)
 
 
-def resolve(entry: TaskSpec, spec: RunSpec, given: Sequence[Task]) -> tuple[Task, list[str]]:
-    """The task of an entry, with notes on settings that it leaves aside.
+def resolve(entry: TaskSpec, spec: RunSpec, given: Sequence[Task], shots: Shots | None) -> tuple[Task, list[str]]:
+    """The task of an entry, with notes on settings that it leaves aside; ``shots``: what the user asks for.
 
     Raises UserError where the object is not there, and for settings of the entry that a registered task does not take.
     """
     if entry.given is None:
-        shots = spec.num_fewshot if entry.num_fewshot is None else entry.num_fewshot
         asked = {
-            "num_fewshot": shots,
+            "num_fewshot": None if shots is None else shots.number,
             "sample": (spec.sample or entry.sample) or None,
             "gen_kwargs": spec.gen_kwargs or None,
             "seed": spec.seed,

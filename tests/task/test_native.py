@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import DatasetRef, Generate, Message, PromptStyle, Response, Rolling, Score, Task
+from evalkit.contract.types import DatasetRef, Generate, Message, PromptStyle, Response, Rolling, Score, Shots, Task
 from evalkit.task.definition import load_task
 from evalkit.task.native import NativeTask, Options
 
@@ -94,12 +94,12 @@ def test_fewshot_split_is_read_only_if_needed(tmp_path: Path) -> None:
     data = Data(**DATA.splits)
     make(tmp_path, CHOICE).documents(data)
     assert data.loaded == ["test"]
-    make(tmp_path, CHOICE, Options(num_fewshot=1)).documents(data)
+    make(tmp_path, CHOICE, Options(shots=Shots(1))).documents(data)
     assert data.loaded == ["test", "test", "train"]
 
 
 def test_prompts(tmp_path: Path) -> None:
-    task = make(tmp_path, CHOICE, Options(num_fewshot=2))
+    task = make(tmp_path, CHOICE, Options(shots=Shots(2)))
     documents = task.documents(DATA)
     first = next(task.requests(documents, PromptStyle()))
     shots = "Q: rose\nA: red\n\nQ: leaf\nA: green\n\n"
@@ -110,7 +110,7 @@ def test_prompts(tmp_path: Path) -> None:
 
 
 def test_chat_prompts(tmp_path: Path) -> None:
-    task = make(tmp_path, CHOICE, Options(num_fewshot=1))
+    task = make(tmp_path, CHOICE, Options(shots=Shots(1)))
     documents = task.documents(DATA)
 
     def chat(messages: Sequence[Message], add: bool) -> str:
@@ -193,7 +193,7 @@ def test_rolling(tmp_path: Path) -> None:
 def test_sample_is_marked_and_self_contained(tmp_path: Path) -> None:
     lines = [row("sun", 0) | {"_split": "test"}, row("sea", 1) | {"_split": "train"}]
     files = {"sample_jsonl": "\n".join(map(json.dumps, lines))}
-    task = make(tmp_path, CHOICE, Options(num_fewshot=1, sample=True), **files)
+    task = make(tmp_path, CHOICE, Options(shots=Shots(1), sample=True), **files)
     (document,) = task.documents(Data())
     assert task.info.sample
     assert "_split" not in document.data
@@ -215,11 +215,11 @@ def test_bad_data_is_placed(tmp_path: Path) -> None:
 
 
 def test_too_many_shots_and_no_split(tmp_path: Path) -> None:
-    task = make(tmp_path, CHOICE, Options(num_fewshot=3))
+    task = make(tmp_path, CHOICE, Options(shots=Shots(3)))
     with pytest.raises(UserError, match=r"toy .*split train.*3 few-shot examples asked for, but there are only 2"):
         task.documents(DATA)
     with pytest.raises(UserError, match="words: has no split to take few-shot examples from"):
-        make(tmp_path, TEXT, Options(num_fewshot=1))
+        make(tmp_path, TEXT, Options(shots=Shots(1)))
 
 
 def test_code_beside_the_definition(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_mistakes_in_templates_and_metrics_are_placed(tmp_path: Path) -> None:
 
 
 def test_config_reads_like_lm_evals(tmp_path: Path) -> None:
-    config = make(tmp_path, CHOICE, Options(num_fewshot=2)).info.config
+    config = make(tmp_path, CHOICE, Options(shots=Shots(2))).info.config
     assert config["task"] == "toy"
     assert config["dataset_path"] == "me/toy"
     assert config["num_fewshot"] == 2

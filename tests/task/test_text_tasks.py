@@ -10,8 +10,7 @@ import pytest
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Generate, PromptStyle, Response, Rolling, SampleResult, Score, Task
 from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
-from evalkit.task.catalog import Catalog, Selection, resolve
-from evalkit.task.group_shots import fixed_shots
+from evalkit.task.catalog import Selection, resolve
 
 
 def select(*names: str, **spec: object) -> Selection:
@@ -137,25 +136,7 @@ def test_a_sample_with_fewer_examples_than_the_group_asks_for() -> None:
     selection = select("open-llm-v1@sample")
     shots = {task.info.name: task.info.num_fewshot for task in selection.tasks}
     assert (shots["arc_challenge"], shots["hellaswag"], shots["gsm8k"]) == (10, 10, 5)
-    assert "arc_challenge: its sample has 10 examples for the 25 of open-llm-v1" in selection.warnings
-
-
-GROUPS = {
-    "inner": "name: inner\nchildren: [{task: boolq, num_fewshot: 2}, piqa]\n",
-    "outer": "name: outer\nnum_fewshot: 1\nchildren: [inner, openbookqa]\n",
-    "clash": "name: clash\nchildren: [inner, {task: boolq, num_fewshot: 3}]\n",
-}
-
-
-def test_the_innermost_group_decides(tmp_path: Path) -> None:
-    for name, text in GROUPS.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "group.yaml").write_text(text, encoding="utf-8")
-    catalog = Catalog.of([tmp_path])
-    assert fixed_shots(catalog, "outer") == {"boolq": 2, "piqa": 1, "openbookqa": 1}
-    with pytest.raises(UserError, match="boolq has 2 examples in inner and 3 in clash"):
-        fixed_shots(catalog, "clash")
-    assert fixed_shots(catalog, "boolq") == {}
+    assert "arc_challenge: 10 few-shot examples are bundled, of the 25 that open-llm-v1 fixes" in selection.warnings
 
 
 def test_metrics_on_demand_go_where_they_fit() -> None:

@@ -20,6 +20,7 @@ from evalkit.contract.types import (
     Response,
     SampleResult,
     Sampling,
+    Shots,
     TaskInfo,
 )
 from evalkit.metrics import base
@@ -76,6 +77,7 @@ class NeedleTask:
             description=f"A needle in a haystack ({grid.kind.replace('_', ' ')}): tokens by depths in percent.",
             tags=("long_context",),
             config=self._config(name),
+            shots=Shots(0, "locked", "its prompts show none"),
         )
 
     def _config(self, name: str) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
-from evalkit.contract.types import DatasetRef, Group, Kind, Task, TaskInfo
+from evalkit.contract.types import DatasetRef, Group, Kind, Shots, Task, TaskInfo
 from evalkit.data.sources import mirror_folder
 from evalkit.spec.models import RunSpec, TaskSpec
+from evalkit.task import shots
 from evalkit.task.lm_eval.index import manager
 from evalkit.task.lm_eval.mirror import MISSING_FEWSHOT, served
 from evalkit.task.lm_eval.plain import plain
@@ -36,7 +37,7 @@ class Found(NamedTuple):
     groups: tuple[Group, ...]
 
 
-def resolve(name: str, task_spec: TaskSpec, run_spec: RunSpec) -> Found:
+def resolve(name: str, task_spec: TaskSpec, run_spec: RunSpec, wanted_shots: Shots | None = None) -> Found:
     """The tasks and groups behind a task, group, tag, pattern or YAML file of lm-eval, ready to make requests.
 
     Names are lm-eval's own, without "lm_eval:", so that tools find them; see :func:`apart` for names that clash. Data
@@ -45,7 +46,7 @@ def resolve(name: str, task_spec: TaskSpec, run_spec: RunSpec) -> Found:
     """
     wanted = name.removeprefix(PREFIX)
     if task_spec.sample or run_spec.sample:
-        raise UserError(f"lm_eval:{wanted}: lm-eval's tasks have no bundled sample; leave --sample out, or use --limit")
+        raise UserError(f"lm_eval:{wanted}: lm-eval's tasks have no bundled items; leave --bundled out, or use --limit")
     index = manager(tuple(map(str, run_spec.include_path)))
     tasks: dict[str, Any] = {}
     groups: dict[str, Any] = {}
@@ -53,9 +54,9 @@ def resolve(name: str, task_spec: TaskSpec, run_spec: RunSpec) -> Found:
         built = _build(index, one, mirror_folder(run_spec.data_dir))
         tasks.update(built["tasks"])
         groups.update(built.get("groups", {}))
-    shots = task_spec.num_fewshot if task_spec.num_fewshot is not None else run_spec.num_fewshot
+    number = wanted_shots or shots.asked(task_spec, run_spec)
     return Found(
-        tuple(_task(task, key, shots, run_spec) for key, task in tasks.items()),
+        tuple(_task(task, key, number, run_spec) for key, task in tasks.items()),
         tuple(_group(group) for group in groups.values()),
     )
 
@@ -132,34 +133,31 @@ def _lm_eval_seeds() -> Iterator[None]:
         np.random.set_state(before_numpy)
 
 
-def _task(task: Any, name: str, shots: int | None, run_spec: RunSpec) -> LmEvalTask:
+def _task(task: Any, name: str, wanted: Shots | None, run_spec: RunSpec) -> LmEvalTask:
     if getattr(task, "UNSAFE_CODE", False):
         raise UserError(f"lm_eval:{name} runs code that the model writes; evalkit does not do that: leave it out")
     if getattr(task, "MULTIMODAL", False):
         raise UserError(f"lm_eval:{name} asks about pictures or sound, which evalkit's models do not take")
-    _override(task, shots, run_spec.gen_kwargs)
-    num_fewshot = int(task.get_config("num_fewshot") or 0)
+    decided = shots.of_lm_eval(task.get_config("num_fewshot"), wanted)
+    _override(task, decided.number, run_spec.gen_kwargs)
     missing = getattr(task, MISSING_FEWSHOT, None)
-    if num_fewshot and missing:
+    if decided.number and missing:
         raise UserError(
-            f"lm_eval:{name}: {num_fewshot} shots come from the split {missing!r}, which the data folder lacks; "
+            f"lm_eval:{name}: {decided.number} shots come from the split {missing!r}, which the data folder lacks; "
             "add it with `evalkit data pull`, or use --num-fewshot 0"
         )
-    return LmEvalTask(_info(task, name, num_fewshot), task, run_spec.seed)
+    return LmEvalTask(_info(task, name, decided), task, run_spec.seed)
 
 
-def _override(task: Any, shots: int | None, gen_kwargs: Mapping[str, Any]) -> None:
-    """Shots and generation settings by lm-eval's rules: a task that is written with 0 shots keeps them."""
+def _override(task: Any, num_fewshot: int, gen_kwargs: Mapping[str, Any]) -> None:
+    """Write what was decided into lm-eval's own task."""
     if gen_kwargs and task.get_config("output_type") == "generate_until":
         task.set_config("generation_kwargs", {**(task.get_config("generation_kwargs") or {}), **gen_kwargs})
-    default = task.get_config("num_fewshot")
-    if shots is not None and default != 0:
-        task.set_config("num_fewshot", shots)
-    elif default is None:
-        task.set_config("num_fewshot", 0)
+    if task.get_config("num_fewshot") != num_fewshot:
+        task.set_config("num_fewshot", num_fewshot)
 
 
-def _info(task: Any, name: str, num_fewshot: int) -> TaskInfo:
+def _info(task: Any, name: str, decided: Shots) -> TaskInfo:
     config = task.config
     metric = next(iter(_metric_names(task)), "acc")
     tags = task.get_config("tag") or ()
@@ -171,7 +169,8 @@ def _info(task: Any, name: str, num_fewshot: int) -> TaskInfo:
         kind=_KINDS.get(str(task.OUTPUT_TYPE), "generate"),
         dataset=DatasetRef(str(path), getattr(task, "DATASET_NAME", None), kwargs.get("revision")) if path else None,
         split=config.test_split or config.validation_split or "test",
-        num_fewshot=num_fewshot,
+        num_fewshot=decided.number,
+        shots=decided,
         primary=f"{metric},{task._filters[0].name}",
         higher_is_better={key: bool(value) for key, value in task.higher_is_better().items()},
         description="a task of lm-evaluation-harness",
