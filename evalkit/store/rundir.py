@@ -12,14 +12,16 @@ results.json       the numbers, in lm-eval's layout, and our full records
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import RunResult, SampleResult, TaskInfo
-from evalkit.spec.models import RunSpec
+from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
 from evalkit.store import performance, results, samples
 from evalkit.store.files import plain, read_json, safe_name, write_json
 from evalkit.store.identity import digest
@@ -63,6 +65,20 @@ FREE = {
 """Settings that cannot change an answer beyond rounding; a resumed run may have others. ``data_dir`` is among them
 because every prompt is known by its content: other documents would be other requests, never other answers.
 """
+
+FIRST = {
+    "model.dtype",
+    "model.device",
+    "model.chat_template",
+    "model.fewshot_as_multiturn",
+    "model.peft_merge",
+    "tasks.*.sample",
+    "limit_random",
+    "sample",
+    "seed",
+    "engine.overlength",
+}
+"""Settings of evalkit 0.1.0 that are part of a run's identity at their default, too. The list is closed."""
 
 
 class RunDir:
@@ -310,7 +326,25 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _fixed(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in _flat(dict(spec)).items() if key not in FREE and value not in (None, {}, [])}
+    """What of a spec decides its answers. A setting that came after 0.1.0 counts only where it is not at its default:
+    a journal is known by these, and one of an earlier version knows nothing of later settings.
+    """
+    defaults = _defaults()
+    return {
+        key: value
+        for key, value in _flat(dict(spec)).items()
+        if key not in FREE
+        and value not in (None, {}, [])
+        and ((name := re.sub(r"^tasks\.\d+", "tasks.*", key)) in FIRST or value != defaults.get(name))
+    }
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """The value of every setting that was not given; those of an entry of tasks as "tasks.*.limit"."""
+    least = RunSpec(model=ModelSpec(name=""), tasks=(TaskSpec(name=""),))
+    flat = _flat(least.model_dump(mode="json"))
+    return {key.replace("tasks.0.", "tasks.*."): value for key, value in flat.items()}
 
 
 def spec_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
