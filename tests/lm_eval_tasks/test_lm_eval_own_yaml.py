@@ -327,7 +327,7 @@ def test_names(folders: tuple[Path, Path]) -> None:
         ("ek_choise", {}, "no task, group or tag 'ek_choise'; did you mean ek_choice"),
         ("ek_unsafe", {}, "runs code that the model writes"),
         ("ek_choice", {"num_fewshot": 2}, "2 shots come from the split 'train', which the data folder lacks"),
-        ("ek_choice", {"sample": True}, "have no bundled sample"),
+        ("ek_choice", {"sample": True}, "have no bundled items"),
         ("hellaswag", {}, "lm_eval:hellaswag: data folder .*: data set Rowan/hellaswag is not there"),
     ],
 )
