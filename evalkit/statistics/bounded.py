@@ -89,7 +89,7 @@ def _sum_below_zero(gaps: Vector, shapes: Vector) -> float:
     import numpy as np
     from scipy.special import ndtr
 
-    s = _saddlepoint(gaps, shapes)
+    s = saddlepoint(gaps, shapes)
     room = 1 - s * gaps
     cumulant = -float(shapes @ np.log(room))
     ratio = gaps / room
@@ -104,7 +104,7 @@ def _sum_below_zero(gaps: Vector, shapes: Vector) -> float:
     return min(max(below, 0.0), 1.0)
 
 
-def _saddlepoint(gaps: Vector, shapes: Vector) -> float:
+def saddlepoint(gaps: Vector, shapes: Vector) -> float:
     """The root of sum(shapes gaps / (1 - s gaps)), which rises between 1 / min(gaps) and 1 / max(gaps).
 
     Newton's method on the sum times (1 - s min)(1 - s max), which has no poles at the ends; halving where it strays.

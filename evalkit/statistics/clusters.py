@@ -58,10 +58,20 @@ def cluster_mean(values: Vector, codes: Whole) -> Clustered:
     correlation = _correlation(values, codes, sizes)
     independent = float(values.var(ddof=1)) / n if n > 1 else 0.0
     freedom = _freedom(sizes, correlation)
-    # Items that never differ tell nothing of how alike a cluster's items are: take them for copies.
-    copies = float((sizes**2).sum()) / n
-    deff = max(variance / independent, 1.0) if independent > 0 and variance > 0 else copies
+    deff = max(variance / independent, 1.0) if independent > 0 else 1.0
+    # Items that never differ tell nothing of how alike a cluster's items are: take them for copies. Every cluster with
+    # an unusual item halves the weight of that guess.
+    copies, unusual = float((sizes**2).sum()) / n, _unusual(values, codes)
+    deff += max(copies - deff, 0.0) * 0.5**unusual
     return Clustered(max(variance, independent), freedom, deff, len(sizes), correlation)
+
+
+def _unusual(values: Vector, codes: Whole) -> int:
+    """Clusters that hold a value other than the commonest."""
+    import numpy as np
+
+    points, places, times = np.unique(values, return_inverse=True, return_counts=True)
+    return len(np.unique(codes[places != int(times.argmax())])) if len(points) > 1 else 0
 
 
 def _correlation(values: Vector, codes: Whole, sizes: Vector) -> float:

@@ -71,12 +71,12 @@ class FromTails:
         low, high = self.span
         tail, value = (1 - level) / 2, min(max(self.value, low), high)
         return (
-            _crossing(lambda null: self.tails(null)[1] - tail, low, value),
-            _crossing(lambda null: tail - self.tails(null)[0], value, high),
+            crossing(lambda null: self.tails(null)[1] - tail, low, value),
+            crossing(lambda null: tail - self.tails(null)[0], value, high),
         )
 
 
-def _crossing(rising: Callable[[float], float], low: float, high: float) -> float:
+def crossing(rising: Callable[[float], float], low: float, high: float) -> float:
     """Where a rising function passes zero; the end that it starts or stays beyond."""
     from scipy.optimize import brentq
 

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from evalkit.statistics.inference import LEVEL, FromTails, Range
+from evalkit.statistics.bounded import saddlepoint
+from evalkit.statistics.inference import LEVEL, FromTails, Range, crossing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +53,6 @@ class ScoreMean(FromTails):
     span: Range
     freedom: float = math.inf
     method: str = "score"
-    _limits: Range = field(init=False, default=(-math.inf, math.inf))
 
     @cached_property
     def _reach(self) -> Range:
@@ -75,6 +75,26 @@ class ScoreMean(FromTails):
         variance = float((self.weights**2 * self.deffs * np.maximum(squares - means**2, 0) / self.sizes).sum())
         centre = low + means if multiplier > 0 else high - means
         return float((self.weights * centre).sum()), math.sqrt(variance)
+
+    def _alone(self, null: float) -> float:
+        """The standard error of one stratum's mean under ``null`` times its weight, without a search."""
+        import numpy as np
+
+        centre, (low, high) = null / float(self.weights[0]), self.span
+        gaps, masses = self.points - centre, self.counts / self.sizes[0]
+        least, most = 1 / (low - centre), 1 / (high - centre)
+        if float(gaps.min()) >= 0:
+            s = least
+        elif float(gaps.max()) <= 0:
+            s = most
+        else:
+            s = min(max(saddlepoint(gaps, masses), least), most)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fitted = np.where(gaps * s < 1, masses / (1 - s * gaps), 0.0)
+        # What the values seen do not carry lies on the end that the tilt leans to.
+        rest, end = max(1 - float(fitted.sum()), 0.0), (low if s < 0 else high) - centre
+        variance = float(fitted @ gaps**2) + rest * end**2
+        return float(self.weights[0]) * math.sqrt(float(self.deffs[0]) * variance / float(self.sizes[0]))
 
     def _score(self, multiplier: float) -> float:
         null, stderr = self._fit(multiplier)
@@ -111,7 +131,9 @@ class ScoreMean(FromTails):
         if abs(distance) < 1e-12 * scale:
             score = 0.0
         elif null <= low or null >= high:
-            score = math.copysign(FAR, distance) if low < self.value < high or null < low or null > high else 0.0
+            score = math.copysign(FAR, distance)
+        elif len(self.weights) == 1:
+            score = min(max(distance / max(self._alone(null), 1e-300), -FAR), FAR)
         else:
             side = math.copysign(1.0, distance)
             score = self._score(side * math.exp(self._solve(side, abs(distance), False)))
@@ -122,6 +144,8 @@ class ScoreMean(FromTails):
         from scipy.stats import t
 
         low, high = self._reach
+        if len(self.weights) == 1:
+            return _between(self, low, high, level)
         scale, need = high - low, float(t.isf((1 - level) / 2, self.freedom))
         ends = []
         for side, limit in ((1.0, low), (-1.0, high)):
@@ -130,6 +154,15 @@ class ScoreMean(FromTails):
             else:
                 ends.append(self._fit(side * math.exp(self._solve(side, need, True)))[0])
         return max(ends[0], low), min(ends[1], high)
+
+
+def _between(found: ScoreMean, low: float, high: float, level: float) -> Range:
+    """The interval by root finding on the tails, which cost no search for one stratum."""
+    tail, value = (1 - level) / 2, min(max(found.value, low), high)
+    return (
+        crossing(lambda null: found.tails(null)[1] - tail, low, value),
+        crossing(lambda null: tail - found.tails(null)[0], value, high),
+    )
 
 
 def _normaliser(masses: Vector, slants: Vector, strata: Whole, count: int) -> Vector:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from evalkit.statistics.inference import Inference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +41,19 @@ class Look:
     def level(self) -> float:
         """Of the two-sided interval whose ends decide at this look."""
         return 1 - 2 * self.alpha
+
+
+def verdict_at(
+    look: Look, found: Inference, margin: float, *, any_loss: bool = False
+) -> Literal["pass", "regression"] | None:
+    """What a look at a gain (candidate better: positive) shows: a loss of less than ``margin``, or of more than it
+    (``any_loss``: of more than nothing); None where neither is shown yet.
+    """
+    if found.p_value(-margin, "greater") <= look.alpha:
+        return "pass"
+    if found.p_value(0.0 if any_loss else -margin, "less") <= look.alpha:
+        return "regression"
+    return None
 
 
 def spending(fraction: float, alpha: float = ALPHA) -> float:
