@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalkit.statistics import intervals
+from evalkit.statistics.shares import share_interval
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Share of equal labels with Wilson's interval, and Cohen's kappa (None where only one label is used)."""
+    """Share of equal labels with its interval, and Cohen's kappa (None where only one label is used)."""
 
     share: float
     interval: tuple[float, float]
@@ -22,7 +22,7 @@ def agreement(people: Sequence[str], machine: Sequence[str]) -> Agreement:
     """Two raters' labels of the same items, at least one."""
     same = sum(one == other for one, other in zip(people, machine, strict=True))
     n = len(people)
-    return Agreement(same / n, intervals.wilson(same, n), _kappa(people, machine), n)
+    return Agreement(same / n, share_interval(same, n), _kappa(people, machine), n)
 
 
 def _kappa(people: Sequence[str], machine: Sequence[str]) -> float | None:

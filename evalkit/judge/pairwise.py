@@ -13,7 +13,8 @@ from typing import Any, Literal
 from evalkit.judge.agreement import Agreement, agreement
 from evalkit.judge.asking import Judge, Row, require, verdict
 from evalkit.judge.prompts import PAIRWISE
-from evalkit.statistics import intervals
+from evalkit.statistics.choice import interval_for
+from evalkit.statistics.shares import share_interval
 
 Winner = Literal["a", "b", "tie"]
 
@@ -42,10 +43,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Pairwise:
-    """The outcome over all pairs. ``win_rate`` is a's, ties as halves, with Student's t interval.
+    """The outcome over all pairs. ``win_rate`` is a's, ties as halves, with the score interval of a bounded mean.
 
     ``first_place``: among verdicts that name a winner, the share that name the answer in the first place (0.5 without
-    bias; Wilson's interval). ``consistency``: the share of pairs with the same verdict in both orders.
+    bias; `statistics.shares`). ``consistency``: the share of pairs with the same verdict in both orders.
     ``length_controlled``: a's win rate at equal lengths, by a logistic regression on the difference of lengths (after
     Dubois et al. 2024, arXiv 2404.04475); None where it cannot be fitted.
     """
@@ -102,11 +103,9 @@ def _summary(
     return Pairwise(
         judged=judged,
         win_rate=rate,
-        win_rate_interval=None
-        if rate is None
-        else intervals.within(intervals.t_interval(rate, intervals.mean_stderr(points), len(points)), (0.0, 1.0)),
+        win_rate_interval=interval_for(points, bounds=(0.0, 1.0)).interval() if points else None,
         first_place=first / len(decisive) if decisive else None,
-        first_place_interval=intervals.wilson(first, len(decisive)) if decisive else None,
+        first_place_interval=share_interval(first, len(decisive)) if decisive else None,
         consistency=sum(one.forward == one.backward for one in parsed) / len(parsed) if parsed else None,
         length_controlled=length_controlled(rows, judged),
         n_unparsed=sum(one.winner is None for one in judged),

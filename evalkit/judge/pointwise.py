@@ -12,7 +12,8 @@ from evalkit.judge.agreement import Agreement, agreement, rank_correlation
 from evalkit.judge.asking import Judge, Row, require, verdict
 from evalkit.judge.prompts import FAITHFULNESS, POINTWISE, RUBRIC
 from evalkit.probes.summaries import is_answer
-from evalkit.statistics import intervals
+from evalkit.statistics.choice import interval_for
+from evalkit.statistics.shares import share_interval
 
 _GRADES = tuple(str(grade) for grade in range(1, 11))
 
@@ -59,9 +60,7 @@ def grade(
     return Grades(
         grades=grades,
         mean=mean,
-        interval=None
-        if mean is None
-        else intervals.within(intervals.t_interval(mean, intervals.mean_stderr(known), len(known)), (1.0, 10.0)),
+        interval=interval_for(known, bounds=(1.0, 10.0)).interval() if known else None,
         n_unparsed=grades.count(None),
         correlation=rank_correlation([one for one, _ in labelled], [one for _, one in labelled]),
         with_length=rank_correlation(lengths, known),
@@ -109,7 +108,7 @@ def faithfulness(
         verdicts=verdicts,
         consistency_rate=rate,
         hallucination_rate=None if rate is None else 1 - rate,
-        interval=intervals.wilson(known.count("yes"), len(known)) if known else None,
+        interval=share_interval(known.count("yes"), len(known)) if known else None,
         answer_rate=len(asked) / len(rows),
         mean_words=sum(words) / len(words) if words else None,
         n_unparsed=verdicts.count(None),

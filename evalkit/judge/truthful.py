@@ -14,7 +14,7 @@ from typing import Any
 from evalkit.contract.errors import UserError
 from evalkit.judge.agreement import Agreement, agreement
 from evalkit.judge.asking import Judge, Row, require
-from evalkit.statistics import intervals
+from evalkit.statistics.shares import share_interval
 
 TRAINED = {
     "truth": "Q: {{ question }}\nA: {{ answer }}\nTrue:",
@@ -73,7 +73,7 @@ def judge_truth(
         about=about,
         probabilities=tuple(probabilities),
         rate=yes / len(known) if known else None,
-        interval=intervals.wilson(yes, len(known)) if known else None,
+        interval=share_interval(yes, len(known)) if known else None,
         mean_probability=sum(known) / len(known) if known else None,
         n_judged=len(known),
         n_empty=len(rows) - len(given),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.collect import Found, engine
 from evalkit.leaderboard.entry import Entry, slug
+from evalkit.statistics.ranks import rank_intervals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,9 +56,11 @@ class Cell:
 
     @property
     def error(self) -> float:
-        """The standard error in the unit of `shown`; from the interval where only that is known; 0: not known."""
+        """The standard error in the unit of `shown`; from the interval where only that is known, or where no item
+        varies (at 100 %); 0: not known.
+        """
         own = self.stderr
-        if own is None and self.interval is not None:
+        if not own and self.interval is not None:
             own = (self.interval[1] - self.interval[0]) / (2 * Z)
         return (own or 0.0) * (100 if self.proportion else 1)
 
@@ -77,6 +80,8 @@ class Row:
     error: float = 0.0
     win_rate: float | None = None
     rank: int | None = None
+    worst: int | None = None
+    """The last place that the errors leave open; ``rank`` is the first."""
     tied: bool = False
     as_published: bool = False
     """The score is the source's own average."""
@@ -326,13 +331,15 @@ def _wins(values: Matrix) -> Matrix:
 
 
 def _places(group: Sequence[Row], falling: bool) -> list[Row]:
-    """Rank = 1 + the rows that are better by more than the 95 % interval of the difference, taken as independent."""
+    """Rank = 1 + the rows that are surely better: by the joint 95 % intervals of all differences, rows taken as
+    independent (cautious for rows that answered the same items). ``worst`` is the last place that a row may have.
+    """
     import numpy as np
 
     scores = np.array([row.score for row in group], float) * (-1 if falling else 1)
     errors = np.array([row.error for row in group], float)
-    gap = scores[None, :] - scores[:, None]
-    better = (gap > Z * np.sqrt(errors[None, :] ** 2 + errors[:, None] ** 2)) & (gap > 1e-9)
-    ranks = 1 + better.sum(axis=1)
-    counts = {int(rank): int((ranks == rank).sum()) for rank in set(ranks.tolist())}
-    return [replace(row, rank=int(rank), tied=counts[int(rank)] > 1) for row, rank in zip(group, ranks, strict=True)]
+    found = rank_intervals(scores, np.diag(errors**2), exact=True)
+    return [
+        replace(row, rank=best, worst=worst, tied=found.best.count(best) > 1)
+        for row, best, worst in zip(group, found.best, found.worst, strict=True)
+    ]

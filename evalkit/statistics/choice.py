@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.statistics.bounded import bounded_mean
 from evalkit.statistics.clusters import Clustered, cluster_mean, codes_of
-from evalkit.statistics.inference import FromTails, Inference, Range, Unknown, combined, student
-from evalkit.statistics.score import score_mean
+from evalkit.statistics.inference import Alternative, FromTails, Inference, Range, Unknown, combined, student
+from evalkit.statistics.score import ScoreMean, score_mean
 from evalkit.statistics.shares import PairedShares, Share
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ Bounds = tuple[float | None, float | None]
 Labels = Sequence[Any]
 TAIL = 0.025
 """The tail at which the widening for few clusters is exact in the mid-p form (elsewhere it is nearly so)."""
+
+MOST_PER_ITEM = 20.0
+"""Zeros and ones that one item of little variance may count for in a group's average."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,97 @@ def average_difference_for(
     span = _difference_span(span_of(np.concatenate([*a, *b]), bounds, binary)) if a else None
     differences = [other - one for one, other in zip(a, b, strict=True)]
     return _stratified(differences, weights, span, clusters, (-math.inf, math.inf))
+
+
+def average_of_estimates(
+    values: Sequence[float],
+    stderrs: Sequence[float],
+    sizes: Sequence[int],
+    weights: Sequence[float],
+    bounds: Bounds | None = None,
+) -> Inference:
+    """The weighted sum of tasks of which only mean, standard error and number of items are known, for group averages.
+
+    Bounded on both sides: the score interval, every task standing for as many zeros and ones as have its variance (at
+    most MOST_PER_ITEM an item; as many as it has items where it does not vary). Others: Student's t by Satterthwaite.
+    """
+    import numpy as np
+
+    low, high = bounds or (None, None)
+    stderr = math.sqrt(sum((weight * error) ** 2 for weight, error in zip(weights, stderrs, strict=True)))
+    if low is None or high is None or not all(low <= value <= high for value in values):
+        known = zip(values, stderrs, sizes, strict=True)
+        return combined([student(value, error, n - 1, n) for value, error, n in known], weights, cut_of(bounds))
+    width = high - low
+    tasks, counts = [], []
+    for value, error, n in zip(values, stderrs, sizes, strict=True):
+        share = (value - low) / width
+        told = share * (1 - share) / (error / width) ** 2 if error > 0 else float(n)
+        counts.append(min(max(told, 1.0), MOST_PER_ITEM * n))
+        tasks.append(share)
+    shares = np.array(tasks)
+    total = sum(weights)
+    times = np.column_stack([(1 - shares) * counts, shares * counts]).ravel()
+    seen = times > 0
+    return Shifted(
+        ScoreMean(
+            value=float(np.dot(weights, shares)),
+            stderr=stderr / width,
+            n=sum(sizes),
+            points=np.tile([0.0, 1.0], len(tasks))[seen],
+            counts=times[seen],
+            strata=np.repeat(np.arange(len(tasks)), 2)[seen],
+            weights=np.asarray(weights, dtype=float),
+            sizes=np.array(counts),
+            deffs=np.ones(len(tasks)),
+            span=(0.0, 1.0),
+            method=f"score|strata:{len(tasks)}",
+        ),
+        total * low,
+        width,
+    )
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """``shift + scale * found``, for values that were brought to 0..1."""
+
+    found: Inference
+    shift: float
+    scale: float
+
+    @property
+    def value(self) -> float:
+        return self.shift + self.scale * self.found.value
+
+    @property
+    def stderr(self) -> float | None:
+        return None if self.found.stderr is None else self.scale * self.found.stderr
+
+    @property
+    def n(self) -> int:
+        return self.found.n
+
+    @property
+    def method(self) -> str:
+        return self.found.method
+
+    @property
+    def reason(self) -> str:
+        return self.found.reason
+
+    def tails(self, null: float) -> Range:
+        """See `Inference.tails`."""
+        return self.found.tails((null - self.shift) / self.scale)
+
+    def interval(self, level: float = 0.95) -> Range | None:
+        """See `Inference.interval`."""
+        found = self.found.interval(level)
+        return None if found is None else (self.shift + self.scale * found[0], self.shift + self.scale * found[1])
+
+    def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
+        """See `Inference.p_value`."""
+        return self.found.p_value((null - self.shift) / self.scale, alternative)
 
 
 def span_of(values: Vector, bounds: Bounds | None, binary: bool) -> Range | None:

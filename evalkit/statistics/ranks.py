@@ -36,12 +36,20 @@ class Ranks:
 
 
 def rank_intervals(
-    scores: Vector, covariance: Matrix, *, level: float = LEVEL, draws: int = DRAWS, seed: int = SEED
+    scores: Vector,
+    covariance: Matrix,
+    *,
+    level: float = LEVEL,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    exact: bool = False,
+    freedom: float = math.inf,
 ) -> Ranks:
     """Rank intervals of ``scores`` (higher is better, shape [rows]) with the ``covariance`` of their errors.
 
-    Diagonal for rows of independent samples. A pair of rows whose difference has no known error (variance 0 or nan)
-    is never told apart. Raises ValueError for shapes that do not fit.
+    Diagonal for rows of independent samples. A pair of rows whose difference has no error (variance 0) is never told
+    apart, or always with ``exact`` (published numbers without errors). ``freedom``: degrees of freedom of the errors,
+    items less one where they are few. Raises ValueError for shapes that do not fit.
     """
     import numpy as np
 
@@ -53,15 +61,19 @@ def rank_intervals(
     own = np.diag(covariance)
     spread = np.sqrt(np.maximum(own[:, None] + own[None, :] - 2 * covariance, 0.0))
     known = spread > 0
-    critical = _critical(np.nan_to_num(covariance), spread, known, level, draws, seed)
+    critical = _critical(np.nan_to_num(covariance), spread, known, level, draws, seed, freedom)
     gap = scores[:, None] - scores[None, :]
-    sure = known & (np.abs(gap) > critical * np.where(known, spread, 1.0))
+    sure = (
+        np.where(known, np.abs(gap) > critical * spread, exact & (np.abs(gap) > 1e-9))
+        if known.any()
+        else (exact & (np.abs(gap) > 1e-9))
+    )
     better, worse = (sure & (gap < 0)).sum(axis=1), (sure & (gap > 0)).sum(axis=1)
     return Ranks(tuple((1 + better).tolist()), tuple((count - worse).tolist()), critical)
 
 
 def _critical(
-    covariance: Matrix, spread: Matrix, known: NDArray[np.bool_], level: float, draws: int, seed: int
+    covariance: Matrix, spread: Matrix, known: NDArray[np.bool_], level: float, draws: int, seed: int, freedom: float
 ) -> float:
     """The ``level`` quantile of the largest |difference| / its error over all pairs of rows."""
     import numpy as np
@@ -73,11 +85,13 @@ def _critical(
     if not len(first):
         return math.inf
     scale = 1 / spread[first, second]
+    few = math.isfinite(freedom)
     largest = []
     size = max(1, min(CHUNK, 20_000_000 // len(first)))
     for start in range(0, draws, size):
         errors = generator.standard_normal((min(size, draws - start), len(root))) @ root.T
-        largest.append((np.abs(errors[:, first] - errors[:, second]) * scale).max(axis=1))
+        top = (np.abs(errors[:, first] - errors[:, second]) * scale).max(axis=1)
+        largest.append(top / np.sqrt(generator.chisquare(freedom, len(top)) / freedom) if few else top)
     return float(np.quantile(np.concatenate(largest), level))
 
 
@@ -111,7 +125,7 @@ def widest_gap(table: Matrix, level: float = LEVEL, seed: int = SEED) -> tuple[f
     spread = np.sqrt(squares)
     if not (spread > 0).any():
         return plain, debiased, None
-    critical = _critical(covariance, spread, spread > 0, level, DRAWS, seed)
+    critical = _critical(covariance, spread, spread > 0, level, DRAWS, seed, table.shape[1] - 1)
     gap = np.abs(means[:, None] - means[None, :])
     low, high = float((gap - critical * spread).max()), float((gap + critical * spread).max())
     return plain, debiased, (max(low, 0.0), high)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from evalkit.contract.types import Group, GroupResult, Metric, TaskResult
+from evalkit.contract.types import Bounds, Group, GroupResult, Metric, TaskResult
 from evalkit.statistics import intervals
-
-_Z = 1.959963984540054
-"""The 97.5 % point of the normal distribution; a group's mean is a sum over many documents."""
+from evalkit.statistics.choice import average_of_estimates
 
 
 def summarize_groups(groups: Sequence[Group], task_results: Sequence[TaskResult]) -> tuple[GroupResult, ...]:
     """Both averages of every metric that a group aggregates, over its leaves.
 
     A leaf without the metric (or without a value) is left out, and the signature says which. Standard errors: pooled
-    within tasks for micro, sqrt(sum(se^2))/k for macro, None where a leaf has none. The interval is normal (95 %),
-    cut where the metric can have no values.
+    within tasks for micro, sqrt(sum(se^2))/k for macro, None where a leaf has none. The interval (95 %) is that of the
+    stratified average, the tasks being taken as they are (`statistics.choice.average_of_estimates`).
     """
     by_name = {group.name: group for group in groups}
     results = {result.info.name: result for result in task_results}
@@ -88,17 +86,14 @@ def _metric(
     parts = [first.name, f"group:{group.name}", f"avg:{kind}", f"tasks:{len(members)}"]
     if missing:
         parts.append("without:" + "+".join(missing))
-    parts += [
-        f"se:{rule if stderr is not None else 'none'}",
-        "ci:normal" if stderr is not None else "ci:none",
-        f"n:{n}",
-    ]
+    interval, method = _interval(members, kind, bounds) if stderr is not None else (None, "none")
+    parts += [f"se:{rule if stderr is not None else 'none'}", f"ci:{method}", f"n:{n}"]
     return Metric(
         name=first.name,
         filter=first.filter,
         value=value,
         stderr=stderr,
-        interval=None if stderr is None else intervals.within((value - _Z * stderr, value + _Z * stderr), bounds),
+        interval=interval,
         n=n,
         higher_is_better=first.higher_is_better,
         signature="|".join(parts),
@@ -107,6 +102,21 @@ def _metric(
         majority=_all_or_none(average, [member.majority for member in members]),
         bounds=bounds,
     )
+
+
+def _interval(members: Sequence[Metric], kind: str, bounds: Bounds | None) -> tuple[tuple[float, float] | None, str]:
+    """The 95 % interval of the average and the name of its method."""
+    sizes = [member.n for member in members]
+    weights = [size / sum(sizes) if kind == "micro" else 1 / len(members) for size in sizes]
+    found = average_of_estimates(
+        [member.value or 0.0 for member in members],
+        [member.stderr or 0.0 for member in members],
+        sizes,
+        weights,
+        bounds,
+    )
+    interval = found.interval()
+    return interval, "none" if interval is None else found.method.partition("|")[0]
 
 
 def _all_or_none(average: Callable[[Sequence[float]], float], values: Iterable[float | None]) -> float | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
+from scipy.stats import t
+from statsmodels.stats.proportion import proportion_confint
 
 from evalkit.contract.types import Group, Metric, TaskInfo, TaskResult
 from evalkit.task.groups import leaves, summarize_groups
@@ -32,11 +35,13 @@ def test_micro_and_macro() -> None:
     assert low.macro[0].stderr == pytest.approx(math.sqrt(0.05**2 + 0.1**2) / 2)
     assert top.micro[0].n == 200
     assert top.micro[0].value == pytest.approx((50 + 16 + 16) / 200)
-    assert top.micro[0].interval is not None
-    assert top.micro[0].interval[1] - top.micro[0].interval[0] == pytest.approx(
-        2 * 1.96 * top.micro[0].stderr, rel=1e-4
-    )
-    assert top.macro[0].signature == "acc|group:top|avg:macro|tasks:3|se:independent|ci:normal|n:200"
+    assert top.macro[0].interval is not None
+    # Three tasks of 100, 20 and 80 items: Student's t with Satterthwaite's degrees of freedom, about 49.
+    errors = [0.05**4 / 99, 0.1**4 / 19, 0.04**4 / 79]
+    freedom = (0.05**2 + 0.1**2 + 0.04**2) ** 2 / sum(errors)
+    width = 2 * t.ppf(0.975, freedom) * (top.macro[0].stderr or 0.0)
+    assert top.macro[0].interval[1] - top.macro[0].interval[0] == pytest.approx(width)
+    assert top.macro[0].signature == "acc|group:top|avg:macro|tasks:3|se:independent|ci:stratified-t|n:200"
     assert top.micro[0].baseline == pytest.approx(0.25)
     assert top.micro[0].majority == pytest.approx(0.3)
 
@@ -48,6 +53,18 @@ def test_a_task_without_the_metric_is_left_out_and_named() -> None:
     assert low.micro[0].stderr is None
     assert low.micro[0].interval is None
     assert top.macro[0].signature == "acc|group:top|avg:macro|tasks:1|without:b+c|se:none|ci:none|n:1"
+
+
+def test_a_group_of_shares_at_a_hundred_percent_has_the_interval_of_all_its_items() -> None:
+    whole = [replace(result(name, 1.0, 0.0, 100), metrics=(perfect(100),)) for name in ("a", "b")]
+    (low,) = summarize_groups(GROUPS[:1], whole)
+    for average in (low.micro[0], low.macro[0]):
+        assert average.interval == pytest.approx(proportion_confint(200, 200, method="wilson"), abs=1e-6)
+        assert "ci:score" in average.signature
+
+
+def perfect(n: int) -> Metric:
+    return Metric("acc", "none", 1.0, 0.0, (0.96, 1.0), n, True, "s", True, bounds=(0.0, 1.0))
 
 
 def test_nothing_to_average() -> None:

@@ -1,0 +1,1 @@
+"""The tables of verdict_simulation.py, by subject."""
