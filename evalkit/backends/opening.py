@@ -37,10 +37,7 @@ def listing() -> list[dict[str, str]]:
 def resolve(model: ModelSpec) -> ModelSpec:
     """The model with its backend chosen. Raises UserError for a name that cannot be anything."""
     if model.given is not None:
-        raise UserError(
-            f"{model.name}: the model of this run was given as an object ({model.given.type}): only a program that has "
-            "it can go on: evalkit.evaluate(model, tasks, output=..., resume=True)"
-        )
+        raise UserError(model.given.missing(f"the model {model.name}"))
     backend = model.backend or _backend_of(model.name)
     if model.backend is not None:
         registry.load(BACKENDS, model.backend)

@@ -251,8 +251,13 @@ def _place(loc: Keys, place: Keys, origin: Origin) -> tuple[Keys, str]:
 
 
 def settings_of(spec: RunSpec) -> dict[str, Any]:
-    """A RunSpec as the flat settings that :func:`expand` makes it of, so that flags can be laid on top."""
-    plain = spec.model_dump(mode="json")
+    """A RunSpec as the flat settings that :func:`expand` makes it of, so that flags can be laid on top.
+
+    Raises UserError for a model that was given as an object, which no setting names.
+    """
+    if spec.model.given is not None:
+        raise UserError(spec.model.given.missing(f"the model {spec.model.name}"))
+    plain = spec.model_dump(mode="json", exclude={"model": {"given"}})
     model, engine = plain.pop("model"), plain.pop("engine")
     name, args = model.pop("name"), model.pop("args")
     return {**plain, **engine, **model, "model": name, "model_args": args}

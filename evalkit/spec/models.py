@@ -26,6 +26,13 @@ class Given(_Frozen):
     fingerprint: str | None = None
     """Of a model: all that can change an answer, by its own word (`ModelInfo.fingerprint`)."""
 
+    def missing(self, what: str) -> str:
+        """The line for those who have the record and not the object."""
+        return (
+            f"{what} of this run was given as an object ({self.type}): only a program that has it can go on: "
+            "evalkit.evaluate(model, tasks, output=..., resume=True)"
+        )
+
 
 class ModelSpec(_Frozen):
     """Which model, and how it is loaded and prompted."""

@@ -32,10 +32,7 @@ def resolve(entry: TaskSpec, spec: RunSpec, given: Sequence[Task], shots: Shots 
         return _made(entry.name, asked)
     task = next((one for one in given if one.info.name == entry.name), None)
     if task is None:
-        raise UserError(
-            f"{entry.name}: this task was given as an object ({entry.given.type}): only a program that has it can go "
-            "on: evalkit.evaluate(model, tasks, output=..., resume=True)"
-        )
+        raise UserError(entry.given.missing(f"the task {entry.name}"))
     left = {"num_fewshot": spec.num_fewshot, "gen_kwargs": spec.gen_kwargs, "metrics": spec.metrics}
     return task, _left_aside(entry.name, left)
 

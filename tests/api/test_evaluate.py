@@ -1,5 +1,6 @@
 """`evalkit.evaluate` and `Run`, on the mock model and on objects."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -207,8 +208,9 @@ def test_the_command_line_refuses_to_go_on_with_objects_in_one_line():
 
     evalkit.evaluate(Parrot(), "boolq@sample", output="model", progress=False)
     evalkit.evaluate("mock", [Sums()], output="task", progress=False)
-    for folder, told in (("model", "Polly: the model of this run was given"), ("task", "sums: this task was given")):
-        done = CliRunner().invoke(app, ["run", "--resume", folder])
+    refused = (("model", "the model Polly of this run was given"), ("task", "the task sums of this run was given"))
+    for (folder, told), more in itertools.product(refused, ([], ["--batch-size", "2"])):
+        done = CliRunner().invoke(app, ["run", "--resume", folder, *more])
         assert done.exit_code == 2
         assert told in done.stderr
         assert done.stderr.count("\n") == 1
@@ -265,9 +267,13 @@ def test_a_backend_object_goes_all_the_way():
 
     from evalkit.cli.app import app
 
-    built = CliRunner().invoke(app, ["leaderboard", "build", "base", "new", "--out", "site"])
+    board = "name: own\ntitle: Own\ncolumns:\n- {title: BoolQ, task: boolq, metric: 'acc,none'}\n"
+    Path("board.yaml").write_text(board, "utf-8")
+    built = CliRunner().invoke(app, ["leaderboard", "build", "base", "new", "--board", "board.yaml", "--out", "site"])
     assert built.exit_code == 0, built.output
-    assert "Polly" in "".join(page.read_text("utf-8") for page in Path("site").rglob("*.html"))
+    page = Path("site/index.html").read_text("utf-8")
+    assert "Polly" in page
+    assert "yes-man" in page
 
 
 # -- the mock of a function -------------------------------------------------------------------------------------------
