@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.contract.errors import UserError
 from evalkit.leaderboard.entry import Entry, from_run, is_entry, parse
 from evalkit.text.reading import read_text
 
@@ -103,29 +102,4 @@ def _in_run(path: Path, top: Path) -> bool:
 
 def _read(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     """The files' texts, in order. Raises UserError naming the first that is no UTF-8 text."""
-    if not paths:
-        return []
-    duckdb = engine()
-    # DuckDB takes names as patterns: a name with one of their characters is read by itself.
-    plain = [path for path in paths if not set("*?[]{}\\") & set(str(path))]
-    texts: dict[str, str] = {}
-    try:
-        if plain:
-            query = "SELECT filename, content FROM read_text(?)"
-            texts = dict(duckdb.connect().execute(query, [[str(path) for path in plain]]).fetchall())
-    except duckdb.Error:
-        texts = {}
-    return [(path, texts[str(path)] if str(path) in texts else _text(path)) for path in paths]
-
-
-def _text(path: Path) -> str:
-    return read_text(path, "entry")
-
-
-def engine() -> Any:
-    """The module duckdb. Raises MissingExtra."""
-    try:
-        import duckdb
-    except ImportError:
-        raise MissingExtra("evalkit leaderboard", "duckdb", "leaderboard") from None
-    return duckdb
+    return [(path, read_text(path, "entry")) for path in paths]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.leaderboard.board import Board, Column
-from evalkit.leaderboard.collect import Found, engine
+from evalkit.leaderboard.collect import Found
 from evalkit.leaderboard.entry import Entry, slug
 from evalkit.statistics.ranks import rank_intervals
 
@@ -141,9 +141,6 @@ def _status(entry: Entry, cells: Sequence[Cell | None]) -> str:
 # -- which result fills which cell ------------------------------------------------------------------------------------
 
 
-_FIELDS = ("entry", "row", "current", "task", "metric", "counter", "shots", "date", "full", "sample")
-
-
 def _fill(
     board: Board, found: Sequence[Found], keys: Sequence[str], newest: Mapping[str, int]
 ) -> tuple[dict[int, tuple[Cell | None, ...]], dict[str, dict[int, Cell]]]:
@@ -151,63 +148,23 @@ def _fill(
 
     A row never mixes two fingerprints: a new checkpoint under an old name starts a new line of results.
     """
-    import pyarrow as pa
-
-    records, cells = _candidates(board, found, keys, newest)
-    if not records:
-        return {}, {}
-    names = (*_FIELDS, "column", "cell")
-    long = pa.table({name: [record[place] for record in records] for place, name in enumerate(names)})
-    connection = engine().connect()
-    connection.register("long", long)
-    best = connection.execute(
-        """
-        SELECT row, "column", cell FROM long WHERE current
-        QUALIFY row_number() OVER (
-            PARTITION BY row, "column" ORDER BY sample, "full" DESC, date DESC, entry DESC
-        ) = 1
-        """
-    ).fetchall()
-    by_row: dict[str, dict[int, Cell]] = {}
-    for row, column, cell in best:
-        by_row.setdefault(row, {})[column] = cells[cell]
+    best: dict[tuple[str, int], tuple[Any, Cell]] = {}
     by_entry: dict[int, list[Cell | None]] = {}
-    for record in records:
-        own = by_entry.setdefault(record[0], [None] * len(board.columns))
-        own[record[-2]] = cells[record[-1]]
-    return {entry: tuple(own) for entry, own in by_entry.items()}, by_row
-
-
-def _candidates(
-    board: Board, found: Sequence[Found], keys: Sequence[str], newest: Mapping[str, int]
-) -> tuple[list[tuple[Any, ...]], list[Cell]]:
-    records: list[tuple[Any, ...]] = []
-    cells: list[Cell] = []
     for number, one in enumerate(found):
         entry, key = one.entry, keys[number]
         current = entry.model.fingerprint == found[newest[key]].entry.model.fingerprint
         for place, column in enumerate(board.columns):
             cell = _cell(column, entry, number)
-            if cell is not None:
-                full = cell.n >= cell.n_total and not cell.partial
-                records.append(
-                    (
-                        number,
-                        key,
-                        current,
-                        column.task,
-                        cell.metric,
-                        column.counter,
-                        cell.num_fewshot,
-                        entry.date,
-                        full,
-                        cell.sample,
-                        place,
-                        len(cells),
-                    )
-                )
-                cells.append(cell)
-    return records, cells
+            if cell is None:
+                continue
+            by_entry.setdefault(number, [None] * len(board.columns))[place] = cell
+            rank = (not cell.sample, cell.n >= cell.n_total and not cell.partial, entry.date, number)
+            if current and ((key, place) not in best or rank > best[key, place][0]):
+                best[key, place] = (rank, cell)
+    by_row: dict[str, dict[int, Cell]] = {}
+    for (key, place), (_, cell) in best.items():
+        by_row.setdefault(key, {})[place] = cell
+    return {entry: tuple(own) for entry, own in by_entry.items()}, by_row
 
 
 def _cell(column: Column, entry: Entry, number: int) -> Cell | None:

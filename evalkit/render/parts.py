@@ -13,7 +13,7 @@ from evalkit.render.performance_charts import performance_charts
 from evalkit.render.sample_charts import sample_charts
 from evalkit.render.samples import Browser
 from evalkit.render.sections import Section, Source
-from evalkit.render.view import Run, tasks_of
+from evalkit.render.view import tasks_of
 from evalkit.store.paths import share
 
 
@@ -46,16 +46,8 @@ def _plot_data(plots: Plots) -> Iterator[Attachment]:
 
 
 def _browser(source: Source) -> Browser:
-    return Browser([run.label for run in source.runs], _sample_tasks(source.runs), source.opened)
-
-
-def _sample_tasks(runs: tuple[Run, ...]) -> list[tuple[str, str, bool]]:
-    found = []
-    for name, results in tasks_of(runs).items():
-        info = next(task for task in results if task).info
-        metric = info.primary.split(",")[0]
-        found.append((name, info.primary, bool(info.higher_is_better.get(metric, True))))
-    return found
+    tasks = [(name, next(t for t in found if t).info.primary) for name, found in tasks_of(source.runs).items()]
+    return Browser([run.label for run in source.runs], tasks, source.opened)
 
 
 def _sample_data(browser: Browser) -> Iterator[Attachment]:

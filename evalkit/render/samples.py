@@ -35,14 +35,14 @@ class SampleReader(Protocol):
 class Browser:
     """Makes the pieces task by task, and knows afterwards what the page needs to find them."""
 
-    def __init__(self, labels: Sequence[str], tasks: Sequence[tuple[str, str, bool]], sides: Sequence[SampleReader]):
-        """``tasks``: (name, primary metric key, higher is better). ``sides``: one reader a run."""
+    def __init__(self, labels: Sequence[str], tasks: Sequence[tuple[str, str]], sides: Sequence[SampleReader]):
+        """``tasks``: (name, primary metric key). ``sides``: one reader a run."""
         self._tasks, self._sides = tasks, sides
         self.manifest: dict[str, Any] = {"runs": list(labels), "tasks": []}
 
     def pieces(self) -> Iterator[Attachment]:
         """All pieces; ``manifest`` is complete once this is exhausted."""
-        for number, (name, metric, higher) in enumerate(self._tasks):
+        for number, (name, metric) in enumerate(self._tasks):
             frames = [_frame(side, name) for side in self._sides]
             items = _Joined(frames, metric)
             if not items.keys:
@@ -62,7 +62,6 @@ class Browser:
                 {
                     "name": name,
                     "metric": metric,
-                    "higher": higher,
                     "n": len(titles),
                     "index": index.id,
                     "chunks": chunks,

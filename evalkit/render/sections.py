@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 from evalkit.contract import registry
 from evalkit.contract.errors import UserError
+from evalkit.contract.registry import SECTIONS
 from evalkit.render import templates
 from evalkit.render.page import Attachment
 from evalkit.render.view import Run, View
 from evalkit.store import RunDir
 from evalkit.store.paths import share
 
-GROUP = "evalkit.report_sections"
 LAST = 550
 """Behind all of evalkit's own but "reproduce", which is 600."""
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,60}")
@@ -101,22 +101,22 @@ def listed() -> list[tuple[str, Section]]:
     """All sections with their anchors, in their order. What a package offers that is no section, cannot be loaded, or
     cannot be an anchor, becomes a section that says so: runs are not lost because of it.
     """
-    found = [(name, _load(name)) for name in registry.names(GROUP)]
+    found = [(name, _load(name)) for name in registry.names(SECTIONS)]
     if not any(_own(name) for name, _ in found):
-        raise UserError(f"no report sections (entry points {GROUP}): evalkit's installation is older than its code")
+        raise UserError(f"no report sections (entry points {SECTIONS}): evalkit's installation is older than its code")
     found = [(name if _anchor(name) else f"section-{place}", section) for place, (name, section) in enumerate(found)]
     return sorted(found, key=lambda pair: (pair[1].order, pair[0]))
 
 
 def _load(name: str) -> Section:
     try:
-        section = registry.load(GROUP, name)
+        section = registry.load(SECTIONS, name)
         if isinstance(section, Section) and _anchor(name):
             return section
         problem = f"is of type {type(section).__name__}, not Section"
         if isinstance(section, Section):
             problem = "has a name that cannot be an anchor of the page: use lower-case letters, digits, - and _"
-        raise UserError(f"report section {name!r}, from {registry.provider(GROUP, name)}, {problem}")
+        raise UserError(f"report section {name!r}, from {registry.provider(SECTIONS, name)}, {problem}")
     except UserError as error:
         if _own(name):
             raise
@@ -128,7 +128,7 @@ def _anchor(name: str) -> bool:
 
 
 def _own(name: str) -> bool:
-    return registry.provider(GROUP, name).startswith("evalkit ")
+    return registry.provider(SECTIONS, name).startswith("evalkit ")
 
 
 def _failed(title: str, problem: str, section: Section | None = None) -> Section:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
@@ -23,7 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises UserError if it cannot be written; then ``path`` is as it was.
     """
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{threading.get_native_id()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -222,10 +222,6 @@ class RunDir:
         ordered = [task.info.name for task in results.read(file).tasks] if file.is_file() else []
         return [name for name in ordered if name in infos] + sorted(infos - set(ordered))
 
-    def task_info(self, task: str) -> TaskInfo:
-        """What a task's samples file says of its task."""
-        return samples.read_info(self.samples_path(task))
-
     def task_hashes(self) -> dict[str, str]:
         """lm-eval's hash of each task's samples, by name."""
         hashes = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from evalkit.store.identity import canonical
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pydantic import TypeAdapter
 
 SCHEMA = "1"
 ROWS_AT_ONCE = 2_000
@@ -139,13 +141,20 @@ def read_info(path: Path) -> TaskInfo:
     """The task whose samples a file holds, from its metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         metadata = pq.read_schema(path).metadata or {}
-        return TypeAdapter(TaskInfo).validate_json(metadata[b"evalkit.task"])
+        return _info_adapter().validate_json(metadata[b"evalkit.task"])
     except (OSError, pa.ArrowException, KeyError, ValidationError) as error:
         raise UserError(f"{path}: not a samples file of evalkit ({error}): run the same command again") from None
+
+
+@cache
+def _info_adapter() -> TypeAdapter[TaskInfo]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(TaskInfo)
 
 
 # -- JSONL in lm-eval's layout ----------------------------------------

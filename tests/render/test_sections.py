@@ -8,6 +8,7 @@ from pathlib import Path
 import made_runs as made
 import pytest
 
+from evalkit.contract import registry
 from evalkit.render.report import write_markdown, write_report
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text("utf-8")
@@ -67,6 +68,21 @@ def test_a_packages_section_of_ten_lines_is_in_both_formats_at_its_place(
     assert own is not None
     assert html.replace(own[0], "").replace('      <a href="#labels">Labels</a>\n', "") == before
     assert markdown.replace("\n## Labels\n\n&lt;b&gt;mine&lt;/b&gt; \\*\n", "", 1) == before_markdown
+
+
+def test_a_section_is_registered_while_a_program_runs(run: Path, tmp_path: Path) -> None:
+    from evalkit.render.sections import Section
+
+    section = Section(title="Now", build=lambda source: len(source.runs), html="<p>{{ value }} run</p>")
+    registry.register(registry.SECTIONS, "now", section, origin=registry.defined_at(section, 1))
+    try:
+        html, markdown = pages(run, tmp_path)
+    finally:
+        registry.unregister(registry.SECTIONS, "now")
+    assert '<section id="now" aria-labelledby="h-now">' in html
+    assert "<p>1 run</p>" in html
+    assert "Now" not in markdown
+    assert 'id="now"' not in pages(run, tmp_path)[0]
 
 
 def test_the_guides_section(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
