@@ -31,7 +31,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.backends import opening
 from evalkit.contract.backend import Backend
+from evalkit.contract.capabilities import BackendType, Capabilities
 from evalkit.contract.errors import UserError
+from evalkit.contract.optional import HasChatTemplate, HasWeights, Report
 from evalkit.contract.store import ResponseStore
 from evalkit.contract.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
 from evalkit.engine import answer
@@ -99,10 +101,13 @@ class Stage:
         return None if self.price is None else (prompt * self.price[0] + output * self.price[1]) / 1e6
 
 
+CAPABILITIES = Capabilities(by_document=True, counts_tokens=True)
+
+
 class CascadeBackend:
     """An `evalkit.contract.backend.TextBackend` that is several."""
 
-    positional = True
+    capabilities = CAPABILITIES
 
     def __init__(self, info: ModelInfo, stages: Sequence[Stage], rule: Rule, alone: bool, engine: EngineSpec) -> None:
         self.info = info
@@ -148,7 +153,7 @@ class CascadeBackend:
     @property
     def weight_bytes(self) -> int:
         """Weights of the stages that tell theirs; all of them are loaded at once."""
-        return sum(getattr(stage.backend, "weight_bytes", 0) for stage in self.stages)
+        return sum(stage.backend.weight_bytes for stage in self.stages if isinstance(stage.backend, HasWeights))
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """Each stage's counters by its place and name; together they are the run's."""
@@ -165,10 +170,16 @@ class CascadeBackend:
             return []
         return [[stage.responses[index] for index in sorted(stage.responses)] for stage in self.stages]
 
-    def report(self) -> dict[str, Any]:
+    def report(self, scores: Sequence[Mapping[str, Mapping[str, float | None]]]) -> Report:
         """What was decided where, and what it cost: prices where they were given, seconds always (what a cache
-        answered takes none).
+        answered takes none); with ``scores`` also each model alone. See `Reporting`.
         """
+        found = self._decided()
+        for stage, alone in zip(found["stages"], scores, strict=False):
+            stage["alone"] = alone
+        return Report("cascade", found, tuple(lines(found)))
+
+    def _decided(self) -> dict[str, Any]:
         documents = self._documents
         stages = [
             {
@@ -296,10 +307,9 @@ def _own_text(request: Request, response: Response) -> Score:
 
 def _for(backend: Backend, request: Request) -> Request:
     """The request with its conversation rendered by this stage's own template."""
-    chat = getattr(backend, "chat", None)
-    if chat is None or isinstance(request, Rolling) or request.messages is None:
+    if not isinstance(backend, HasChatTemplate) or isinstance(request, Rolling) or request.messages is None:
         return request
-    return replace(request, context=chat(request.messages, True))
+    return replace(request, context=backend.chat(request.messages, True))
 
 
 def load(model: ModelSpec, engine: EngineSpec) -> CascadeBackend:
@@ -383,3 +393,13 @@ def _prices(chosen: Settings, count: int) -> list[tuple[float, float] | None]:
     if len(chosen.prices) != count:
         raise UserError(f"--model_args prices: {len(chosen.prices)} prices for {count} models: give one a model")
     return [price if isinstance(price, tuple) else (price, price) for price in chosen.prices]
+
+
+kind = BackendType(
+    "cascade",
+    load,
+    settings=frozenset(("device",)),
+    prefixes=(PREFIX,),
+    capabilities=CAPABILITIES,
+    replicas=False,
+)

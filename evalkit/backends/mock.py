@@ -35,6 +35,7 @@ from evalkit.contract.backend import (
     Tokens,
     no_op,
 )
+from evalkit.contract.capabilities import BackendType, Capabilities, KnownModel
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.clocks import Stopwatch
@@ -107,11 +108,15 @@ class Settings:
     chat: bool = True
 
 
+CAPABILITIES = Capabilities(counts_tokens=True, stops_between_passes=True)
+
+
 class MockBackend:
     """An `evalkit.contract.backend.TokenBackend`. A reply is what greedy generation gives; a continuation that a reply
     begins with is greedy and likely, any other gets a hash-based log-likelihood that is additive over its tokens.
     """
 
+    capabilities = CAPABILITIES
     eot_id = EOT
     prefix_id = BOS
 
@@ -332,3 +337,18 @@ def _flag(value: Any) -> bool:
     if str(value).lower() not in ("true", "false"):
         raise ValueError
     return str(value).lower() == "true"
+
+
+def load_tokens(model: ModelSpec) -> MockBackend:
+    """The tokenizer and the template; there are no weights beside them."""
+    return load(model, EngineSpec())
+
+
+kind = BackendType(
+    "mock",
+    load,
+    settings=frozenset(("max_length", "add_bos")),
+    models=(KnownModel("mock", "a scriptable model for tests"),),
+    capabilities=CAPABILITIES,
+    load_tokens=load_tokens,
+)

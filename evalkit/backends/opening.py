@@ -1,64 +1,72 @@
-"""Names of models: which backend serves them, and where their files are."""
+"""Names of models: which backend serves them, by what the backends say of themselves."""
 
 from __future__ import annotations
 
 import importlib.util
-from difflib import get_close_matches
+import logging
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.backends.hf.local_files import KNOWN, package_file
-from evalkit.backends.openai.settings import settings
 from evalkit.contract import registry
+from evalkit.contract.capabilities import BackendType, KnownModel, backend_type
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import EngineSpec, ModelSpec
 
 if TYPE_CHECKING:
     from evalkit.contract.backend import Backend
 
-BACKENDS = "evalkit.backends"
+log = logging.getLogger("evalkit.backends")
+
+MODE = "mc"
+"""The argument that asks for multiple choice by generation; every backend has it, and none sees it."""
+PROMPTING = frozenset(("name", "backend", "args", "given", "label", "chat_template", "system", "fewshot_as_multiturn"))
+"""Settings of a model that are not about loading it: evalkit itself heeds them, whatever the backend."""
 
 
 def listing() -> list[dict[str, str]]:
     """Rows for `evalkit models list`: name, backend, whether it is ready, description."""
-    rows = [
+    return [
         {
             "name": model.name,
-            "backend": "hf",
-            "ready": "yes" if package_file(model) else f"pip install 'evalkit[{model.extra}]'",
+            "backend": kind.name,
+            "ready": "yes" if _installed(model) else f"pip install 'evalkit[{model.extra}]'",
             "description": model.description,
         }
-        for model in KNOWN
+        for kind in _types()
+        for model in kind.models
     ]
-    rows.append({"name": "mock", "backend": "mock", "ready": "yes", "description": "a scriptable model for tests"})
-    return rows
+
+
+def type_of(name: str) -> BackendType:
+    """The backend called ``name``. UserError for an unknown name or a package that cannot be imported."""
+    return backend_type(name, registry.load(registry.BACKENDS, name))
 
 
 def resolve(model: ModelSpec) -> ModelSpec:
-    """The model with its backend chosen. Raises UserError for a name that cannot be anything."""
+    """The model with its backend chosen. Raises UserError for a name that cannot be anything, and for settings or
+    arguments that its backend does not take.
+    """
     if model.given is not None:
         raise UserError(model.given.missing(f"the model {model.name}"))
-    backend = model.backend or _backend_of(model.name)
-    if model.backend is not None:
-        registry.load(BACKENDS, model.backend)
-    if backend == "openai":
-        settings(without_mode(model))  # before anything is recorded: a key in an argument must not reach a file
-    _check_variant(model, backend)
-    return model.model_copy(update={"backend": backend})
+    kind = type_of(model.backend or _backend_of(model.name))
+    if kind.check is not None:
+        kind.check(without_mode(model))  # before anything is recorded: a key in an argument must not reach a file
+    _check_settings(model, kind)
+    return model.model_copy(update={"backend": kind.name})
 
 
-def _check_variant(model: ModelSpec, backend: str) -> None:
-    """Only the backend hf changes a model while loading it; elsewhere such a setting would be ignored."""
-    flags = ("quant", "peft", "peft_merge", "prompt_lookup", "draft", "allow_missing_weights")
-    if backend != "hf" and (given := next((flag for flag in flags if getattr(model, flag)), None)):
-        raise UserError(
-            f"--{given.replace('_', '-')}: {model.name} runs on the backend {backend}, which cannot change it while "
-            "loading: leave it out, or give a Hub id or a folder (backend hf)"
-        )
-
-
-MODE = "mc"
-"""The argument that asks for multiple choice by generation; every backend has it, and none sees it."""
+def _check_settings(model: ModelSpec, kind: BackendType) -> None:
+    """A setting that the backend does not heed would be recorded as if it held."""
+    taken = PROMPTING | kind.settings
+    fields = type(model).model_fields
+    for field in fields:
+        if field not in taken and getattr(model, field) != fields[field].get_default(call_default_factory=True):
+            others = [one.name for one in _types() if field in one.settings]
+            raise UserError(
+                f"--{field.replace('_', '-')}: {model.name} runs on the backend {kind.name}, which does not take it: "
+                f"leave it out, or use another backend ({', '.join(others) or 'none takes it'})"
+            )
 
 
 def without_mode(model: ModelSpec) -> ModelSpec:
@@ -75,42 +83,85 @@ def by_generation(model: ModelSpec) -> bool:
     return model.args.get(MODE) == "generate"
 
 
-def _backend_of(name: str) -> str:
-    if name.startswith("predictions:"):
-        return "predictions"
-    if name.startswith("cascade:"):
-        return "cascade"
-    if name.startswith(("http://", "https://")):
-        return "openai"
-    if any(name == known.name for known in KNOWN):
-        return "hf"
-    if name in registry.names(BACKENDS):
-        return name
-    path = Path(name)
-    if name.endswith(".gguf"):
-        if not path.is_file():
-            raise UserError(f"{name}: no such file")
-        return "gguf" if importlib.util.find_spec("llama_cpp") else "hf"
-    if path.is_dir() or "/" in name:
-        return "hf"
-    names = [*(known.name for known in KNOWN), *registry.names(BACKENDS)]
-    if close := get_close_matches(name, names, n=1, cutoff=0.6):
-        raise UserError(f"unknown model {name!r}: did you mean {close[0]!r}? See `evalkit models list`")
-    return "hf"  # the Hub has ids without a slash, such as gpt2; loading says so where there is none
-
-
 def open_backend(model: ModelSpec, engine: EngineSpec) -> Backend:
     """Load the model, or its replicas. Raises UserError where that fails."""
     resolved = without_mode(resolve(model))
+    kind = type_of(resolved.backend or "")
     if engine.replicas > 1 or engine.executor != "local":
-        if origin := registry.origin_of(BACKENDS, resolved.backend or ""):
+        if origin := registry.origin_of(registry.BACKENDS, resolved.backend or ""):
             raise UserError(
                 f"--replicas, --executor: the backend {resolved.backend} was registered in this process ({origin}), "
                 "where workers do not find it: offer it by an entry point of a package, or run one replica"
             )
         from evalkit.engine.executors import open_replicas
 
-        return open_replicas(resolved, engine)
-    load = registry.load(BACKENDS, resolved.backend or "hf")
-    backend: Backend = load(resolved, engine)
-    return backend
+        return open_replicas(resolved, engine, kind)
+    return kind.load(resolved, engine)
+
+
+# -- which backend a name means -----------------------------------------------------------------------------------
+
+
+def _backend_of(name: str) -> str:
+    """The backend that claims a name: by a prefix, as one of its models or its own name, by a file's suffix; what
+    nobody claims is left to the one that takes the rest.
+    """
+    types = _types()
+    for claims in (
+        [one for one in types if name.startswith(one.prefixes)],
+        [one for one in types if any(name == model.name for model in one.models)],
+        [one for one in types if name == one.name],
+    ):
+        if claims:
+            return _only(name, claims)
+    if readers := [one for one in types if one.suffixes and name.endswith(one.suffixes)]:
+        if not Path(name).expanduser().is_file():
+            raise UserError(f"{name}: no such file")
+        # The first that takes nothing else and is installed; one that also takes the rest reads it if it must.
+        readers.sort(key=lambda one: one.claims_rest)
+        return next((one.name for one in readers if _can_run(one)), readers[-1].name)
+    known = [*(model.name for one in types for model in one.models), *registry.names(registry.BACKENDS)]
+    rest = [one for one in types if one.claims_rest]
+    if not rest:
+        raise UserError(f"unknown model {name!r}{registry.did_you_mean(name, known)}; see `evalkit models list`")
+    near = registry.nearest(name, known)
+    if near and "/" not in name and not Path(name).is_dir():
+        raise UserError(f"unknown model {name!r}: did you mean {near!r}? See `evalkit models list`")
+    return _only(name, rest)  # the Hub has ids without a slash, such as gpt2; loading says so where there is none
+
+
+def _only(name: str, claims: list[BackendType]) -> str:
+    if len(claims) > 1:
+        raise UserError(
+            f"--model {name}: the backends {' and '.join(one.name for one in claims)} both claim it: "
+            "say which with --backend"
+        )
+    return claims[0].name
+
+
+def _can_run(kind: BackendType) -> bool:
+    return all(importlib.util.find_spec(module) is not None for module in kind.needs)
+
+
+def _installed(model: KnownModel) -> bool:
+    if not model.package:
+        return True
+    found = importlib.util.find_spec(model.package)
+    folders = (found.submodule_search_locations or ()) if found is not None else ()
+    return any((Path(folder) / model.file).is_file() for folder in folders)
+
+
+def _types() -> tuple[BackendType, ...]:
+    """All backends that can be imported; one that cannot is told, and stops only those who ask for it."""
+    found = []
+    for name in registry.names(registry.BACKENDS):
+        try:
+            found.append(type_of(name))
+        except UserError as error:
+            _tell_once(str(error))
+    return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _tell_once(problem: str) -> None:
+    log.warning("left out: %s", problem)

@@ -25,6 +25,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from evalkit.contract.capabilities import BackendType, Capabilities
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -81,14 +82,16 @@ class _Table:
         return found
 
 
+CAPABILITIES = Capabilities(answers=frozenset(("loglikelihood", "generate")), by_document=True)
+
+
 class PredictionsBackend:
     """An `evalkit.contract.backend.TextBackend` over a file of outputs.
 
-    ``positional``: answers belong to places in the run, not to prompts, so that the engine must hand over every
-    request, in document order, in one call: no duplicates dropped, nothing taken from a journal.
+    Answers belong to places in the run, not to prompts.
     """
 
-    positional = True
+    capabilities = CAPABILITIES
 
     def __init__(self, info: ModelInfo, table: _Table) -> None:
         self.info = info
@@ -332,3 +335,13 @@ def _response(path: Path, request: Request, output: Output, place: int) -> Respo
         greedy = None if output.is_greedy is None else output.is_greedy[place]
         return Response(loglikelihood=output.loglikelihoods[place], is_greedy=greedy)
     raise UserError(f"{path}: perplexity of a text cannot come from outputs made elsewhere: leave such tasks out")
+
+
+kind = BackendType(
+    "predictions",
+    load,
+    settings=frozenset(("max_length",)),
+    prefixes=(PREFIX,),
+    capabilities=CAPABILITIES,
+    replicas=False,
+)

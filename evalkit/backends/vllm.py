@@ -20,6 +20,7 @@ from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.stops import cut_at_stops
 from evalkit.contract.backend import GenerateResult, GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult
+from evalkit.contract.capabilities import BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.meter import Exchange, Meter
@@ -43,8 +44,13 @@ CHUNK = 2048
 """Rows handed to vLLM at a time: many for its scheduler, few enough that what was answered is soon in the journal."""
 
 
+CAPABILITIES = Capabilities(shares_prefixes=True, counts_tokens=True)
+
+
 class VllmBackend:
     """A vLLM engine as a TokenBackend."""
+
+    capabilities = CAPABILITIES
 
     def __init__(self, engine: Any, sampling_type: Any, tokens: Tokens, info: ModelInfo) -> None:
         self.info = info
@@ -221,3 +227,12 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
         details={"tensor_parallel_size": int(settings.get("tensor_parallel_size", 1))},
     )
     return VllmBackend(llm, SamplingParams, tokens, info)
+
+
+kind = BackendType(
+    "vllm",
+    load,
+    settings=frozenset(("dtype", "revision", "max_length", "add_bos")),
+    needs=("vllm",),
+    capabilities=CAPABILITIES,
+)

@@ -16,6 +16,7 @@ from typing import Any
 from evalkit.bench.estimate import estimate
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, TokenBackend
 from evalkit.contract.errors import UserError
+from evalkit.contract.optional import HasWeights, IgnoresEnd, capabilities
 from evalkit.contract.types import Sampling
 from evalkit.perf import energy, latency
 from evalkit.perf.clocks import now
@@ -119,8 +120,8 @@ def bench(spec: ModelSpec, engine: EngineSpec, plan: Plan, note: Callable[[str],
 
 def _sizes(backend: Any) -> dict[str, int]:
     found = {}
-    if size := getattr(backend, "weight_bytes", None):
-        found["weights_bytes"] = int(size)
+    if isinstance(backend, HasWeights):
+        found["weights_bytes"] = int(backend.weight_bytes)
     if isinstance(backend, Metered) and backend.meter.predicted_bytes:
         found["predicted_beside_weights_bytes"] = backend.meter.predicted_bytes
     return found
@@ -209,10 +210,11 @@ def _decode(backend: TokenBackend, plan: Plan, name: str, length: int, batch: in
 
 def _unstopped(backend: Any, length: int) -> Sampling:
     """Settings under which end-of-sequence does not end a row, as in llama-bench; where the backend knows how."""
-    if not hasattr(backend, "ignore_end"):
+    can = capabilities(backend)
+    if not can.ignores_end or not isinstance(backend, IgnoresEnd):
         return Sampling()
     backend.ignore_end = True
-    return Sampling() if backend.tree else Sampling(extra=(("min_new_tokens", length),))
+    return Sampling() if can.shares_prefixes else Sampling(extra=(("min_new_tokens", length),))
 
 
 def _rows(backend: TokenBackend, batch: int, length: int, seed: int) -> list[Any]:

@@ -1,10 +1,14 @@
 """What a backend is: token sequences in, log-probabilities or tokens out. It knows nothing of tasks or files.
 
-A backend comes in one of two shapes, and the engine asks which by ``isinstance``:
+A backend comes in one of two shapes, and the engine asks which by ``isinstance`` of the protocol:
 
 * ``TokenBackend`` has a tokenizer of its own in this process (hf, gguf, vllm, mock). The engine encodes, drops
   duplicates, plans shared prefixes and hands over rows of token ids.
 * ``TextBackend`` answers whole requests (servers, predictions made elsewhere).
+
+What else it can do it says as ``capabilities`` (`evalkit.contract.capabilities.Capabilities`); how each of them is used
+is one of the small protocols in `evalkit.contract.optional`. A backend without ``capabilities`` is taken by the
+protocols that it has.
 """
 
 from __future__ import annotations
@@ -72,13 +76,7 @@ OnResult = Callable[[int, "RowResult | Exception"], None]
 
 @runtime_checkable
 class TokenBackend(Protocol):
-    """A backend whose tokenizer runs here.
-
-    Optional attributes: ``encoding_identity``, a text that changes with everything that the ids of `encode` depend on
-    (tokenizer, special tokens, library versions), lets the engine keep encodings between runs; ``reproduces_batches``
-    says that `score` takes ``known`` rows; ``after_pass``, a function that the engine sets, is called between two
-    passes, when all answers of the first have been reported, and may raise to end the work there.
-    """
+    """A backend whose tokenizer runs here."""
 
     info: ModelInfo
     eot_id: int
@@ -114,12 +112,7 @@ class TokenBackend(Protocol):
 
 @runtime_checkable
 class TextBackend(Protocol):
-    """A backend that takes whole requests; it may raise UserError for kinds that it cannot answer.
-
-    Two optional attributes, for backends whose answers belong to documents (outputs made elsewhere): ``positional``
-    true asks for all requests in document order in one `respond`, no duplicates dropped and no response store used;
-    ``bind(documents, requests, task)`` is called once a task before that, then ``finish()``.
-    """
+    """A backend that takes whole requests; it may raise UserError for kinds that it cannot answer."""
 
     info: ModelInfo
 

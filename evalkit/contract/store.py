@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, runtime_checkable
 
 from evalkit.contract.types import Response
 
@@ -21,14 +21,21 @@ class ResponseStore(Protocol):
 
 
 class Progress(Protocol):
-    """Told how far the work is. ``total`` counts requests; ``reused`` came from an response store.
-
-    One that may end the work early can have a method ``by_passes``: the engine calls it after `begin` where the backend
-    works in passes, and the backend calls the function it returns between two of them; only there may it raise.
-    """
+    """Told how far the work is. ``total`` counts requests; ``reused`` came from a response store."""
 
     def begin(self, total: int, reused: int, tokens: int | None) -> None: ...
 
     def advance(self, requests: int, tokens: int = 0) -> None: ...
 
     def end(self) -> None: ...
+
+
+@runtime_checkable
+class StopsWork(Progress, Protocol):
+    """A Progress that may end the work early."""
+
+    def by_passes(self) -> Callable[[], None]:
+        """Called after `begin` where the backend works in passes. The backend calls what this returns between two of
+        them, and only there may it raise.
+        """
+        ...

@@ -18,11 +18,22 @@ Kind = Literal["multiple_choice", "score", "generate", "rolling"]
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture in a message: its bytes, and what they are ("image/png")."""
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation; role is "system", "user" or "assistant"."""
+    """One turn of a conversation; role is "system", "user" or "assistant". ``images`` stand before the text; only a
+    backend whose capabilities name the modality "image" is asked with some.
+    """
 
     role: str
     content: str
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +279,7 @@ class PromptStyle:
     multiturn: bool = True
     """With ``chat``: few-shot examples as separate turns (True) or inside one user turn."""
     encode: Callable[[Sequence[str]], list[list[int]]] | None = None
-    """The model's own tokenizer, for tasks that measure their prompts (``counts_tokens``); None: not at hand."""
+    """The model's own tokenizer, for tasks that measure their prompts; None: not at hand."""
     max_length: int | None = None
     """The model's context window in tokens; None: not known."""
 

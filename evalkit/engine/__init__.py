@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from math import isfinite
-from typing import Any
+from typing import Any, cast
 
 from evalkit.contract.backend import (
     Backend,
@@ -25,7 +25,8 @@ from evalkit.contract.backend import (
     TokenBackend,
     no_op,
 )
-from evalkit.contract.store import Progress, ResponseStore
+from evalkit.contract.optional import ReproducesBatches, StopsBetweenPasses, capabilities
+from evalkit.contract.store import Progress, ResponseStore, StopsWork
 from evalkit.contract.types import Request, Response
 from evalkit.engine.encode import Job, encode
 from evalkit.spec.models import EngineSpec
@@ -90,17 +91,17 @@ def _answer_tokens(
 
 
 @contextmanager
-def _ending_between_passes(backend: Any, progress: Progress | None) -> Iterator[None]:
+def _ending_between_passes(backend: TokenBackend, progress: Progress | None) -> Iterator[None]:
     """Let ``progress`` end the work where all answers of a pass have been reported, if both know of passes."""
-    by_passes = getattr(progress, "by_passes", None)
-    if by_passes is None or not hasattr(backend, "after_pass"):
+    if not capabilities(backend).stops_between_passes or not isinstance(progress, StopsWork):
         yield
         return
-    backend.after_pass = by_passes()
+    stoppable = cast(StopsBetweenPasses, backend)
+    stoppable.after_pass = progress.by_passes()
     try:
         yield
     finally:
-        backend.after_pass = no_op
+        stoppable.after_pass = no_op
 
 
 def _score(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger, known: Sequence[LoglikelihoodRow]) -> None:
@@ -125,8 +126,10 @@ def _score(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger, known: S
             ledger.settle(job.key, _scored(job, parts[place], failures.get(place)), job.prompt_tokens)
             parts[place] = []
 
-    score: Any = backend.score
-    _feed(partial(score, known=known) if getattr(backend, "reproduces_batches", False) else score, rows, done)
+    if capabilities(backend).reproduces_batches:
+        _feed(partial(cast(ReproducesBatches, backend).score, known=known), rows, done)
+    else:
+        _feed(backend.score, rows, done)
 
 
 def _scored(job: Job, parts: Sequence[tuple[int, LoglikelihoodResult]], failure: Exception | None) -> Response:

@@ -16,6 +16,7 @@ import numpy as np
 
 import evalkit
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, TokenBackend, Tokens
+from evalkit.contract.optional import KnowsEncoding
 from evalkit.contract.types import Generate, Request, Response, Rolling, Score
 from evalkit.engine.encodings import EncodingCache, Encodings, Ragged
 from evalkit.store.identity import generate_key, rolling_key, score_key
@@ -57,7 +58,7 @@ def encode(backend: TokenBackend, requests: Sequence[Request], overlength: Overl
 
 def _cache(backend: TokenBackend) -> EncodingCache | None:
     """Where this backend's encodings are kept; None for a tokenizer that does not say what its ids depend on."""
-    identity = getattr(backend, "encoding_identity", None)
+    identity = backend.encoding_identity if isinstance(backend, KnowsEncoding) else None
     folder = encodings_dir()
     if identity is None or folder is None:
         return None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from evalkit.contract.backend import Backend
 from evalkit.contract.errors import UserError
+from evalkit.contract.optional import HasChatTemplate
 from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import Generate, Message, Response, Score
 from evalkit.judge.prompts import render
@@ -77,8 +78,7 @@ class Judge:
         if not self._chat:
             return prompt, None
         messages = (Message("user", prompt),)
-        chat: Callable[[Sequence[Message], bool], str] | None = getattr(self.backend, "chat", None)
-        return chat(messages, True) if chat is not None else prompt, messages
+        return self.backend.chat(messages, True) if isinstance(self.backend, HasChatTemplate) else prompt, messages
 
     def record(self) -> dict[str, Any]:
         """The judge's model, settings and prompts so far, each prompt with its SHA-256."""

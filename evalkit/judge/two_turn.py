@@ -4,10 +4,11 @@ the questions are our own): a model's answers, as rows for a judge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from evalkit.contract.backend import Backend
+from evalkit.contract.optional import HasChatTemplate
 from evalkit.contract.types import Generate, Message
 from evalkit.data import rows as row_files
 from evalkit.engine import answer
@@ -63,7 +64,7 @@ def _request(backend: Backend, turns: Sequence[str], answers: Sequence[str], cha
         messages.append(Message("user", turn))
         if place < len(answers):
             messages.append(Message("assistant", answers[place]))
-    render: Callable[[Sequence[Message], bool], str] | None = getattr(backend, "chat", None) if chat else None
+    render = backend.chat if chat and isinstance(backend, HasChatTemplate) else None
     if render is not None:
         return Generate(render(messages, True), (), max_tokens, messages=tuple(messages))
     text = "\n\n".join(f"{'User' if one.role == 'user' else 'Assistant'}: {one.content}" for one in messages)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evalkit.contract.backend import no_op
-from evalkit.contract.store import Progress
+from evalkit.contract.backend import TokenBackend, no_op
+from evalkit.contract.optional import HasWeights
+from evalkit.contract.store import Progress, StopsWork
 from evalkit.contract.types import Generate, Request, Response, Rolling, Score
 from evalkit.perf import energy
 from evalkit.perf.meter import Composed, Exchange, Meter, Metered
@@ -46,8 +47,7 @@ class CountingProgress:
 
     def by_passes(self) -> Callable[[], None]:
         """See `Progress`."""
-        inner = getattr(self._inner, "by_passes", None)
-        return no_op if inner is None else inner()
+        return self._inner.by_passes() if isinstance(self._inner, StopsWork) else no_op
 
     def end(self) -> None:
         self._inner.end()
@@ -83,15 +83,15 @@ def run_counters(
     }
     if meter.predicted_bytes:
         found["memory"]["predicted_beside_weights_bytes"] = meter.predicted_bytes
-    if size := getattr(backend, "weight_bytes", None):
-        found["memory"]["weights_bytes"] = size
+    if isinstance(backend, HasWeights) and backend.weight_bytes:
+        found["memory"]["weights_bytes"] = backend.weight_bytes
     if isinstance(backend, Composed):
         for name, values in backend.parts().items():
             found[name] = {**found.get(name, {}), **values}
     worked = meter.given + meter.generated or answered.tokens
     if SERVER not in backend.info.device and (kwh := energy.per_kwh(worked, found["energy"])) is not None:
         found["energy"]["tokens_per_kwh"] = kwh
-    if callable(getattr(backend, "encode", None)):
+    if isinstance(backend, TokenBackend):
         found["tokenizer"] = tokenizer_counters(backend, [r for requests in asked.values() for r in requests])
     return {name: value for name, value in found.items() if value not in ({}, None)}
 

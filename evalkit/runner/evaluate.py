@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.contract.backend import Backend, TokenBackend
+from evalkit.contract.capabilities import traits
+from evalkit.contract.optional import ByDocument, HasChatTemplate, Reporting, capabilities
 from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import (
     DataSource,
-    Document,
     GroupResult,
     Message,
     PromptStyle,
@@ -29,6 +30,7 @@ from evalkit.contract.types import (
 from evalkit.data import open_source
 from evalkit.perf.counters import CountingProgress, Metered, run_counters
 from evalkit.perf.memory import Sampler
+from evalkit.runner import suitability
 from evalkit.runner.interruptible import answer_all, unanswered
 from evalkit.runner.progress import Silent
 from evalkit.runner.workload import Workload, build_requests, load_documents
@@ -131,6 +133,8 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live
         selection = by_generation(selection)
     spec = spec.model_copy(update={"output": spec.output or default_output(spec)})
     workloads = _load(selection, open_source(spec.data_dir), spec)
+    can = opening.type_of(model.backend or "").capabilities if live.backend is None else capabilities(live.backend)
+    suitability.require(workloads, model_label(model), can)
     observer.plan(_plan(spec, model, workloads))
     for warning in selection.warnings:
         observer.note(warning)
@@ -154,7 +158,7 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live
             groups=_groups(selection, tasks),
             counters={
                 **run_counters(backend, _by_task(workloads), responses, counting, clock.seconds(), sampled),
-                **_cascade(workloads, backend, observer),
+                **_reported(workloads, backend, observer),
             },
             partial=partial,
         )
@@ -162,15 +166,6 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live
             directory.write_performance(backend.meter.raw())
         _write(directory, result, workloads, scored)
     return Finished(result, directory.path)
-
-
-@runtime_checkable
-class _ByDocument(Protocol):
-    """A backend that knows its answers by document rather than by prompt."""
-
-    def bind(self, documents: Sequence[Document], requests: Sequence[tuple[Request, ...]], task: str = "") -> None: ...
-
-    def finish(self) -> None: ...
 
 
 class Clock:
@@ -212,7 +207,7 @@ def in_style(workloads: list[Workload], model: ModelSpec, backend: Backend) -> l
     prompts (``counts_tokens``) write them anew with the model's tokenizer.
     """
     style = PromptStyle(
-        chat=getattr(backend, "chat", transcript) if model.chat_template else None,
+        chat=(backend.chat if isinstance(backend, HasChatTemplate) else transcript) if model.chat_template else None,
         system=model.system,
         multiturn=model.fewshot_as_multiturn,
         encode=backend.encode if isinstance(backend, TokenBackend) else None,
@@ -220,14 +215,14 @@ def in_style(workloads: list[Workload], model: ModelSpec, backend: Backend) -> l
     )
     again = bool(model.chat_template)
     return [
-        build_requests(workload, style) if again or getattr(workload.task, "counts_tokens", False) else workload
+        build_requests(workload, style) if again or traits(workload.task).measures_prompts else workload
         for workload in workloads
     ]
 
 
 def _bind(workloads: Sequence[Workload], backend: Backend) -> None:
     """Tell a backend that knows answers by document (a file of outputs) which documents are asked about."""
-    if not isinstance(backend, _ByDocument):
+    if not isinstance(backend, ByDocument):
         return
     for workload in workloads:
         backend.bind(workload.documents, workload.requests, workload.info.name)
@@ -321,22 +316,21 @@ def _score_one(task: Task, sample: SampleResult) -> SampleResult:
         return replace(sample, status="error", error=f"scoring failed: {type(error).__name__}: {error}")
 
 
-def _cascade(workloads: Sequence[Workload], backend: Backend, observer: Observer) -> dict[str, Any]:
-    """What a cascade decided, and the scores of each of its models alone; nothing for any other backend."""
-    from evalkit.backends.cascade import CascadeBackend, lines
-
-    if not isinstance(backend, CascadeBackend):
+def _reported(workloads: Sequence[Workload], backend: Backend, observer: Observer) -> dict[str, Any]:
+    """What the backend tells of the run (a cascade: its decisions), with scores of the other answers that it has."""
+    if not isinstance(backend, Reporting):
         return {}
-    report = backend.report()
-    for stage, responses in zip(report["stages"], backend.alternatives(), strict=False):
-        scored = zip(workloads, _score(workloads, responses), strict=True)
-        stage["alone"] = {
+    scores = [
+        {
             workload.info.name: {metric.key: metric.value for metric in workload.task.summarize(samples)}
-            for workload, samples in scored
+            for workload, samples in zip(workloads, _score(workloads, responses), strict=True)
         }
-    for line in lines(report):
+        for responses in backend.alternatives()
+    ]
+    report = backend.report(scores)
+    for line in report.lines:
         observer.note(line)
-    return {"cascade": report}
+    return {report.name: report.values}
 
 
 def _summarize(workload: Workload, samples: Sequence[SampleResult]) -> TaskResult:

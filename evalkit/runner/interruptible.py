@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evalkit.contract.backend import Backend, GenerateRow, LoglikelihoodRow, OnResult, TextBackend, TokenBackend
+from evalkit.contract.capabilities import Capabilities
+from evalkit.contract.optional import KnowsEncoding, capabilities
 from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import Message, Request, Response
 from evalkit.runner.interruption import Interrupted
@@ -24,7 +26,7 @@ def answer_all(
     """
     from evalkit.engine import answer
 
-    if getattr(backend, "positional", False) and isinstance(backend, TextBackend):
+    if capabilities(backend).by_document and isinstance(backend, TextBackend):
         return _by_position(backend, requests, progress), False
     try:
         return answer(backend, requests, book, engine, progress), False
@@ -72,7 +74,8 @@ class _HaltedTokens:
         self.info = backend.info
         self.eot_id = backend.eot_id
         self.prefix_id = backend.prefix_id
-        self.encoding_identity = getattr(backend, "encoding_identity", None)
+        self.capabilities = Capabilities()
+        self.encoding_identity = backend.encoding_identity if isinstance(backend, KnowsEncoding) else None
 
     def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
         return self._backend.encode(texts, special)
@@ -102,6 +105,7 @@ class _HaltedText:
 
     def __init__(self, backend: TextBackend) -> None:
         self.info = backend.info
+        self.capabilities = Capabilities()
 
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         for index in range(len(requests)):

@@ -163,6 +163,9 @@ def text_key(fingerprint: str, request: Request) -> str:
         return _key("text", header, request.text)
     messages = request.messages
     header["messages"] = None if messages is None else [[m.role, m.content] for m in messages]
+    if messages is not None and any(m.images for m in messages):
+        shown = ([[one.media_type, hashlib.sha256(one.data).hexdigest()] for one in m.images] for m in messages)
+        header["images"] = list(shown)
     if isinstance(request, Score):
         header["continuation"] = request.continuation
     elif isinstance(request, Generate):

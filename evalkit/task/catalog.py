@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract import registry
+from evalkit.contract.capabilities import traits
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Group, PromptStyle, Shots, Task
 from evalkit.data.generated import is_own
@@ -366,7 +367,7 @@ def _from_catalog(
         decided = shots.decide(definition, number, fixed.get(name), options.sample)
         task = catalog.task(name, replace(options, shots=decided))
         tasks.append(task)
-        notes += [*shots.notes(definition, decided, number, fixed.get(name)), *task.warnings]
+        notes += [*shots.notes(definition, decided, number, fixed.get(name)), *traits(task).warnings]
     if entry.num_fewshot is not None and any(one.number != entry.num_fewshot for one in fixed.values()):
         notes.append(f"{entry.name}: this group fixes its few-shot examples; {entry.num_fewshot} is ignored")
     return tasks, groups, notes

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evalkit.contract.capabilities import TaskTraits
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import (
     DatasetRef,
@@ -85,8 +86,11 @@ class NativeTask:
         self.info = replace(self._describe(), shots=decided)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a user should know before the run: metrics without effect, examples out of the evaluated split."""
+    def traits(self) -> TaskTraits:
+        """Warnings of metrics without effect, and of examples out of the evaluated split."""
+        return TaskTraits(warnings=self._warnings())
+
+    def _warnings(self) -> tuple[str, ...]:
         one = self.definition
         notes = []
         if self._unfit:

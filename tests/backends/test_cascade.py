@@ -51,7 +51,7 @@ def test_a_document_goes_on_as_a_whole_where_the_cheap_model_is_not_sure() -> No
     assert [one.loglikelihood for one in answers[:3]] == pytest.approx([-0.1, -5.1, answers[2].loglikelihood])
     assert answers[2].loglikelihood != -5.0  # "yes" of the hard one comes from the second model, as does "no"
     assert answers[3].loglikelihood == pytest.approx(-0.01)
-    report = backend.report()
+    report = backend.report(()).values
     first, second = report["stages"]
     assert (first["documents_asked"], first["documents_answered"], first["share_answered"]) == (2, 1, 0.5)
     assert (second["documents_asked"], second["documents_answered"], second["share_answered"]) == (1, 1, 0.5)
@@ -90,7 +90,7 @@ def test_an_error_of_the_cheap_model_is_handed_on() -> None:
     backend = cascade(stage("cheap", {"error": "out of order"}), stage("expensive", DEAR))
     answers = run(backend, [choices("hard")])
     assert [one.status for one in answers] == ["ok", "ok"]
-    assert backend.report()["stages"][0]["documents_answered"] == 0
+    assert backend.report(()).values["stages"][0]["documents_answered"] == 0
 
 
 def test_confidence() -> None:

@@ -32,7 +32,7 @@ def texts(answers):
 def test_plain_lines_in_order(tmp_path):
     made = backend(tmp_path / "out.txt", text="one\n\nthree \u2028 x\n")
     assert isinstance(made, TextBackend)
-    assert made.positional
+    assert made.capabilities.by_document
     assert texts(made.respond(GENERATE)) == {0: "one", 1: "", 2: "three \u2028 x"}
     assert made.info.fingerprint.startswith("predictions:")
     assert made.info.name == "out"

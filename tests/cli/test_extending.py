@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -64,3 +65,28 @@ def test_the_packages_entry_points_are_those_of_the_plugin():
     shown = tomllib.loads(block("toml", "evalkit.metrics"))["project"]["entry-points"]
     plugin = tomllib.loads((ROOT / "tests" / "plugin" / "pyproject.toml").read_text("utf-8"))
     assert shown == plugin["project"]["entry-points"]
+
+
+def test_the_backend_that_says_what_it_can_is_found_by_its_names(tmp_path, monkeypatch):
+    (tmp_path / "parrot_kind.py").write_text(block("python", "BackendType("), "utf-8")
+    installed = tmp_path / "evalkit_parrot_kind-0.1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: evalkit-parrot-kind\nVersion: 0.1\n")
+    (installed / "entry_points.txt").write_text("[evalkit.backends]\nparrot = parrot_kind:kind\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "parrot_kind", raising=False)
+    assert "repeats the last word" in evalkit("models", "list")
+    line = ["run", "--sample", "--limit", "2", "--quiet", "--output", str(tmp_path / "run")]
+    for number, name in enumerate(("parrot:grey", "polly")):
+        evalkit(*line[:-1], str(tmp_path / f"run{number}"), "--model", name, "--tasks", "triviaqa")
+    for told, more in (
+        ("task boolq asks for log-likelihoods of choices", ["--tasks", "boolq"]),
+        (
+            "--dtype: polly runs on the backend parrot, which does not take it",
+            ["--tasks", "triviaqa", "--dtype", "float16"],
+        ),
+    ):
+        refused = CliRunner().invoke(app, [*line, "--model", "polly", *more])
+        assert refused.exit_code == 2
+        assert told in " ".join(refused.output.split())
+    assert not (tmp_path / "run").exists()

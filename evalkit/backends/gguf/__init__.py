@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalkit.contract.capabilities import BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -21,3 +22,15 @@ def load(model: ModelSpec, engine: EngineSpec) -> GgufBackend:
     from evalkit.backends.gguf.backend import open_file
 
     return open_file(model, engine)
+
+
+CAPABILITIES = Capabilities(shares_prefixes=True, counts_tokens=True, stops_between_passes=True)
+
+kind = BackendType(
+    "gguf",
+    load,
+    settings=frozenset(("max_length", "add_bos")),  # types and devices are the file's and llama.cpp's own arguments
+    suffixes=(".gguf",),
+    needs=("llama_cpp",),
+    capabilities=CAPABILITIES,
+)

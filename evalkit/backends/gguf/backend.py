@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from evalkit.backends.gguf import walk
+from evalkit.backends.gguf import CAPABILITIES, walk
 from evalkit.backends.gguf.decoding import Decoder
 from evalkit.backends.gguf.native import Context, Model, version
 from evalkit.backends.gguf.settings import Settings, settings
@@ -30,6 +30,7 @@ class GgufBackend:
         if end is None:
             raise UserError(f"{spec.name}: its vocabulary has neither an end-of-text nor a beginning-of-text token")
         self.info = info
+        self.capabilities = CAPABILITIES
         self.meter = Meter()
         self.after_pass: Callable[[], None] = no_op
         self.eot_id: int = end
@@ -143,8 +144,6 @@ def open_file(model: ModelSpec, engine: EngineSpec) -> GgufBackend:
     """Load a GGUF file. Raises UserError for one that cannot be loaded."""
     chosen = settings(model)
     file = local_files.gguf_file(model.name)
-    if model.dtype != "auto":
-        raise UserError(f"--dtype {model.dtype}: a GGUF file has its own types; leave it out, or add --backend hf")
     weights = Model(file, chosen)
     window = model.max_length or chosen.n_ctx or weights.n_ctx_train
     info = ModelInfo(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalkit.backends.hf.local_files import KNOWN
+from evalkit.contract.capabilities import COMMON_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -32,3 +34,21 @@ def load_tokens(model: ModelSpec) -> Tokens:
     from evalkit.backends.hf.tokens import Tokens
 
     return Tokens(load_tokenizer(model), model.add_bos, model.chat_template)
+
+
+CAPABILITIES = Capabilities(
+    reproduces_batches=True, shares_prefixes=True, counts_tokens=True, stops_between_passes=True, ignores_end=True
+)
+
+kind = BackendType(
+    "hf",
+    load,
+    settings=COMMON_SETTINGS
+    | {"quant", "peft", "peft_merge", "prompt_lookup", "draft", "draft_tokens", "allow_missing_weights"},
+    suffixes=(".gguf",),
+    models=KNOWN,
+    claims_rest=True,
+    needs=("torch", "transformers"),
+    capabilities=CAPABILITIES,
+    load_tokens=load_tokens,
+)

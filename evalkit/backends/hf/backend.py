@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from evalkit.backends.hf import attention, memory, replay, vocabulary
+from evalkit.backends.hf import CAPABILITIES, attention, memory, replay, vocabulary
 from evalkit.backends.hf.batches import Batches
 from evalkit.backends.hf.decoding import Decoder
 from evalkit.backends.hf.generation import Generation
@@ -69,6 +70,7 @@ class HfBackend:
         )
         self.tree = self._serving.why_plain is None
         self._batches = Batches(self._model, self._device, self._serving.alone)
+        self.capabilities = replace(CAPABILITIES, shares_prefixes=self.tree)
         self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))
         n_parameters = self._model.num_parameters()
         # A model that only fits because its file is mapped stays as it is: the new layout is memory of its own.
@@ -122,9 +124,6 @@ class HfBackend:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-
-    reproduces_batches = True
-    """`score` takes ``known`` rows, to repeat the passes of an interrupted run exactly."""
 
     def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult, known: Sequence[LoglikelihoodRow] = ()) -> None:
         """Answer every row; see `TokenBackend.score`. ``known``: rows of the same run that are answered already."""

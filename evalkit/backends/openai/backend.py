@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from evalkit.backends.hf import load_tokens
-from evalkit.backends.openai import scoring
+from evalkit.backends.openai import CAPABILITIES, scoring
 from evalkit.backends.openai.adapting import Adaptation
 from evalkit.backends.openai.generating import Generator
 from evalkit.backends.openai.http import Client, RequestFailed
@@ -40,6 +40,7 @@ class ServerBackend:
         tokens_of: Callable[[str], int] | None = None,
     ) -> None:
         self.info = info
+        self.capabilities = CAPABILITIES
         self.meter = Meter()
         self._client = client
         self._settings = chosen

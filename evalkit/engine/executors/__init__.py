@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
-from evalkit.contract import registry
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, no_op
+from evalkit.contract.capabilities import BackendType
+from evalkit.contract.errors import UserError
+from evalkit.contract.optional import KnowsEncoding, TextPart
 from evalkit.contract.types import Message
 from evalkit.engine.executors.cluster import Cluster
 from evalkit.engine.executors.fleet import Fleet
 from evalkit.engine.executors.processes import Processes, divide
 from evalkit.engine.executors.ray_cluster import RayCluster
-from evalkit.engine.executors.service import Measured
+from evalkit.engine.executors.service import NO_REPLICAS, Measured
 from evalkit.engine.units import split
 from evalkit.perf.meter import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
 
 __all__ = ["Replicated", "open_replicas"]
-
-
-class TextPart(Protocol):
-    """What of a token backend works without weights; the module of a backend's ``load`` may offer it as
-    ``load_tokens(model: ModelSpec) -> TextPart``.
-    """
-
-    def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]: ...
-
-    def decode(self, tokens: Sequence[int]) -> str: ...
-
-    def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str: ...
 
 
 class Replicated:
@@ -43,6 +32,10 @@ class Replicated:
         self.after_pass: Callable[[], None] = no_op
         self._text = text or _Remote(fleet)
         self._known: dict[int, Measured] | None = None
+        # The fleet hands out units and looks around after each; which rows share a batch depends on who was free.
+        self.capabilities = replace(
+            fleet.opened.capabilities, reproduces_batches=False, stops_between_passes=True, ignores_end=False
+        )
         info = fleet.opened.info
         self.info = replace(info, details={**info.details, "executor": executor, "replicas": fleet.size})
         self.eot_id, self.prefix_id = fleet.opened.tokens
@@ -94,7 +87,7 @@ class Replicated:
     @property
     def encoding_identity(self) -> str | None:
         """See `TokenBackend`; None where the tokenizer is a replica's."""
-        return getattr(self._text, "encoding_identity", None)
+        return self._text.encoding_identity if isinstance(self._text, KnowsEncoding) else None
 
     def decode(self, tokens: Sequence[int]) -> str:
         """See `TokenBackend.decode`."""
@@ -139,10 +132,12 @@ class _Remote:
         return str(self._fleet.call("chat", list(messages), add_generation_prompt))
 
 
-def open_replicas(model: ModelSpec, engine: EngineSpec) -> Replicated:
-    """``engine.replicas`` replicas of ``model`` (its backend resolved), ready to work as soon as one of them has
+def open_replicas(model: ModelSpec, engine: EngineSpec, kind: BackendType) -> Replicated:
+    """``engine.replicas`` replicas of ``model`` (of the backend ``kind``), ready to work as soon as one of them has
     loaded. Raises UserError where the model does not load or the devices do not suffice.
     """
+    if not kind.replicas:
+        raise UserError(NO_REPLICAS.format(model=model.name))
     cluster: Cluster
     if engine.executor == "ray":
         cluster = RayCluster(engine.replicas, engine.gpus_per_replica, engine.ray_address)
@@ -150,14 +145,7 @@ def open_replicas(model: ModelSpec, engine: EngineSpec) -> Replicated:
         cluster = Processes(engine.replicas, divide(engine.replicas, engine.gpus_per_replica, model.device))
     fleet = Fleet(cluster, model, engine)
     try:
-        return Replicated(fleet, engine.executor, _tokens(model))
+        return Replicated(fleet, engine.executor, kind.load_tokens(model) if kind.load_tokens else None)
     except BaseException:
         fleet.close()
         raise
-
-
-def _tokens(model: ModelSpec) -> TextPart | None:
-    load = registry.load("evalkit.backends", model.backend or "hf")
-    offered = getattr(importlib.import_module(load.__module__), "load_tokens", None)
-    part: TextPart | None = offered(model) if offered else None
-    return part

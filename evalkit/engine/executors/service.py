@@ -15,14 +15,21 @@ from typing import Any, Literal
 
 from evalkit.contract import registry
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, RowResult, TokenBackend
+from evalkit.contract.capabilities import Capabilities
 from evalkit.contract.errors import UserError
+from evalkit.contract.optional import HasWeights, capabilities
 from evalkit.contract.types import ModelInfo
 from evalkit.perf.memory import Sampler
-from evalkit.perf.meter import Meter
+from evalkit.perf.meter import Meter, Metered
 from evalkit.spec.models import EngineSpec, ModelSpec
 
 POLL_S = 1.0
 """Seconds that a poll waits for something to report."""
+
+NO_REPLICAS = (
+    "{model}: its backend answers over the network or from a file and has no replicas: "
+    "leave --replicas and --executor out"
+)
 
 Kind = Literal["score", "generate"]
 State = Literal["running", "finished", "memory", "failed"]
@@ -41,6 +48,7 @@ class Opened:
 
     info: ModelInfo
     tokens: tuple[int, int]
+    capabilities: Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +106,10 @@ class Service:
         except Exception as error:
             return _refused(error)
         if not isinstance(backend, TokenBackend):
-            return Refused(
-                f"{model.name}: its backend answers over the network or from a file and has no replicas: "
-                "leave --replicas and --executor out",
-                user=True,
-            )
+            return Refused(NO_REPLICAS.format(model=model.name), user=True)
         self._backend = backend
         self._sampler.loaded()
-        return Opened(backend.info, (backend.eot_id, backend.prefix_id))
+        return Opened(backend.info, (backend.eot_id, backend.prefix_id), capabilities(backend))
 
     def pid(self) -> int:
         """The process."""
@@ -114,9 +118,9 @@ class Service:
     def measured(self) -> Measured:
         """What was counted since the model was loaded."""
         memory = dict(self._sampler.counters()["memory"]) if self._sampler else {}
-        if size := getattr(self._backend, "weight_bytes", None):
-            memory["weights_bytes"] = size
-        return Measured(getattr(self._backend, "meter", None), memory)
+        if isinstance(self._backend, HasWeights):
+            memory["weights_bytes"] = self._backend.weight_bytes
+        return Measured(self._backend.meter if isinstance(self._backend, Metered) else None, memory)
 
     def text(self, method: Literal["encode", "decode", "chat"], *args: Any) -> Any:
         """One of the tokenizer's methods; `Refused` where it raises."""

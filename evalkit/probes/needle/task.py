@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from evalkit.contract.capabilities import TaskTraits
 from evalkit.contract.types import (
     DatasetRef,
     DataSource,
@@ -56,9 +57,7 @@ class Grid:
 class NeedleTask:
     """See :class:`evalkit.contract.types.Task`. Prompts are made to measure once the model's tokenizer is known."""
 
-    counts_tokens = True
-    """The runner asks for the requests again with the model's tokenizer in the style."""
-    warnings: tuple[str, ...] = ()
+    traits = TaskTraits(measures_prompts=True)
 
     def __init__(self, name: str, grid: Grid) -> None:
         self.grid = grid

@@ -1,0 +1,133 @@
+"""What a backend says of itself: its kind before anything is loaded, and what the loaded one can do.
+
+An entry point of the group ``evalkit.backends`` is a `BackendType`, or only its ``load(model, engine)``. Nothing here
+imports a heavy package, so that a kind can be asked about without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from evalkit.contract.backend import Backend
+    from evalkit.contract.optional import TextPart
+
+RequestKind = Literal["loglikelihood", "loglikelihood_rolling", "generate"]
+Architecture = Literal["causal", "encoder_decoder", "classifier", "embedder"]
+Modality = Literal["text", "image"]
+
+ALL_KINDS: frozenset[RequestKind] = frozenset(("loglikelihood", "loglikelihood_rolling", "generate"))
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do. Each flag goes with a protocol of `evalkit.contract.optional` that says how."""
+
+    answers: frozenset[RequestKind] = ALL_KINDS
+    """The requests that it answers; a run with others is refused before a model is loaded."""
+    by_document: bool = False
+    """Its answers belong to documents: all requests in document order in one call, no duplicates dropped, nothing taken
+    from or put into a journal (`ByDocument`)."""
+    reproduces_batches: bool = False
+    """`score` takes ``known`` rows and computes the others in the batches of an unbroken run (`ReproducesBatches`)."""
+    shares_prefixes: bool = False
+    """What rows have in common at their beginning is computed once."""
+    counts_tokens: bool = False
+    """Responses say how many tokens they took."""
+    stops_between_passes: bool = False
+    """It calls ``after_pass`` between two passes and may be stopped there (`StopsBetweenPasses`)."""
+    ignores_end: bool = False
+    """It can go on past end-of-text, as benchmarks want (`IgnoresEnd`)."""
+    architecture: Architecture = "causal"
+    modalities: frozenset[Modality] = frozenset(("text",))
+    """What a message may hold."""
+
+
+@runtime_checkable
+class Declares(Protocol):
+    """A backend object that says what it can."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model with a name of its own: a file that a Python package carries, or, without one, nothing to install."""
+
+    name: str
+    description: str
+    package: str = ""
+    file: str = ""
+    extra: str = ""
+    """The extra of evalkit that brings the package."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTraits:
+    """What a task says of itself beside its `info`."""
+
+    measures_prompts: bool = False
+    """Its prompts are made to a length in tokens: they are written once the model's tokenizer is known."""
+    warnings: tuple[str, ...] = ()
+    """What a user should know before the run."""
+
+
+@runtime_checkable
+class HasTraits(Protocol):
+    """A task that says more of itself."""
+
+    @property
+    def traits(self) -> TaskTraits: ...
+
+
+def traits(task: Any) -> TaskTraits:
+    """What ``task`` says of itself; of one that says nothing, that there is nothing to say."""
+    return task.traits if isinstance(task, HasTraits) else TaskTraits()
+
+
+COMMON_SETTINGS = frozenset(("dtype", "device", "revision", "max_length", "add_bos"))
+"""What a backend that only offers ``load`` is taken to heed."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendType:
+    """One kind of backend. Calling it loads a model.
+
+    ``settings`` are the fields of `evalkit.spec.models.ModelSpec` about loading that it heeds; another one that a user
+    sets is refused before anything is recorded, rather than passed over.
+    """
+
+    name: str
+    load: Callable[[Any, Any], Backend]
+    """``load(model: ModelSpec, engine: EngineSpec)``; UserError for a model that cannot be loaded."""
+    settings: frozenset[str] = COMMON_SETTINGS
+    prefixes: tuple[str, ...] = ()
+    """Model names that begin so are this backend's: "predictions:", "http://"."""
+    suffixes: tuple[str, ...] = ()
+    """Files that it reads: ".gguf"."""
+    models: tuple[KnownModel, ...] = ()
+    """Names of its own, as `evalkit models list` shows them."""
+    claims_rest: bool = False
+    """Hub ids, folders and all names that no other backend claims are this backend's."""
+    needs: tuple[str, ...] = ()
+    """Modules that it cannot do without; where one is missing, a file is left to the next backend that reads it."""
+    capabilities: Capabilities = Capabilities()
+    """What is known before loading; the loaded backend may say more."""
+    load_tokens: Callable[[Any], TextPart] | None = None
+    """``load_tokens(model: ModelSpec)``: tokenizer and chat template without the weights."""
+    check: Callable[[Any], None] | None = None
+    """``check(model: ModelSpec)``: UserError for arguments that must not be recorded or can never work."""
+    replicas: bool = True
+    """Whether several copies of a model can share the work (--replicas)."""
+
+    def __call__(self, model: Any, engine: Any) -> Backend:
+        """Load ``model``."""
+        return self.load(model, engine)
+
+
+def backend_type(name: str, found: Any) -> BackendType:
+    """What an entry point offers, as a `BackendType`: itself, or one around a bare ``load(model, engine)``."""
+    return found if isinstance(found, BackendType) else BackendType(name, found)

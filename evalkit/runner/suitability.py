@@ -1,0 +1,36 @@
+"""Whether a backend can answer what a run asks, told before a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from evalkit.contract.capabilities import Capabilities, RequestKind
+from evalkit.contract.errors import UserError
+from evalkit.contract.types import Generate, Request, Rolling, Score
+from evalkit.runner.workload import Workload
+
+KIND_OF: Mapping[type, RequestKind] = {Score: "loglikelihood", Generate: "generate", Rolling: "loglikelihood_rolling"}
+ASKED: Mapping[RequestKind, str] = {
+    "loglikelihood": "log-likelihoods of choices",
+    "generate": "generated text",
+    "loglikelihood_rolling": "the perplexity of whole texts",
+}
+
+
+def require(workloads: Sequence[Workload], model: str, can: Capabilities) -> None:
+    """UserError that names the first task with requests that ``model``, which ``can`` so much, does not answer."""
+    for workload in workloads:
+        asked = [request for requests in workload.requests for request in requests]
+        missing = sorted({KIND_OF[type(request)] for request in asked} - can.answers)
+        if missing:
+            raise UserError(
+                f"task {workload.info.name} asks for {ASKED[missing[0]]}, which {model} cannot give: leave it out, or "
+                "use another backend"
+            )
+        if "image" not in can.modalities and any(_has_images(request) for request in asked):
+            raise UserError(f"task {workload.info.name} shows images, which {model} does not read: leave it out")
+
+
+def _has_images(request: Request) -> bool:
+    messages = None if isinstance(request, Rolling) else request.messages
+    return messages is not None and any(message.images for message in messages)
