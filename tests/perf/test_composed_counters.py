@@ -12,6 +12,7 @@ import pytest
 from virtual_clock import virtual_time
 
 from evalkit.backends import opening
+from evalkit.contract.capabilities import Capabilities
 from evalkit.contract.types import Generate, Request, Score
 from evalkit.engine import answer
 from evalkit.perf.meter import Exchange, Meter
@@ -137,7 +138,11 @@ def test_counters_of_replicas_are_read_once_after_each_piece_of_work() -> None:
 
     info = opening.open_backend(ModelSpec(name="mock"), EngineSpec()).info
     fleet: Any = SimpleNamespace(
-        opened=SimpleNamespace(info=info, tokens=(0, 1)), size=2, losses=1, measured=measured, compute=lambda *_: None
+        opened=SimpleNamespace(info=info, tokens=(0, 1), capabilities=Capabilities()),
+        size=2,
+        losses=1,
+        measured=measured,
+        compute=lambda *_: None,
     )
     backend = Replicated(fleet, "local", text=SimpleNamespace())  # type: ignore[arg-type]
     assert backend.meter.given == 3
