@@ -12,21 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from evalkit import __version__
 from evalkit.analysis.scores import KEY_LENGTH, PROMPT_LENGTH, RunScores, Series, TaskScores, scores_of_run
 from evalkit.contract.errors import UserError
+from evalkit.spec.strict import Strict, mistake
 from evalkit.store.files import replacing
 
 FORMAT: Literal["evalkit-baseline"] = "evalkit-baseline"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _SeriesRecord(_Strict):
+class _SeriesRecord(Strict):
     aggregate: str
     higher_is_better: bool
     bits: str | None = Field(default=None, pattern=r"^[01-]*$")
@@ -34,7 +31,7 @@ class _SeriesRecord(_Strict):
     numbers: list[float | list[float] | None] | None = None
 
 
-class _TaskRecord(_Strict):
+class _TaskRecord(Strict):
     version: str
     num_fewshot: int
     sample: bool
@@ -52,7 +49,7 @@ class _TaskRecord(_Strict):
     series: dict[str, _SeriesRecord]
 
 
-class _BaselineRecord(_Strict):
+class _BaselineRecord(Strict):
     format: Literal["evalkit-baseline"]
     schema_version: Literal[1]
     evalkit: str
@@ -95,10 +92,10 @@ def read_baseline(path: Path) -> RunScores:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}: give a run directory or a baseline file") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
+        found = mistake(error)
         raise UserError(
-            f"{path}: not a baseline file ({where}: {first['msg']}): write one with: evalkit baseline save RUN"
+            f"{path}: not a baseline file ({found.where or 'file'}: {found.message}): "
+            "write one with: evalkit baseline save RUN"
         ) from None
     return RunScores(
         label=record.label,

@@ -13,6 +13,7 @@ from evalkit.analysis.compare import MetricComparison, Options, RunComparison, c
 from evalkit.analysis.policy import RELATIVE_MARGIN, SHARE_MARGIN, Budget, Policy, Rule
 from evalkit.analysis.scores import RunScores, TaskScores
 from evalkit.contract.errors import UserError
+from evalkit.contract.registry import did_you_mean
 from evalkit.statistics.paired import holm, items_needed
 from evalkit.text import numbers
 
@@ -81,16 +82,12 @@ def _overall(checks: tuple[Check, ...], policy: Policy) -> Outcome:
 
 def _known_names(policy: Policy, base: RunScores, candidate: RunScores) -> None:
     """A policy's misspelt task would otherwise gate nothing."""
-    import difflib
-
     known = {*base.tasks, *candidate.tasks, *base.groups, *candidate.groups}
     for name, rule in policy.tasks.items():
         if name not in known and not rule.required:
             continue
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the runs have {', '.join(sorted(known)[:5])}"
-            raise UserError(f"gate: the policy names task {name!r}, which neither run has: {hint}")
+            raise UserError(f"gate: the policy names task {name!r}, which neither run has{did_you_mean(name, known)}")
         tasks = [run.tasks[name] for run in (base, candidate) if name in run.tasks]
         if rule.metric and tasks and not any(_key(rule.metric) in task.published for task in tasks):
             keys = ", ".join(tasks[0].published)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from evalkit.contract.errors import UserError
+from evalkit.spec.strict import Strict, mistake
 from evalkit.text.reading import read_yaml
 
 SHARE_MARGIN = 0.02
@@ -16,11 +17,7 @@ RELATIVE_MARGIN = 0.02
 """Default margin of other metrics, as a share of the baseline's value."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Rule(_Frozen):
+class Rule(Strict):
     """What one task or group must keep. ``margin`` is in the metric's own unit (0.02: two points of accuracy)."""
 
     metric: str | None = None
@@ -40,7 +37,7 @@ class Rule(_Frozen):
         return self
 
 
-class Budget(_Frozen):
+class Budget(Strict):
     """A bound on a performance counter, named by its path ("throughput.tokens_per_s")."""
 
     counter: str
@@ -59,7 +56,7 @@ class Budget(_Frozen):
         return self
 
 
-class Policy(_Frozen):
+class Policy(Strict):
     """The whole file; every key has a default, so an empty policy is a policy."""
 
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
@@ -85,7 +82,6 @@ def load_policy(path: Path | None) -> Policy:
     try:
         return Policy.model_validate({} if found.data is None else found.data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "policy"
-        line = found.line(*first["loc"])
-        raise UserError(f"{path}:{line}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        wrong = mistake(error)
+        line = found.line(*wrong.keys)
+        raise UserError(f"{path}:{line}: {wrong.where or 'policy'}: {wrong.message}") from None

@@ -16,6 +16,7 @@ from evalkit.analysis.policy import Policy, load_policy
 from evalkit.analysis.scores import RunScores
 from evalkit.api.run import Run
 from evalkit.contract.errors import UserError
+from evalkit.spec.strict import mistake
 
 
 class Baseline:
@@ -99,9 +100,8 @@ def _policy(policy: Policy | Mapping[str, Any] | str | os.PathLike[str] | None) 
     try:
         return Policy.model_validate(policy)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "policy"
-        raise UserError(f"policy: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        wrong = mistake(error)
+        raise UserError(f"policy: {wrong.where or 'policy'}: {wrong.message}") from None
 
 
 def place(run: Scored) -> Path:

@@ -27,7 +27,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from evalkit.backends import opening
 from evalkit.contract.backend import Backend
@@ -39,6 +39,7 @@ from evalkit.contract.types import Document, Generate, ModelInfo, Request, Respo
 from evalkit.engine import answer
 from evalkit.perf.meter import Meter, Metered
 from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.spec.strict import Strict, mistake, model_args
 from evalkit.store import ResponseCache
 from evalkit.store.identity import digest
 
@@ -46,10 +47,8 @@ PREFIX = "cascade:"
 Rule = Literal["max_prob", "margin"]
 
 
-class Settings(BaseModel):
+class Settings(Strict):
     """The arguments of a cascade."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: Rule = "max_prob"
     threshold: float | list[float] = 0.6
@@ -345,15 +344,7 @@ def load(model: ModelSpec, engine: EngineSpec) -> CascadeBackend:
 
 
 def _settings(model: ModelSpec) -> Settings:
-    try:
-        return Settings.model_validate(model.args)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(Settings.model_fields)
-            raise UserError(f"--model_args: a cascade does not know {key}; it takes {known}") from None
-        raise UserError(f"--model_args {key}: {first['msg']}") from None
+    return model_args(Settings, model.args, "a cascade")
 
 
 def _specs(model: ModelSpec, chosen: Settings) -> list[ModelSpec]:
@@ -370,7 +361,7 @@ def _specs(model: ModelSpec, chosen: Settings) -> list[ModelSpec]:
         try:
             specs.append(ModelSpec.model_validate({**shared, **entry}))
         except ValidationError as error:
-            raise UserError(f"--model_args stages: {one!r}: {error.errors()[0]['msg']}") from None
+            raise UserError(f"--model_args stages: {one!r}: {mistake(error).message}") from None
     if nested := next((spec.name for spec in specs if spec.name.startswith(PREFIX)), None):
         raise UserError(f"--model {model.name}: {nested} is a cascade itself: name its models in this one")
     return specs

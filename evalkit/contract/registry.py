@@ -131,14 +131,14 @@ def provider(group: str, name: str) -> str:
     return _distribution(_found(group)[name][0])
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A clause that names the nearest of ``known``, or all of them where there are few, or nothing."""
+def did_you_mean(name: str, known: Iterable[str], most: int = 20) -> str:
+    """A clause that names the nearest of ``known``, or all of them where there are at most ``most``, or nothing."""
     known = sorted(known)
     lowered = {one.lower(): one for one in known}
     near = [lowered[one] for one in difflib.get_close_matches(name.lower(), list(lowered), n=3, cutoff=0.6)]
     if near:
         return f"; did you mean {' or '.join(near)}?"
-    return f"; known: {', '.join(known)}" if 0 < len(known) <= 20 else ""
+    return f"; known: {', '.join(known)}" if 0 < len(known) <= most else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

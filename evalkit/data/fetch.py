@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, Protocol
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import DatasetRef
 from evalkit.data.sources import HubSource
+from evalkit.store.files import write_bytes
 from evalkit.text.reading import read_json
 
 MANIFEST = "manifest.json"
@@ -77,7 +76,7 @@ def pull(
         if entry is None or not kept:
             entry = _fetch(one, split, to, path)
             known[path] = entry
-            _write_atomically(to / MANIFEST, _manifest(known.values()))
+            write_bytes(to / MANIFEST, _manifest(known.values()))
         done.append(entry)
         if progress is not None:
             progress(entry, kept)
@@ -121,7 +120,7 @@ def _fetch(one: Needed, split: str, to: Path, path: str) -> Pulled:
                 f"data set {one.id}, split {split}, row {number}: {error}; a mirror holds text, numbers and lists"
             ) from error
     content = "".join(lines).encode()
-    _write_atomically(to / path, content)
+    write_bytes(to / path, content)
     return Pulled(one.id, one.config, split, one.revision, len(lines), hashlib.sha256(content).hexdigest(), path)
 
 
@@ -146,22 +145,3 @@ def _read_manifest(to: Path) -> list[Pulled]:
 def _manifest(entries: Iterable[Pulled]) -> bytes:
     files = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.path)]
     return (json.dumps({"version": 1, "files": files}, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """The whole file or nothing: written beside its place, flushed to disk, then renamed."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}; choose another --to") from error

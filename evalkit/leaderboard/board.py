@@ -5,20 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from evalkit.contract.errors import UserError
+from evalkit.contract.registry import did_you_mean
+from evalkit.spec.strict import Strict, mistake
 from evalkit.store.paths import share
 from evalkit.text.reading import read_yaml
 
 Facts = Literal["type", "parameters", "precision", "quantization", "adapters", "backend", "hardware", "date"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Column(_Strict):
+class Column(Strict):
     """One column: a task's (or group's) metric, or a performance counter by its dotted name."""
 
     title: str = Field(min_length=1, max_length=60)
@@ -47,7 +45,7 @@ class Column(_Strict):
         return self
 
 
-class Board(_Strict):
+class Board(Strict):
     """A leaderboard's definition."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
@@ -76,19 +74,16 @@ def names() -> list[str]:
 
 def load_board(name: str) -> Board:
     """A shipped board by its name, or one from a YAML file. Raises UserError that names file, key and what to do."""
-    import difflib
-
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         path = share("leaderboards") / f"{name}.yaml"
         if name not in names():
-            near = difflib.get_close_matches(name, names(), 1)
-            hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names())}, or give a YAML file"
-            raise UserError(f"leaderboard: there is no board {name!r}: {hint}")
+            raise UserError(
+                f"leaderboard: there is no board {name!r}{did_you_mean(name, names())}; or give a YAML file"
+            )
     found = read_yaml(path, "board")
     try:
         return Board.model_validate(found.data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = found.locate(*first["loc"])
-        raise UserError(f"{place}: {first['msg']}: see docs/leaderboards.md") from None
+        wrong = mistake(error)
+        raise UserError(f"{found.locate(*wrong.keys)}: {wrong.message}: see docs/leaderboards.md") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evalkit.contract.errors import UserError
 from evalkit.leaderboard.entry import Entry, from_run, is_entry, parse
+from evalkit.spec.strict import mistake
 from evalkit.text.reading import read_text
 
 DEPTH = 4
@@ -73,9 +74,8 @@ def run_entry(folder: Path, *, label: str = "", kind_of_model: str = "") -> Foun
     try:
         entry = from_run(result, label=label, kind_of_model=kind_of_model)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{folder}: cannot become a leaderboard entry ({where}: {first['msg']})") from None
+        found = mistake(error)
+        raise UserError(f"{folder}: cannot become a leaderboard entry ({found.where}: {found.message})") from None
     return Found(entry, folder, report if report.is_file() else None)
 
 

@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from evalkit import __version__
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Metric, RunResult, TaskResult
+from evalkit.spec.strict import Strict, mistake
 from evalkit.text.numbers import flatten, is_proportion
 
 FORMAT: Literal["evalkit-entry"] = "evalkit-entry"
@@ -30,11 +31,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Link = Annotated[str, Field(max_length=1000, pattern=r"^https://[^\s<>\"'\\]+$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Score(_Strict):
+class Score(Strict):
     """One metric of one task, in the metric's own unit (a share is 0 to 1)."""
 
     value: Finite | None
@@ -53,7 +50,7 @@ class Score(_Strict):
         return self
 
 
-class Result(_Strict):
+class Result(Strict):
     """One task or group. ``n`` of ``n_total`` documents were evaluated (0 of 0: not known)."""
 
     version: Text = ""
@@ -66,7 +63,7 @@ class Result(_Strict):
     metrics: dict[Text, Score]
 
 
-class Model(_Strict):
+class Model(Strict):
     """What answered. ``parameters`` counts weights; ``adapters`` are names without their folders."""
 
     name: Annotated[str, Field(min_length=1, max_length=400)]
@@ -80,7 +77,7 @@ class Model(_Strict):
     fingerprint: Text = ""
 
 
-class Entry(_Strict):
+class Entry(Strict):
     """One run, or one model's published numbers."""
 
     format: Literal["evalkit-entry"] = FORMAT
@@ -127,10 +124,10 @@ def parse(text: str | bytes, where: str) -> Entry:
     try:
         return Entry.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "file"
+        found = mistake(error)
         raise UserError(
-            f"{where}: not a leaderboard entry ({place}: {first['msg']}): write one with: evalkit leaderboard add RUN"
+            f"{where}: not a leaderboard entry ({found.where or 'file'}: {found.message}): "
+            "write one with: evalkit leaderboard add RUN"
         ) from None
 
 

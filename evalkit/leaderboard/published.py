@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from evalkit.contract.errors import UserError
 from evalkit.leaderboard.entry import Entry, Model, Result, Score
+from evalkit.spec.strict import mistake
 from evalkit.store.paths import share
 from evalkit.text.reading import read_text
 
@@ -97,9 +98,8 @@ def _entry(path: Path, rows: list[tuple[int, dict[str, str]]]) -> Entry:
             source=first["source"],
         )
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise UserError(f"{path}:{line}: {place}: {problem['msg']}") from None
+        wrong = mistake(error)
+        raise UserError(f"{path}:{line}: {wrong.where}: {wrong.message}") from None
 
 
 def _number(path: Path, line: int, row: Mapping[str, str], name: str) -> float | None:

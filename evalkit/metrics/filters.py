@@ -7,7 +7,6 @@ Most steps change one text. Where a task asks several times, others choose among
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections import Counter
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from evalkit.contract.errors import UserError
+from evalkit.contract.registry import did_you_mean
 
 Filter = Callable[[str], str]
 Many = Callable[[Sequence[str]], list[str]]
@@ -182,9 +182,7 @@ def _build_step(step: Step) -> Filter:
     name, args = _parts(step)
     factory = _STEPS.get(name)
     if factory is None:
-        near = difflib.get_close_matches(name, _STEPS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(sorted(_STEPS))}"
-        raise UserError(f"unknown filter {name!r}: {hint}")
+        raise UserError(f"unknown filter {name!r}{did_you_mean(name, _STEPS)}")
     return _called(name, factory, args)
 
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from evalkit.perf.clocks import now
+from evalkit.perf.cores import usable_cores
 from evalkit.perf.energy import EnergyMeter
 
 INTERVAL = 0.05
@@ -116,11 +117,10 @@ class Sampler:
 
     def counters(self) -> dict[str, Any]:
         """ "memory", "utilisation" and "energy" since the start."""
-        import os
 
         seconds = now() - self._started
         cpu = sum(self._process.cpu_times()[:2]) - self._start_cpu
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = usable_cores()
         utilisation: dict[str, Any] = {"cpu": cpu / seconds / cores if seconds else None, "cpu_cores": cores}
         if self._utilisation:
             utilisation["gpu"] = sum(self._utilisation) / len(self._utilisation)

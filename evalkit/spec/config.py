@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
+from evalkit.contract.registry import did_you_mean
 from evalkit.spec import values
 from evalkit.spec.values import key_values, words
 
@@ -157,11 +158,7 @@ def _read(key: str, value: Any, origin: Origin) -> Any:
 
 
 def _unknown(key: str, known: set[str], origin: Origin) -> None:
-    import difflib
-
-    near = difflib.get_close_matches(key, sorted(known), 1)
-    hint = f": did you mean {near[0]}?" if near else f": known are {', '.join(sorted(known | {'models'}))}"
-    raise UserError(f"{origin.name((key,))}: unknown setting{hint}")
+    raise UserError(f"{origin.name((key,))}: unknown setting{did_you_mean(key, known | {'models'}, most=100)}")
 
 
 def _mapping(value: Any, place: Keys, origin: Origin) -> Mapping[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from evalkit.spec.strict import Strict
 
 Quant = Literal["int8", "nf4", "fp4", "int8wo", "int4wo", "int8da"]
 DEFAULT_MODEL = "smollm2-135m"
@@ -14,11 +16,7 @@ PROMPT_LOOKUP_TOKENS = 10
 """Guessed tokens of --prompt-lookup without a number."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Given(_Frozen):
+class Given(Strict):
     """The record of a model or task that was handed over as a Python object: it cannot be found again by its name."""
 
     type: str
@@ -34,7 +32,7 @@ class Given(_Frozen):
         )
 
 
-class ModelSpec(_Frozen):
+class ModelSpec(Strict):
     """Which model, and how it is loaded and prompted."""
 
     name: str
@@ -81,7 +79,7 @@ class ModelSpec(_Frozen):
         return {True: PROMPT_LOOKUP_TOKENS, False: None}[value] if isinstance(value, bool) else value
 
 
-class TaskSpec(_Frozen):
+class TaskSpec(Strict):
     """One entry of --tasks: a task, group or pattern, with its own overrides."""
 
     name: str
@@ -92,7 +90,7 @@ class TaskSpec(_Frozen):
     """Set where a Task object was given in place of a name (`evalkit.evaluate`); never a setting."""
 
 
-class EngineSpec(_Frozen):
+class EngineSpec(Strict):
     """How requests are answered; nothing here may change an answer beyond rounding."""
 
     batch_size: int | Literal["auto"] = "auto"
@@ -113,7 +111,7 @@ class EngineSpec(_Frozen):
         return value
 
 
-class RunSpec(_Frozen):
+class RunSpec(Strict):
     """One run: one model on a list of tasks."""
 
     model: ModelSpec

@@ -52,6 +52,12 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """The whole file or nothing. Raises UserError if it cannot be saved."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Plain JSON values, indented, atomically. Raises UserError if it cannot be saved."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.contract.errors import UserError
+from evalkit.store.files import replacing
 
 
 def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -14,12 +14,9 @@ def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    scratch = path.with_name(f".{path.name}.tmp")
-    try:
-        pq.write_table(pa.table({name: list(values) for name, values in columns.items()}), scratch, compression="zstd")
-        scratch.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}): make room, or give another --output") from None
+    table = pa.table({name: list(values) for name, values in columns.items()})
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def read(path: Path) -> dict[str, list[Any]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit import __version__
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import GroupResult, Metric, RunResult, TaskResult
+from evalkit.spec.strict import mistake
 from evalkit.store.files import plain, read_json
 from evalkit.text.secrets import mask
 
@@ -99,9 +100,8 @@ def read(path: Path) -> RunResult:
     try:
         return _adapter().validate_python(records)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: evalkit.{where}: {first['msg']}: restore the file or run again") from None
+        wrong = mistake(error)
+        raise UserError(f"{path}: evalkit.{wrong.where}: {wrong.message}: restore the file or run again") from None
 
 
 @cache

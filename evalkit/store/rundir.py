@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import RunResult, SampleResult, TaskInfo
 from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.spec.strict import mistake
 from evalkit.store import performance, results, samples
 from evalkit.store.files import plain, read_json, safe_name, write_json
 from evalkit.store.identity import digest
@@ -168,9 +169,8 @@ class RunDir:
         try:
             return RunSpec.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"{file}: {where}: {first['msg']}: restore the file or start a new run") from None
+            wrong = mistake(error)
+            raise UserError(f"{file}: {wrong.where}: {wrong.message}: restore the file or start a new run") from None
 
     def environment(self) -> dict[str, Any]:
         """The first run's environment, and under "resumes" those of the runs that went on with it."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from evalkit.contract.errors import UserError
+from evalkit.contract.registry import did_you_mean
 from evalkit.contract.types import Group, Kind
+from evalkit.spec.strict import Strict
 from evalkit.task.source import Keys, Source, read
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=120)]
@@ -21,18 +22,14 @@ Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:/=+-]*$", m
 Version = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Splits(_Strict):
+class Splits(Strict):
     """Which splits are evaluated, and which give few-shot examples."""
 
     eval: str
     fewshot: str | None = None
 
 
-class Dataset(_Strict):
+class Dataset(Strict):
     """A data set of the Hub; ``revision`` pins it to a commit."""
 
     id: str
@@ -41,7 +38,7 @@ class Dataset(_Strict):
     splits: Splits
 
 
-class Fewshot(_Strict):
+class Fewshot(Strict):
     """How few-shot examples are drawn. ``random``: anew for every document, from one seeded generator, as lm-eval
     does; ``fixed``: one seeded draw for all; ``first_n``: the first ones.
 
@@ -58,7 +55,7 @@ class Fewshot(_Strict):
     file: Path | None = None
 
 
-class Generation(_Strict):
+class Generation(Strict):
     """Until when, how long and how text is generated; greedy unless a temperature is given. ``repeats``: how many
     answers are sampled for each prompt.
     """
@@ -72,7 +69,7 @@ class Generation(_Strict):
     extra: dict[str, Any] = Field(default_factory=dict)
 
 
-class MetricEntry(_Strict):
+class MetricEntry(Strict):
     """A metric by its registered name (or ``task.py:OBJECT``), on the text that a filter gives.
 
     ``name`` is what the results call it, where that is not the metric's own name.
@@ -97,7 +94,7 @@ def _short(metric: str) -> str:
     return metric.rpartition(":")[2].rpartition(".")[2]
 
 
-class Baseline(_Strict):
+class Baseline(Strict):
     """What guessing scores. ``random``: a number, "1/choices", or an expression over a document, averaged.
 
     ``majority``: compute the share of the most frequent gold index (not where the gold is always first by layout).
@@ -107,21 +104,21 @@ class Baseline(_Strict):
     majority: bool = True
 
 
-class GroupOptions(_Strict):
+class GroupOptions(Strict):
     """Of the groups that ``configs`` makes: which metrics are averaged, and their version."""
 
     version: Version = "1"
     aggregate: tuple[str, ...] = ()
 
 
-class Sample(_Strict):
+class Sample(Strict):
     """The bundled sample: JSON lines with "_split"; ``where`` picks the rows of one config ("{{config}}")."""
 
     file: Path
     where: dict[str, str] = Field(default_factory=dict)
 
 
-class Definition(_Strict):
+class Definition(Strict):
     """One task.yaml. See docs and CONTRIBUTING for what each key means."""
 
     name: Name
@@ -161,14 +158,14 @@ class Definition(_Strict):
         return self.primary or self.metrics[0].key
 
 
-class Child(_Strict):
+class Child(Strict):
     """A member of a group with its few-shot examples fixed."""
 
     task: Reference
     num_fewshot: int = Field(ge=0)
 
 
-class GroupDefinition(_Strict):
+class GroupDefinition(Strict):
     """One group.yaml: a name for several tasks, with averages over them. A child is a name, or
     {task: NAME, num_fewshot: N} where the group fixes its shots.
     """
@@ -279,8 +276,8 @@ def _explain(problem: Any, keys: Keys, model: type[BaseModel]) -> str:
     if problem["type"] == "extra_forbidden":
         parents = [key for key in keys[:-1] if isinstance(key, str)]
         known = (_NESTED.get(parents[-1], model) if parents else model).model_fields
-        near = difflib.get_close_matches(str(keys[-1]), [name for name in known if name != "config" or parents], n=1)
-        return "unknown key" + (f"; did you mean {near[0]}?" if near else "")
+        near = did_you_mean(str(keys[-1]), [name for name in known if name != "config" or parents])
+        return f"unknown key{near}"
     return str(problem["msg"])
 
 

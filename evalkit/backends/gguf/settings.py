@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from evalkit.contract.errors import UserError
+from evalkit.perf.cores import usable_cores
 from evalkit.spec.models import ModelSpec
+from evalkit.spec.strict import Strict, model_args
 
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30}
 """Names of what keys and values are kept in, and ggml's numbers for them (enum ggml_type)."""
 
 
-class Settings(BaseModel):
+class Settings(Strict):
     """What ``--model_args`` may hold for a GGUF file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kv: Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] = "f16"
     """What keys and values are kept in; a quantized one needs flash attention, which is then switched on."""
@@ -41,15 +41,7 @@ class Settings(BaseModel):
 
 def settings(model: ModelSpec) -> Settings:
     """The validated arguments of ``model``. Raises UserError."""
-    try:
-        chosen = Settings.model_validate(model.args)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(Settings.model_fields)
-            raise UserError(f"--model_args: the backend gguf does not know {key}; it takes {known}") from None
-        raise UserError(f"--model_args {key}: {first['msg']}") from None
+    chosen = model_args(Settings, model.args, "the backend gguf")
     if chosen.quantized and chosen.flash_attn is False:
         raise UserError(f"--model_args kv={chosen.kv}: a quantized cache needs flash attention; leave flash_attn out")
     return chosen
@@ -60,4 +52,4 @@ def _cores() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdigit() and int(given) > 0:
         return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import portalocker
+
 from evalkit.backends.hf.fingerprint import file_hash
 from evalkit.backends.hf.quiet import quiet
 from evalkit.contract.capabilities import KnownModel
@@ -141,10 +143,8 @@ def _convert(file: Path, target: Path) -> None:
 @contextmanager
 def _lock(target: Path) -> Iterator[None]:
     """One process converts, others wait for it."""
-    import fcntl
-
     target.parent.mkdir(parents=True, exist_ok=True)
     with (target.parent / f".{target.name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        portalocker.lock(handle, portalocker.LockFlags.EXCLUSIVE)
         yield
         os.utime(handle.fileno())

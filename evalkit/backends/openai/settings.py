@@ -8,19 +8,20 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import ModelSpec
+from evalkit.spec.strict import Strict, model_args
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 SECRETS = ("api_key", "apikey", "key", "token", "authorization", "password", "headers", "header")
 
 
-class Settings(BaseModel):
+class Settings(Strict):
     """What ``--model_args`` may hold for a server."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=())
 
     base_url: str = ""
     """Where the API's paths begin, for example http://localhost:8000/v1; default: the model's name if it is a URL."""
@@ -60,15 +61,7 @@ def _checked(name: str, args: Mapping[str, Any]) -> Settings:
         given["base_url"] = name
     elif name not in ("openai", ""):
         given.setdefault("model", name)
-    try:
-        found = Settings.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(Settings.model_fields)
-            raise UserError(f"--model_args: the backend openai does not know {key}; it takes {known}") from None
-        raise UserError(f"--model_args {key}: {first['msg']}") from None
+    found = model_args(Settings, given, "the backend openai")
     return found.model_copy(update={"base_url": _url(found.base_url)})
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from evalkit.contract.errors import UserError
 from evalkit.engine.executors.cluster import Lost
 from evalkit.engine.executors.service import Service
+from evalkit.perf.cores import usable_cores
 
 Devices = Callable[[int], dict[str, str]]
 """Environment variables that give a worker its devices."""
@@ -177,7 +178,7 @@ def divide(size: int, gpus_per_replica: float, device: str) -> Devices:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def _visible_gpus() -> list[str]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
-import tempfile
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.store.files import write_bytes
 from evalkit.store.paths import cache_dir
 from evalkit.text.reading import parse_json
 
@@ -82,8 +81,8 @@ def _own_tasks() -> dict[str, Any]:
         name: [entry.kind.name, _relative(entry.yaml_path, root), sorted(entry.tags)] for name, entry in built.items()
     }
     # A cache that cannot be written only costs the time to read the files again.
-    with contextlib.suppress(OSError):
-        _remember(file, {"stamp": stamp, "entries": entries})
+    with contextlib.suppress(UserError):
+        write_bytes(file, json.dumps({"stamp": stamp, "entries": entries}).encode())
     return {name: _entry(root, name, *fields) for name, fields in entries.items()}
 
 
@@ -95,11 +94,3 @@ def _entry(root: Path, name: str, kind: str, path: str | None, tags: list[str]) 
     from lm_eval.tasks._index import Entry, Kind
 
     return Entry(name=name, kind=Kind[kind], yaml_path=None if path is None else root / path, tags=set(tags))
-
-
-def _remember(file: Path, content: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        json.dump(content, out)
-    Path(temporary).replace(file)
