@@ -46,7 +46,7 @@ def test_a_match_out_of_reach_is_the_fallback() -> None:
     ("step", "words"),
     [
         ("lowercas", "did you mean lowercase"),
-        ("zzz", "choose one of"),
+        ("zzz", "known: "),
         ({"function": "regex", "regex_pattern": "("}, "malformed"),
         ({"function": "regex", "pattern": "x"}, "its arguments are"),
         ({}, "unknown filter ''"),
