@@ -21,12 +21,14 @@ from verdicts.corpora import corpus
 from verdicts.decisions import boards, looks, several_tasks
 from verdicts.drawing import Effort
 from verdicts.estimates import calibration, judges, spread
+from verdicts.methods import methods
 from verdicts.pairs import false_passes, paired_bounded, paired_shares, paired_tails
 from verdicts.single import bounded_means, one_share
 
 TABLES: dict[str, tuple[str, Callable[[Effort], Iterator[str]]]] = {
     "shares": ("One run: shares", one_share),
     "bounded": ("One run: bounded means, coverage (limit 0.935) and width", bounded_means),
+    "methods": ("Bounded means by several methods, coverage (limit 0.935) and width", methods),
     "paired": ("Pairs: shares, coverage (limit 0.935; 0.91 with fewer than 10 flips) and width", paired_shares),
     "pairs": ("Pairs: bounded means, false alarms (limit 0.055) and width", paired_bounded),
     "passes": ("False passes", false_passes),

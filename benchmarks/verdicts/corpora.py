@@ -32,9 +32,11 @@ def perplexity_pairs(spread: float) -> Callable[[np.random.Generator, int], tupl
 
 
 def bleu_pairs(generator: np.random.Generator, n: int) -> tuple[Vector, Vector]:
-    """Matching n-grams of sentences of 8 to 40 words; two equal systems whose quality goes together."""
+    """Matching n-grams of sentences of 8 to 40 words, a little shorter than their references; two equal systems whose
+    quality goes together.
+    """
     length, quality = generator.integers(8, 40, n), generator.beta(4, 3, n)
-    reference = np.maximum(length + generator.integers(-3, 4, n), 1)
+    reference = np.maximum(length + generator.integers(-1, 5, n), 1)
     totals = [np.maximum(length - order, 0) for order in range(4)]
 
     def side() -> Vector:

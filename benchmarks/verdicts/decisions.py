@@ -10,6 +10,7 @@ import numpy as np
 from evalkit.statistics.choice import average_difference_for
 from evalkit.statistics.ranks import paired_covariance, rank_intervals
 from evalkit.statistics.sequential import design, verdict_at
+from evalkit.statistics.shares import PairedShares
 from verdicts.clustered import as_pair
 from verdicts.drawing import ALARM, Effort, most
 from verdicts.pairs import paired_tails
@@ -54,7 +55,7 @@ def looks(effort: Effort) -> Iterator[str]:
         ("10 points", 0.1, 0.2),
         ("broken: 30 points", 0.3, 0.4),
     ):
-        runs = effort.of()
+        runs = effort.of(1 / 4)
         parts = []
         for any_loss in (False, True):
             generator, tally, used = effort.generator("looks", name), {"pass": 0, "regression": 0, None: 0}, 0
@@ -64,7 +65,7 @@ def looks(effort: Effort) -> Iterator[str]:
                     more = round(look.fraction * ceiling) - n
                     up, down, _ = generator.multinomial(more, [(rate - loss) / 2, (rate + loss) / 2, 1 - rate])
                     gained, lost, n = gained + int(up), lost + int(down), n + more
-                    found = verdict_at(look, _Cached(gained, lost, n), margin, any_loss=any_loss)
+                    found = verdict_at(look, _Cached(gained, lost, n, look.alpha), margin, any_loss=any_loss)
                     if found:
                         break
                 tally[found] += 1
@@ -79,13 +80,20 @@ def looks(effort: Effort) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Cached:
-    """A paired difference of shares whose tails are kept from draw to draw."""
+    """A paired difference of shares. Where Tango's p-value, the smaller of the two that are joined, is above ``alpha``
+    already, it stands for both; the others are kept from draw to draw.
+    """
 
     gained: int
     lost: int
     n: int
+    alpha: float
 
     def p_value(self, null: float = 0.0, alternative: str = "two-sided") -> float:
+        side = 1 if alternative == "greater" else 0
+        quick = PairedShares(self.gained, self.lost, self.n).tails(null)[side]
+        if quick > self.alpha:
+            return quick
         less, more = paired_tails(self.gained, self.lost, self.n, null)
         return more if alternative == "greater" else less
 

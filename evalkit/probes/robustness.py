@@ -4,8 +4,8 @@ order:TASK      the options in every cyclic order, so that each stands once in e
 labels:TASK     the options under other labels: letters, small letters, digits, Roman numerals, letters in mixed order
 templates:TASK  the same question in five prompts
 
-Reported beside accuracy over all variants: the ``worst`` and ``best`` variant's accuracy and their ``spread`` (a
-bootstrap over documents), ``consistency`` (the share of documents with the same option chosen in all variants),
+Reported beside accuracy over all variants: the ``worst`` and ``best`` variant's accuracy (a bootstrap over documents),
+their debiased ``spread``, ``consistency`` (the share of documents with the same option chosen in all variants),
 ``always_right``, and for orders ``first_place`` (how often the option in the first place is chosen; without bias
 1/options).
 """
@@ -22,6 +22,7 @@ from evalkit.metrics import base
 from evalkit.probes.choices import bare_question, options_of, with_options
 from evalkit.probes.derived import Derive, DerivedTask, Row, define
 from evalkit.statistics import intervals
+from evalkit.statistics.ranks import widest_gap
 from evalkit.task.definition import Defined
 from evalkit.task.native import NativeTask
 from evalkit.task.rendering import Item
@@ -72,7 +73,7 @@ def compare(scored: Sequence[SampleResult], seed: int, orders: bool) -> tuple[Me
     metrics = [
         _over_items("worst", table, lambda rates: min(rates), seed, by_variant),
         _over_items("best", table, lambda rates: max(rates), seed, by_variant),
-        _over_items("spread", table, lambda rates: max(rates) - min(rates), seed, by_variant),
+        _spread(table, seed, by_variant),
         _share("consistency", [float(len(set(options)) == 1) for options in chosen], True),
         _share("always_right", [float(all(row)) for row in table], True),
     ]
@@ -113,6 +114,24 @@ def _over_items(
     signature = f"{name}|variants:{len(table[0])}|by:{shown}|ci:{'bootstrap1000' if found else 'none'}|n:{len(table)}"
     value = float(of(values.mean(axis=0).tolist()))
     return Metric(name, "none", value, stderr, interval, len(table), _HIGHER[name], signature)
+
+
+def _spread(table: Sequence[Sequence[float]], seed: int, shown: str) -> Metric:
+    """Best less worst variant, without what noise alone would make of equal variants; the plain one in the signature.
+
+    Value and interval: `statistics.ranks.widest_gap`. The error is the bootstrap's.
+    """
+    found = _over_items("spread", table, lambda rates: max(rates) - min(rates), seed, shown)
+    if found.value is None:
+        return found
+    import numpy as np
+
+    plain, debiased, interval = widest_gap(np.array(table).T)
+    parts = [part for part in found.signature.split("|") if not part.startswith("ci:")]
+    name = "none" if interval is None else "joint-pairs"
+    parts[-1:-1] = [f"plain:{plain:.4f}", f"ci:{name}"]
+    interval = None if interval is None else (interval[0], min(interval[1], 1.0))
+    return replace(found, value=debiased, interval=interval, signature="|".join(parts))
 
 
 # -- variants ------------------------------------------------------------------------------------------------------

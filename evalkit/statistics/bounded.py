@@ -16,6 +16,7 @@ saddlepoint approximation of Lugannani and Rice (1980).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,38 +70,60 @@ def bounded_mean(
     return BoundedMean(float(values.mean()), stderr, n, points, counts.astype(float), span, deff, mid_p, method)
 
 
+FEW = 6
+"""Distinct values up to which plain floats are faster than arrays: shares and their differences."""
+
+
 def mass_below(points: Vector, shapes: Vector, m: float, unseen: float) -> float:
     """P(weighted mean <= m): gamma weights of ``shapes`` on ``points``, and of shape 1 on ``unseen``."""
     import numpy as np
 
-    gaps = np.append(points - m, unseen - m)
-    weights = np.append(shapes, 1.0)
-    kept = gaps != 0
-    gaps, weights = gaps[kept], weights[kept]
-    if not len(gaps) or gaps.max() < 0:
+    if len(points) < FEW:
+        pairs = [*zip((points - m).tolist(), shapes.tolist(), strict=True), (unseen - m, 1.0)]
+        gaps, weights = [gap for gap, _ in pairs if gap], [shape for gap, shape in pairs if gap]
+        if not gaps or max(gaps) < 0:
+            return 1.0
+        return 0.0 if min(gaps) > 0 else _few_below_zero(gaps, weights)
+    every = np.append(points - m, unseen - m)
+    kept = every != 0
+    held, counted = every[kept], np.append(shapes, 1.0)[kept]
+    if not len(held) or held.max() < 0:
         return 1.0
-    if gaps.min() > 0:
-        return 0.0
-    return _sum_below_zero(gaps, weights)
+    return 0.0 if held.min() > 0 else _sum_below_zero(held, counted)
+
+
+def _few_below_zero(gaps: list[float], shapes: list[float]) -> float:
+    """As `_sum_below_zero`."""
+    s = _few_saddlepoint(gaps, shapes)
+    cumulant = second = third = 0.0
+    for gap, shape in zip(gaps, shapes, strict=True):
+        room = 1 - s * gap
+        ratio = gap / room
+        cumulant -= shape * math.log(room)
+        second += shape * ratio * ratio
+        third += 2 * shape * ratio**3
+    return _lugannani_rice(s, cumulant, second, third)
 
 
 def _sum_below_zero(gaps: Vector, shapes: Vector) -> float:
-    """P(sum of gaps * gamma(shapes) <= 0), Lugannani and Rice; ``gaps`` has both signs."""
+    """P(sum of gaps * gamma(shapes) <= 0); ``gaps`` has both signs."""
     import numpy as np
-    from scipy.special import ndtr
 
     s = saddlepoint(gaps, shapes)
     room = 1 - s * gaps
-    cumulant = -float(shapes @ np.log(room))
     ratio = gaps / room
     square = ratio * ratio
-    second = float(shapes @ square)
-    third = 2 * float(shapes @ (square * ratio))
+    cumulant = -float(shapes @ np.log(room))
+    return _lugannani_rice(s, cumulant, float(shapes @ square), 2 * float(shapes @ (square * ratio)))
+
+
+def _lugannani_rice(s: float, cumulant: float, second: float, third: float) -> float:
+    """P(sum <= 0) from the saddlepoint, the cumulant function there and its second and third derivatives."""
     w = math.copysign(math.sqrt(max(-2 * cumulant, 0.0)), s)
     u = s * math.sqrt(second)
     if abs(w) < 1e-4:
         return 0.5 + third / (6 * math.sqrt(2 * math.pi) * second**1.5)
-    below = float(ndtr(w)) + math.exp(-w * w / 2) / math.sqrt(2 * math.pi) * (1 / w - 1 / u)
+    below = math.erfc(-w / math.sqrt(2)) / 2 + math.exp(-w * w / 2) / math.sqrt(2 * math.pi) * (1 / w - 1 / u)
     return min(max(below, 0.0), 1.0)
 
 
@@ -109,18 +132,40 @@ def saddlepoint(gaps: Vector, shapes: Vector) -> float:
 
     Newton's method on the sum times (1 - s min)(1 - s max), which has no poles at the ends; halving where it strays.
     """
-    least, most = float(gaps.min()), float(gaps.max())
+    if len(gaps) <= FEW:
+        return _few_saddlepoint(gaps.tolist(), shapes.tolist())
+
+    def sums(s: float) -> tuple[float, float]:
+        ratio = gaps / (1 - s * gaps)
+        return float(shapes @ ratio), float(shapes @ (ratio * ratio))
+
+    return _root(sums, float(gaps.min()), float(gaps.max()))
+
+
+def _few_saddlepoint(gaps: list[float], shapes: list[float]) -> float:
+    def sums(s: float) -> tuple[float, float]:
+        slope = turn = 0.0
+        for gap, shape in zip(gaps, shapes, strict=True):
+            ratio = gap / (1 - s * gap)
+            slope += shape * ratio
+            turn += shape * ratio * ratio
+        return slope, turn
+
+    return _root(sums, min(gaps), max(gaps))
+
+
+def _root(sums: Callable[[float], tuple[float, float]], least: float, most: float) -> float:
+    """Where the first of ``sums`` is zero; the second is its derivative."""
     low, high = 1 / least, 1 / most
     s, enough = 0.0, 1e-11 * (high - low)
     for _ in range(100):
-        ratio = gaps / (1 - s * gaps)
-        slope = float(shapes @ ratio)
+        slope, second = sums(s)
         if slope > 0:
             high = s
         else:
             low = s
         room, turn = (1 - s * least) * (1 - s * most), 2 * s * least * most - least - most
-        tangent = float(shapes @ (ratio * ratio)) * room + slope * turn
+        tangent = second * room + slope * turn
         new = s - slope * room / tangent if tangent else low
         if not low < new < high:
             new = (low + high) / 2

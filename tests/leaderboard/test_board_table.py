@@ -42,6 +42,26 @@ def test_rows_within_the_error_share_a_rank_and_the_next_rank_counts_them() -> N
     ]
 
 
+def test_a_column_at_a_hundred_percent_leaves_the_score_its_error() -> None:
+    results = {"a": result(1.0), "b": result(0.5)}
+    score = results["a"].metrics[results["a"].primary]
+    whole = score.model_copy(update={"stderr": 0.0, "interval": (0.97, 1.0)})
+    results["a"] = results["a"].model_copy(update={"metrics": {results["a"].primary: whole}})
+    (row,) = table(entry("m", None, None, results=results)).rows
+    assert row.cells[0] is not None
+    assert row.cells[0].error == pytest.approx(3 / (2 * 1.959964), rel=1e-4)
+    assert row.error > row.cells[0].error / 4
+
+
+def test_equal_models_are_not_ranked_by_chance() -> None:
+    # Fifteen scores as chance spreads equal models: a standard error of the score is 1.15 points.
+    steps = (-2.0, -1.6, -1.2, -0.9, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.9, 1.2, 1.6, 2.0)
+    spread = [0.70 + 0.0115 * step for step in steps]
+    found = table(*[entry(f"m{number:02}", value, value) for number, value in enumerate(spread)])
+    assert {row.rank for row in found.rows} == {1}
+    assert {row.worst for row in found.rows} == {len(spread)}
+
+
 def test_a_win_rate_counts_a_tie_as_half() -> None:
     board = BOARD.model_copy(update={"score": "win_rate", "columns": BOARD.columns[:2]})
     found = table(entry("x", 0.8, 0.5), entry("y", 0.8, 0.4), entry("z", 0.1, 0.6), board=board)

@@ -78,7 +78,7 @@ def test_a_model_that_fails_in_one_template(tmp_path):
     found = metrics_of("templates:mmlu_anatomy", *script)
     assert found["best"] == 1.0
     assert found["worst"] < 1.0
-    assert found["spread"] == pytest.approx(found["best"] - found["worst"])
+    assert 0 < found["spread"] < found["best"] - found["worst"], "less what noise alone would make of equal templates"
 
 
 def test_labels_of_every_kind(tmp_path):
