@@ -120,7 +120,8 @@ def test_groups_pool_their_items_and_cluster_by_subject(tmp_path: Path) -> None:
     assert smallest.p_adjusted == pytest.approx(min(1, 9 * smallest.difference.p_value))
 
 
-def test_items_that_share_a_passage_are_clustered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", ["passage", "of"])
+def test_items_that_share_a_passage_or_a_question_are_clustered(tmp_path: Path, field: str) -> None:
     task = made.info("t")
 
     def samples(outcomes: list[bool]) -> list[SampleResult]:
@@ -128,9 +129,7 @@ def test_items_that_share_a_passage_are_clustered(tmp_path: Path) -> None:
         return [
             replace(
                 one,
-                document=Document(
-                    one.document.id, {**one.document.data, "passage": f"p{number // 4}"}, one.document.hash
-                ),
+                document=Document(one.document.id, {**one.document.data, field: f"p{number // 4}"}, one.document.hash),
             )
             for number, one in enumerate(plain)
         ]
@@ -138,7 +137,7 @@ def test_items_that_share_a_passage_are_clustered(tmp_path: Path) -> None:
     a = made.write_run(tmp_path / "a", [(task, samples([True, False] * 20))])
     b = made.write_run(tmp_path / "b", [(task, samples([True, True] * 10 + [True, False] * 10))])
     found = compare(a, [b]).candidates[0].metrics[0]
-    assert (found.cluster_field, found.difference.clusters) == ("passage", 10)
+    assert (found.cluster_field, found.difference.clusters) == (field, 10)
     assert compare(a, [b], cluster_by="none").candidates[0].metrics[0].difference.clusters is None
 
 

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 KEY_LENGTH = 12
 """Hexadecimal digits of the document's hash that items are joined by: 48 bits, so that a baseline file stays small."""
 PROMPT_LENGTH = 6
-CLUSTER_FIELDS = ("passage", "context", "article", "story", "paragraph")
-"""Document fields whose repeated value means that items share it and are not independent."""
+CLUSTER_FIELDS = ("passage", "context", "article", "story", "paragraph", "of")
+"""Document fields whose repeated value means that items share it and are not independent; "of" names the question that
+variants (order:, labels:, templates:) and proposed answers (fct:) are made from.
+"""
 COLUMNS = ("doc_id", "doc_hash", "prompt_hash", "status", "document", "prompt", "metrics", "statistics")
 
 
