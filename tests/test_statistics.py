@@ -213,6 +213,17 @@ def test_a_corpus_metric_of_few_items_has_no_interval() -> None:
     assert "at least 5 items" in found.reason
 
 
+def test_a_corpus_metric_that_no_item_moves_is_judged_within_its_bounds() -> None:
+    perfect, broken = np.column_stack([np.ones(20), np.ones(20)]), np.column_stack([np.zeros(20), np.ones(20)])
+    same, lost = (corpus_difference(perfect, other, ratio, bounds=(0.0, 1.0)) for other in (perfect, broken))
+    assert same.p_value() == pytest.approx(1)
+    assert ends(same)[0] < -0.1
+    assert ends(same)[1] > 0.1
+    assert lost.p_value() < 0.001
+    assert ends(lost)[1] < -0.5
+    assert corpus_difference(perfect, broken, ratio).reason == "no variation between items"
+
+
 def test_blocks_of_many_items_repeat() -> None:
     generator = np.random.default_rng(8)
     table = np.column_stack([generator.normal(3, 1, 3000), np.ones(3000)])

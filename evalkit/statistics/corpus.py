@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from evalkit.statistics.choice import interval_for
 from evalkit.statistics.inference import Inference, Range, Unknown, student
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ def _jackknife(
     if not np.isfinite(left).all():
         return Unknown(value, n, "the metric is not finite without one of the items")
     stderr = math.sqrt((count - 1) / count * float(((left - left.mean()) ** 2).sum()))
+    if stderr <= 1e-12 * max(1.0, abs(value)) and math.isfinite(bounds[1] - bounds[0]):
+        # Every item says the same (100 against 0, or 100 and 100): as sure as that many equal values within the bounds.
+        return interval_for(np.full(count, value), bounds=bounds)
     freedom = min(_freedom(left), _weight(sums))
     return student(value, stderr, freedom, n, f"jackknife-t|pieces:{count}", bounds)
 
