@@ -177,6 +177,8 @@ def _group(group: Group, groups: Sequence[Group], tasks: Sequence[TaskResult]) -
     total = sum(task.n_ok for task in found)
     right = sum(task.metrics[0].value * task.n_ok for task in found if task.metrics)
     means = [task.metrics[0].value for task in found if task.metrics]
+    if not means:
+        return GroupResult(group, (), ())
     micro = Metric(
         "acc",
         "none",

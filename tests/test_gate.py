@@ -76,7 +76,9 @@ def test_required_tasks(tmp_path: Path, base: Path) -> None:
     other = run(tmp_path / "c", BASE, name="u")
     result = gate(base, other)
     assert [(check.kind, check.task) for check in result.checks if check.outcome == "regression"] == [("presence", "t")]
-    assert gate(base, other, Policy(others="ignore")).exit_code == 0
+    ignored = gate(base, other, Policy(others="ignore"))
+    assert ignored.exit_code == 3
+    assert "nothing was judged" in ignored.checks[-1].message
 
 
 def test_misspelt_names_are_usage_errors(tmp_path: Path, base: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.analysis.baseline import load_scores
+from evalkit.analysis.evidence import Coverage, coverage
 from evalkit.analysis.scores import RunScores, Series, TaskScores
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Metric
@@ -88,6 +89,8 @@ class RunComparison:
     """What differs between the runs and was let through by ``allow_mismatch``."""
     only_base: tuple[str, ...]
     only_candidate: tuple[str, ...]
+    coverage: tuple[Coverage, ...] = ()
+    """The items there were to compare, task by task, and why a task could not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,8 @@ def compare(
 ) -> Comparison:
     """Compare run directories (or saved baselines), joined by document hash.
 
-    Raises UserError where the runs share no task or no item, or were made from different prompts, task versions or
-    shots and ``allow_mismatch`` is False.
+    Raises UserError where the runs share no task, or no item that both scored, or were made from different prompts,
+    task versions or shots and ``allow_mismatch`` is False.
     """
     if not candidates:
         raise UserError("compare: no candidate given: name a base and one or more candidates")
@@ -121,12 +124,15 @@ def compare(
         raise UserError(f"compare: alpha is {alpha}; it must be between 0 and 1")
     first = load_scores(base, cluster_by)
     options = Options(allow_mismatch, alpha, seed, resamples)
-    return Comparison(
-        base=first.label,
-        base_source=first.source,
-        candidates=tuple(compare_scores(first, load_scores(path, cluster_by), options) for path in candidates),
-        alpha=alpha,
-    )
+    compared = tuple(compare_scores(first, load_scores(path, cluster_by), options) for path in candidates)
+    for one in compared:
+        if not one.metrics:
+            reasons = [f"{task.task}: {task.reason}" for task in one.coverage if task.reason]
+            raise UserError(
+                f"compare: {first.source} and {one.source} share nothing that both scored: "
+                f"{'; '.join(reasons[:3]) or 'no metric of theirs has a paired test'}"
+            )
+    return Comparison(base=first.label, base_source=first.source, candidates=compared, alpha=alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,9 @@ def compare_scores(base: RunScores, candidate: RunScores, options: Options | Non
             f"compare: {base.source} and {candidate.source} share no task "
             f"({_names(base.tasks)} against {_names(candidate.tasks)})"
         )
+    found = coverage(base, candidate)
+    paired = {one.task for one in found if one.matched}
+    shared = [name for name in shared if name in paired]
     mismatches = [text for name in shared for text in _mismatches(base.tasks[name], candidate.tasks[name])]
     if mismatches and not options.allow_mismatch:
         more = f" (and {len(mismatches) - 1} more)" if len(mismatches) > 1 else ""
@@ -153,10 +162,8 @@ def compare_scores(base: RunScores, candidate: RunScores, options: Options | Non
             f"compare: {base.source} and {candidate.source} are not the same measurement: {mismatches[0]}{more}: "
             "run both in the same way, or compare all the same with --allow-mismatch"
         )
-    rows = list(_compare_groups(base, candidate, options))
+    rows = list(_compare_groups(base, candidate, options, paired))
     rows += [row for name in shared for row in _compare_task(base.tasks[name], candidate.tasks[name], options)]
-    if not rows:
-        raise UserError(f"compare: {base.source} and {candidate.source} share no metric with two or more scored items")
     return RunComparison(
         label=candidate.label,
         source=candidate.source,
@@ -164,6 +171,7 @@ def compare_scores(base: RunScores, candidate: RunScores, options: Options | Non
         mismatches=tuple(mismatches),
         only_base=tuple(name for name in base.tasks if name not in candidate.tasks),
         only_candidate=tuple(name for name in candidate.tasks if name not in base.tasks),
+        coverage=found,
     )
 
 
@@ -290,10 +298,14 @@ AGGREGATES: Mapping[str, Callable[[Any], float]] = {
 """Corpus metrics as functions of summed sufficient statistics, by the aggregation in their signature."""
 
 
-def _compare_groups(base: RunScores, candidate: RunScores, options: Options) -> Iterator[MetricComparison]:
+def _compare_groups(
+    base: RunScores, candidate: RunScores, options: Options, paired: set[str]
+) -> Iterator[MetricComparison]:
     """Micro averages of groups: the items of all leaves pooled; items of one leaf (subject) are a cluster."""
     for name, leaves in base.groups.items():
         if name not in candidate.groups or set(leaves) != set(candidate.groups[name]) or not leaves:
+            continue
+        if not paired.issuperset(leaves):
             continue
         sides = [(base.tasks[leaf], candidate.tasks[leaf]) for leaf in leaves if leaf in candidate.tasks]
         keys = [key for key in sides[0][0].series if all(key in side.series for pair in sides for side in pair)]

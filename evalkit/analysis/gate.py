@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from evalkit.analysis.baseline import load_scores
 from evalkit.analysis.compare import MetricComparison, Options, RunComparison, compare_scores
+from evalkit.analysis.evidence import Coverage, coverage
 from evalkit.analysis.policy import RELATIVE_MARGIN, SHARE_MARGIN, Budget, Policy, Rule
 from evalkit.analysis.scores import RunScores, TaskScores
 from evalkit.contract.errors import UserError
@@ -23,7 +24,9 @@ EXIT_CODES: Mapping[Outcome, int] = {"pass": 0, "regression": 1, "inconclusive":
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at. ``kind``: margin, floor, errors, presence, complete or performance."""
+    """One thing that was looked at. ``kind``: margin, floor, errors, presence, coverage, evidence, complete or
+    performance.
+    """
 
     kind: str
     task: str
@@ -41,12 +44,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """All checks, and what they come to: any regression fails; else anything undecided is inconclusive."""
+    """All checks, and what they come to: any regression fails; else anything undecided is inconclusive.
+
+    ``coverage`` says what items there were to judge by, task by task.
+    """
 
     base: str
     candidate: str
     checks: tuple[Check, ...]
     outcome: Outcome
+    coverage: tuple[Coverage, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -57,6 +64,9 @@ class GateResult:
 def gate(baseline: Path, candidate: Path, policy: Policy | None = None, *, allow_mismatch: bool = False) -> GateResult:
     """Hold a candidate run against a baseline run or file. Raises UserError (exit code 2) as `compare` does, and for a
     policy that names a task or metric that neither run has.
+
+    Nothing passes unseen: a task of the baseline that no test judged, and a run in which nothing was judged, are
+    inconclusive with the reason.
     """
     policy = policy or Policy()
     base, other = load_scores(baseline, policy.cluster_by), load_scores(candidate, policy.cluster_by)
@@ -64,18 +74,22 @@ def gate(baseline: Path, candidate: Path, policy: Policy | None = None, *, allow
     options = Options(allow_mismatch, policy.alpha, policy.seed, policy.resamples)
     shared = any(name in other.tasks for name in base.tasks)
     comparison = compare_scores(base, other, options) if shared else None
-    checks = (
-        *_complete(other),
+    found = coverage(base, other)
+    checks = [
+        *_complete(base, other),
         *_presence(policy, base, other),
+        *_coverage(policy, found, base, other),
         *_errors(policy, other),
-        *(_margins(policy, comparison, base) if comparison else ()),
+        *_margins(policy, comparison, base, other, found),
         *_floors(policy, other),
         *(_performance(budget, base, other) for budget in policy.performance),
-    )
-    return GateResult(base.label, other.label, checks, _overall(checks, policy))
+    ]
+    if not any(check.kind in ("margin", "floor", "performance", "presence") for check in checks):
+        checks.append(Check("evidence", "", "", "inconclusive", "nothing was judged: the policy leaves all out"))
+    return GateResult(base.label, other.label, tuple(checks), _overall(checks, policy), found)
 
 
-def _overall(checks: tuple[Check, ...], policy: Policy) -> Outcome:
+def _overall(checks: Sequence[Check], policy: Policy) -> Outcome:
     outcomes = {policy.inconclusive if check.outcome == "inconclusive" else check.outcome for check in checks}
     return "regression" if "regression" in outcomes else "inconclusive" if "inconclusive" in outcomes else "pass"
 
@@ -98,10 +112,55 @@ def _key(metric: str) -> str:
     return metric if "," in metric else f"{metric},none"
 
 
-def _complete(candidate: RunScores) -> Iterator[Check]:
-    if candidate.partial:
-        message = "the candidate's run was interrupted; finish it with evalkit run --resume"
-        yield Check("complete", "", "", "inconclusive", message)
+def _complete(base: RunScores, candidate: RunScores) -> Iterator[Check]:
+    for side, run in (("baseline", base), ("candidate", candidate)):
+        if run.partial:
+            message = f"the {side}'s run was interrupted; finish it with evalkit run --resume"
+            yield Check("complete", "", "", "inconclusive", message)
+
+
+def _wanted(policy: Policy, base: RunScores) -> dict[str, Rule]:
+    """What must be judged and by which rule: the policy's tasks and groups, and the baseline's other tasks unless these
+    are ignored. A task that belongs to a listed group is judged with it.
+    """
+    wanted = {name: rule for name, rule in policy.tasks.items() if name in base.tasks or name in base.groups}
+    if policy.others == "gate":
+        inside = {leaf for name in wanted for leaf in base.groups.get(name, ())}
+        wanted |= {name: policy.default for name in base.tasks if name not in wanted and name not in inside}
+    return wanted
+
+
+def _coverage(policy: Policy, found: Sequence[Coverage], base: RunScores, candidate: RunScores) -> Iterator[Check]:
+    """Items that the candidate lacks, or has no score of, beyond what the policy allows: what a mean over the rest says
+    of all of them is not known.
+    """
+    rules: dict[str, Rule] = {}
+    for name, rule in _wanted(policy, base).items():
+        rules |= {leaf: rules.get(leaf, rule) for leaf in base.groups.get(name, (name,))}
+    for one in found:
+        if one.task not in rules or not one.matched:
+            continue
+        rule = rules[one.task]
+        ceilings = (
+            (
+                one.unmatched_share,
+                policy.max_unmatched if rule.max_unmatched is None else rule.max_unmatched,
+                f"{one.base - one.matched:,} of the baseline's {one.base:,} items are not in the candidate (a limited "
+                "or partial run?)",
+                "max_unmatched",
+            ),
+            (
+                one.lost_share,
+                policy.max_unscored if rule.max_unscored is None else rule.max_unscored,
+                f"{max(0, one.lost - one.candidate_errors):,} items that the baseline scored have no score in the "
+                "candidate",
+                "max_unscored",
+            ),
+        )
+        for share, ceiling, what, key in ceilings:
+            if share > ceiling:
+                message = f"{what} ({share:.1%}); allowed by {key} are {ceiling:.1%}"
+                yield Check("coverage", one.task, "", "inconclusive", message, margin=ceiling, n=one.matched)
 
 
 def _presence(policy: Policy, base: RunScores, candidate: RunScores) -> Iterator[Check]:
@@ -135,25 +194,55 @@ def _headline(row: MetricComparison, groups: Mapping[str, tuple[str, ...]]) -> b
     )
 
 
-def _margins(policy: Policy, comparison: RunComparison, base: RunScores) -> Iterator[Check]:
-
+def _margins(
+    policy: Policy,
+    comparison: RunComparison | None,
+    base: RunScores,
+    candidate: RunScores,
+    found: Sequence[Coverage],
+) -> Iterator[Check]:
+    """A test of every task that must be judged: by itself, or within a group; where a group's row cannot be made (other
+    leaves, other metrics), each of its tasks by itself. What no test reaches is said, with the reason.
+    """
+    rows = {(row.task, row.metric): row for row in comparison.metrics} if comparison else {}
+    headlines = {row.task for row in rows.values() if row.level == "group" and _headline(row, base.groups)}
     chosen: list[tuple[MetricComparison, Rule]] = []
-    for row in comparison.metrics:
-        rule = policy.tasks.get(row.task)
-        if rule is None and (policy.others == "ignore" or not _headline(row, base.groups)):
+    missing: list[tuple[str, Rule]] = []
+    for name, rule in _wanted(policy, base).items():
+        group = next((one for one in headlines if name in base.groups[one]), None)
+        if name not in policy.tasks and group is not None:
+            row = _row(rows, group, rule)
+            if row is not None and group not in {one.task for one, _ in chosen}:
+                chosen.append((row, rule))
             continue
-        rule = rule or policy.default
-        if row.metric == _key(rule.metric) if rule.metric else row.primary:
+        row = _row(rows, name, rule)
+        if row is not None:
             chosen.append((row, rule))
+        elif rule.required and (name in candidate.tasks or name in candidate.groups):
+            missing.append((name, rule))
     adjusted = holm([row.difference.p_value for row, _ in chosen])
     for (row, rule), p_value in zip(chosen, adjusted, strict=True):
         yield judge_margin(row, rule, p_value, policy.alpha)
-    compared = {row.task for row, _ in chosen}
-    for name, rule in policy.tasks.items():
-        if rule.required and name not in compared and name not in comparison.only_base:
-            yield Check(
-                "margin", name, rule.metric or "", "inconclusive", "no items that both runs scored, so nothing to test"
-            )
+    reasons = {one.task: one.reason for one in found}
+    for name, rule in missing:
+        reason = reasons.get(name) or _why_no_group(name, base, candidate, reasons)
+        yield Check("margin", name, rule.metric or "", "inconclusive", f"not judged: {reason}")
+
+
+def _row(rows: Mapping[tuple[str, str], MetricComparison], name: str, rule: Rule) -> MetricComparison | None:
+    """The comparison of a task's or group's metric that the rule asks for, or of its primary one."""
+    if rule.metric:
+        return rows.get((name, _key(rule.metric)))
+    return next((row for (task, _), row in rows.items() if task == name and row.primary), None)
+
+
+def _why_no_group(name: str, base: RunScores, candidate: RunScores, reasons: Mapping[str, str]) -> str:
+    before, now = set(base.groups.get(name, ())), set(candidate.groups.get(name, ()))
+    if before != now:
+        odd = sorted(before ^ now)
+        return f"the group has other tasks in the two runs ({', '.join(odd[:3])}{', ...' if len(odd) > 3 else ''})"
+    leaf = next((f"{leaf}: {reasons[leaf]}" for leaf in sorted(before) if reasons.get(leaf)), "")
+    return leaf or "its tasks have no metric in common that can be averaged and tested"
 
 
 def judge_margin(row: MetricComparison, rule: Rule, p_value: float, alpha: float) -> Check:

@@ -28,7 +28,10 @@ class Rule(Strict):
     floor: float | None = None
     """The candidate's value must not be worse than this (a ceiling where lower is better)."""
     required: bool = True
+    """False: a task that the candidate did not run, or that cannot be judged, is let through."""
     max_error_rate: float | None = Field(default=None, ge=0, le=1)
+    max_unmatched: float | None = Field(default=None, ge=0, le=1)
+    max_unscored: float | None = Field(default=None, ge=0, le=1)
 
     @model_validator(mode="after")
     def _one_margin(self) -> Rule:
@@ -66,6 +69,10 @@ class Policy(Strict):
     others: Literal["gate", "ignore"] = "gate"
     """Tasks that are not listed: held to ``default``, or left alone."""
     max_error_rate: float = Field(default=0.0, ge=0, le=1)
+    max_unmatched: float = Field(default=0.0, ge=0, le=1)
+    """Share of a task's baseline items that the candidate may lack (a limited run lacks many)."""
+    max_unscored: float = Field(default=0.0, ge=0, le=1)
+    """Share of the items in both runs that the baseline has a value of and the candidate may have none of."""
     inconclusive: Literal["inconclusive", "pass", "regression"] = "inconclusive"
     """What an undecided check counts as."""
     performance: tuple[Budget, ...] = ()

@@ -121,6 +121,9 @@ def notes(candidate: RunComparison) -> Iterator[str]:
     for name, where in ((candidate.only_base, "base"), (candidate.only_candidate, "candidate")):
         if name:
             yield f"only in the {where}: {', '.join(name)}"
+    for one in candidate.coverage:
+        if one.reason and one.base and one.candidate:
+            yield f"{one.task}: not judged: {one.reason}"
     for row in candidate.metrics:
         if row.level == "task" and row.primary and (row.unmatched_base or row.unmatched_candidate):
             yield (

@@ -17,7 +17,7 @@ STYLES = {"pass": "green", "regression": "bold red", "inconclusive": "yellow", "
 SENTENCES = {
     "pass": "Pass: nothing got worse by more than is allowed.",
     "regression": "Regression: something is worse than is allowed, or missing.",
-    "inconclusive": "Inconclusive: no regression shown, but the items are too few to rule one out.",
+    "inconclusive": "Inconclusive: no regression shown, but neither that there is none; the reasons stand above.",
 }
 
 
