@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from evalkit.contract import registry
 from evalkit.contract.errors import UserError
@@ -38,21 +38,22 @@ def register_backend(name: str, load: Any = None, *, replace: bool = False) -> A
     return _register(registry.BACKENDS, name, load, replace)
 
 
-@overload
-def register_metric(name: str, metric: T, *, replace: bool = False) -> T: ...
-@overload
-def register_metric(name: str, *, replace: bool = False) -> Callable[[T], T]: ...
-def register_metric(name: str, metric: Any = None, *, replace: bool = False) -> Any:
-    """Offer a metric by name in this process, to task files and to ``metrics=``.
+def register_metric(name: str | T, metric: T | None = None, *, replace: bool = False) -> T:
+    """Offer a metric by name in this process, to task files and to ``metrics=``: ``register_metric(metric)`` by its own
+    name, or ``register_metric("choice.acc2", metric)``. Returns the metric.
 
     Raises UserError, with both places, for a name that is taken.
     """
-    return _register(registry.METRICS, name, metric, replace)
+    if metric is None:
+        return cast(T, _register(registry.METRICS, getattr(name, "name", name), name, replace))
+    return cast(T, _register(registry.METRICS, name, metric, replace))
 
 
 def _register(group: str, name: Any, value: Any, replace: bool) -> Any:
     if not isinstance(name, str):
         raise UserError(f"register: the name comes first, as a text; here is a {type(name).__name__}")
+    if isinstance(value, str) and group != registry.TASK_OBJECTS:
+        raise UserError(f"register: {value!r} is a text, and no {group.rpartition('.')[2].removesuffix('s')}")
     if value is not None:
         origin = registry.defined_at(value, 3)
         if group == registry.TASK_OBJECTS and isinstance(value, str | Path):

@@ -4,8 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
-from evalkit.contract.types import Generate, ModelInfo, Request, Response
-from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit import EngineSpec, Generate, ModelInfo, ModelSpec, Request, Response
 
 
 class Scripted:

@@ -1,6 +1,6 @@
 """A metric: does the answer begin with the right letter?"""
 
-from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit import MetricDef, ScoringInput
 
 
 def sample(one: ScoringInput) -> float | None:
