@@ -158,7 +158,7 @@ def test_a_run_is_loaded_again_and_reported(run, tmp_path):
     [
         ({"limit": 0}, r"limit=: must be a count \(20\)"),
         ({"num_fewshot": -1}, r"num_fewshot=: must be 0 or more"),
-        ({"dytpe": "float16"}, r"dytpe=: unknown setting: did you mean dtype\?"),
+        ({"dytpe": "float16"}, r"dytpe=: unknown setting. did you mean dtype\?"),
         ({"tasks": "boolk"}, "unknown task 'boolk'; did you mean boolq"),
         ({"tasks": []}, "tasks=: which tasks"),
         ({"tasks": [["boolq"]]}, r"tasks\[0\]=: a list is neither"),
