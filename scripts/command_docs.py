@@ -7,11 +7,11 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import typer
 import typer.core
-import typer.main
 
 WORDS = {"str": "TEXT", "int": "N", "float": "X", "path": "PATH", "int range": "N", "float range": "X"}
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
@@ -29,9 +29,9 @@ of an error. Results go to stdout, progress and errors to stderr. Exit codes: 0 
 
 def page() -> str:
     """The whole page as Markdown."""
-    from evalkit.cli.app import app
+    from evalkit.cli.app import COMMANDS, load
 
-    root = typer.main.get_command(app)
+    root = SimpleNamespace(commands={name: load(name) for name in COMMANDS})
     sections = [section for name, command in _commands(root) for section in _section(name, command)]
     index = [f"| [`evalkit {name}`](#{_anchor(name)}) | {_first(command)} |" for name, command in _commands(root)]
     return "\n".join([HEAD, "| command | |", "|:--|:--|", *index, "", *sections]).rstrip() + "\n"
@@ -56,9 +56,11 @@ def _section(name: str, command: Any) -> Iterator[str]:
     yield f"## evalkit {name}\n\n{_text(command.help)}\n\n    {usage}\n"
     if described := [one for one in arguments if getattr(one, "help", None)]:
         yield _table("argument", [(f"`{_name(one)}`", _text(one.help)) for one in described])
-    panels = dict.fromkeys(getattr(one, "rich_help_panel", None) for one in options)
+    panels = dict.fromkeys([None, *(getattr(one, "rich_help_panel", None) for one in options)])
     for panel in panels:
         rows = [(_flags(one), _meaning(one)) for one in options if getattr(one, "rich_help_panel", None) == panel]
+        if not rows:
+            continue
         if panel:
             yield f"### {name}: {panel}\n"
         yield _table("option", rows)

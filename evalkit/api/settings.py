@@ -39,6 +39,7 @@ class Settings(ModelSettings, total=False):
     chat_template: bool | str
     system: str
     fewshot_as_multiturn: bool
+    bundled: bool
     sample: bool
     limit_random: bool
     gen_kwargs: str | Mapping[str, Any]
@@ -52,6 +53,7 @@ class Settings(ModelSettings, total=False):
     replicas: int
     gpus_per_replica: float
     ray_address: str
+    max_memory: float
     max_memory_gb: float
     log_samples: bool
     max_error_rate: float
@@ -62,6 +64,7 @@ class Keywords(config.Origin):
 
     def name(self, path: config.Keys) -> str:
         """ "limit=", or "tasks[2].num_fewshot="."""
+        path = (self.written.get(str(path[0]), path[0]), *path[1:]) if path else path
         parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in path]
         return f"{''.join(parts).removeprefix('.')}=" if parts else "evaluate"
 
@@ -70,8 +73,9 @@ def run_spec(settings: Mapping[str, Any]) -> RunSpec:
     """One run of keyword settings; None stands for a setting that is not given. Raises UserError for a mistake."""
     if "models" in settings:
         raise UserError("models=: one call evaluates one model: call it once for each")
-    given = {config.RENAMED.get(key, key): value for key, value in settings.items() if value is not None}
-    (spec,) = config.expand({key: _plain(value) for key, value in given.items()}, Keywords())
+    given = {key: _plain(value) for key, value in settings.items() if value is not None}
+    by_key = config.by_key(given, Keywords())
+    (spec,) = config.expand(by_key, Keywords(written=config.spellings(given)))
     return spec
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from evalkit.backends.openai.replies import counted
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.perf import latency
 from evalkit.perf.clocks import now
@@ -184,8 +185,6 @@ def _event(line: str) -> tuple[str, int | None]:
     """Text and number of output tokens in one line of the stream; what cannot be read is neither."""
     if not line.startswith("data:") or line.strip() == "data: [DONE]":
         return "", None
-    from evalkit.backends.openai.replies import counted
-
     try:
         event = parse_json(line[5:])
         choices = event.get("choices") or [{}]

@@ -1,36 +1,87 @@
-"""The command tree. Command modules import typer alone; what they call is imported when they run."""
+"""The command tree. A command's module is imported when it is asked for: `evalkit --help` needs none of them."""
 
 from __future__ import annotations
 
+import importlib
+from functools import cache
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from evalkit.cli import (
-    baseline,
-    bench,
-    cache,
-    compare,
-    data,
-    estimate,
-    gate,
-    judge,
-    leaderboard,
-    models,
-    peft,
-    report,
-    retry,
-    run,
-    tasks,
-    verify,
-    version,
-)
+from evalkit import __version__
 from evalkit.contract.errors import UserError
 
+COMMANDS = {
+    "run": "Evaluate a model on tasks; write results, samples and a report.",
+    "retry": "Run only the failed items of a run again, and write its results anew.",
+    "report": "Write one self-contained report of one or several runs.",
+    "compare": "Compare runs on the same items: paired differences, intervals, tests, flipped items.",
+    "gate": (
+        "Judge a candidate against a baseline. Exit codes: 0 pass, 1 regression, 2 usage, 3 too few items to tell."
+    ),
+    "verify": "Check a run directory's files against each other; exit code 1 if something is wrong.",
+    "bench": "Measure reading (pp512), writing (tg128) and latencies; prediction and measurement side by side.",
+    "estimate": (
+        "Weights, keys and values, activations, and which device they fit. No weights are read; of a folder, "
+        "config.json is enough."
+    ),
+    "version": "Print the versions of evalkit, Python and the libraries that decide its numbers.",
+    "tasks": "What can be evaluated.",
+    "baseline": "Small files that stand for a run in paired tests.",
+    "leaderboard": "Leaderboards: entries of runs, and static sites of them.",
+    "judge": "A model as judge of answers that are already there.",
+    "models": "Models that have a name of their own.",
+    "data": "Data sets for machines without a network.",
+    "cache": "Answers shared between runs (--cache DIR), and token ids of prompts.",
+    "peft": "Adapters.",
+}
+"""Every command with the first line of its help. Its module is evalkit.cli.NAME, which has a typer ``app``, or for a
+single command a function of that name.
+"""
 
-class Commands(TyperGroup):
+
+class Tidy:
+    """Of a command or group: a flag that takes no value shows none in the help."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, as typer has them otherwise."""
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for one in found:
+            if getattr(one, "is_flag", False) and one.metavar is None:
+                one.metavar = ""
+        return found
+
+
+class Command(Tidy, TyperCommand):
+    """A command that reads its line as a user of lm_eval writes it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The line in our spelling, then as typer reads it."""
+        from evalkit.cli.arguments import normalize
+
+        return super().parse_args(ctx, normalize(args, [one.name for one in self.params if one.name]))
+
+
+class Group(Tidy, TyperGroup):
+    """A group of commands."""
+
+
+class Commands(Group):
     """The root group: a mistake of the user becomes one line on stderr and exit code 2."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command's name and summary; `resolve_command` gives the command itself."""
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """The command that a line asks for, imported."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and load(str(name)), rest
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Let --debug stand anywhere on the line."""
@@ -49,6 +100,21 @@ class Commands(TyperGroup):
             raise typer.Exit(error.exit_code) from None
 
 
+@cache
+def load(name: str) -> Any:
+    """A command or group of commands by its name, as click has it."""
+    module = importlib.import_module(f"evalkit.cli.{name}")
+    holder = typer.Typer()
+    holder.callback()(lambda: None)
+    if (group := getattr(module, "app", None)) is None:
+        holder.command(name, cls=Command, epilog=getattr(module, "EPILOG", None))(getattr(module, name))
+    else:
+        for one in group.registered_commands:
+            one.cls = Command
+        holder.add_typer(group, name=name, cls=Group)
+    return typer.main.get_group(holder).commands[name]
+
+
 app = typer.Typer(
     name="evalkit",
     cls=Commands,
@@ -59,29 +125,24 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"evalkit {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error (may stand anywhere).")
     ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print evalkit's version.")
+    ] = False,
 ) -> None:
     """Evaluate and benchmark language models: lm-evaluation-harness's numbers, faster, resumable, with error bars."""
 
 
-app.command("run", cls=run.RunCommand)(run.run)
-app.command("retry")(retry.retry)
-app.command("report")(report.report)
-app.command("compare")(compare.compare)
-app.command("gate")(gate.gate)
-app.command("verify")(verify.verify)
-app.command("bench")(bench.bench)
-app.command("estimate")(estimate.estimate)
-app.command("version")(version.version)
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(baseline.app, name="baseline")
-app.add_typer(leaderboard.app, name="leaderboard")
-app.add_typer(judge.app, name="judge")
-app.add_typer(models.app, name="models")
-app.add_typer(data.app, name="data")
-app.add_typer(cache.app, name="cache")
-app.add_typer(peft.app, name="peft")
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="evalkit")

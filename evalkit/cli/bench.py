@@ -4,32 +4,24 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from evalkit.bench.server import Load, bench_server
+from evalkit.cli.options import Given, model_spec, takes
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
 from evalkit.render.terminal import rows_table
-from evalkit.spec.config import Origin, expand
+from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.spec.option import MODEL
+from evalkit.spec.table import of_panel
 from evalkit.spec.values import key_values
 
-if TYPE_CHECKING:
-    from evalkit.spec.models import ModelSpec
 
-
+@takes(*of_panel(MODEL))
 def bench(
-    model: Annotated[str, typer.Option("--model", "-M", help="As for evalkit run.")] = "smollm2-135m",
-    backend: Annotated[str | None, typer.Option("--backend", help="As for evalkit run.")] = None,
-    dtype: Annotated[str, typer.Option("--dtype", help="float32, bfloat16, float16 or auto.")] = "auto",
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps or auto.")] = "auto",
-    quant: Annotated[str | None, typer.Option("--quant", help="int8, nf4, fp4, int8wo, int4wo, int8da.")] = None,
-    peft: Annotated[str | None, typer.Option("--peft", metavar="PATH[:WEIGHT],...", help="Adapters.")] = None,
-    prompt_lookup: Annotated[int | None, typer.Option("--prompt-lookup", help="Guessed tokens.")] = None,
-    draft: Annotated[str | None, typer.Option("--draft", metavar="MODEL", help="A model that guesses.")] = None,
-    draft_tokens: Annotated[int, typer.Option("--draft-tokens", help="Tokens guessed at a time.")] = 5,
-    model_args: Annotated[str, typer.Option("--model-args", metavar="K=V,...", help="Of the backend.")] = "",
+    settings: Given,
     prompt: Annotated[str, typer.Option("--n-prompt", "-p", help="Prompt lengths, e.g. 128,512.")] = "512",
     generate: Annotated[str, typer.Option("--n-gen", "-n", help="Numbers of new tokens.")] = "128",
     batch: Annotated[str, typer.Option("--batch", "-b", help="Sequences at a time, e.g. 1,4,16.")] = "1",
@@ -53,20 +45,14 @@ def bench(
     """
     from evalkit.bench.bench import Plan
     from evalkit.bench.bench import bench as measure
-    from evalkit.spec.models import EngineSpec
 
     if form not in ("table", "json", "csv", "md"):
         raise UserError(f"--output {form}: unknown; one of table, json, csv, md")
     if server is not None:
         counts = (num_requests, max_concurrency, max(_counts("--n-prompt", prompt)), max(_counts("--n-gen", generate)))
-        _bench_server(server, None if model == "smollm2-135m" else model, request_rate, counts, goodput, form, to)
+        _bench_server(server, settings.get("model"), request_rate, counts, goodput, form, to)
         return
-    asked = {
-        "model": model, "backend": backend, "dtype": dtype, "device": device, "quant": quant, "peft": peft,
-        "prompt_lookup": prompt_lookup, "draft": draft, "draft_tokens": draft_tokens, "model_args": model_args,
-        "tasks": "bench",
-    }  # fmt: skip
-    spec = expand({key: value for key, value in asked.items() if value is not None}, Origin())[0].model
+    spec = model_spec(settings)
     plan = Plan(
         _counts("--n-prompt", prompt), _counts("--n-gen", generate), _counts("--batch", batch),
         _counts("--n-depth", depth, least=0), warmup, repetitions,

@@ -10,6 +10,7 @@ import typer
 from evalkit.contract.errors import UserError
 from evalkit.data import Wanted
 from evalkit.data import pull as fetch
+from evalkit.spec.models import TaskSpec
 from evalkit.spec.values import words
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ def pull(
 
 def _wanted(tasks: str, include_path: list[Path]) -> list[Wanted]:
     """Every data set that the named tasks read, with the splits they read of it."""
-    from evalkit.spec.models import TaskSpec
     from evalkit.task.catalog import Catalog, parse_suffixes
 
     catalog = Catalog.of(include_path)

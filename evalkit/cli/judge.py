@@ -7,30 +7,30 @@ from typing import Annotated, Any
 
 import typer
 
-from evalkit.cli.options import Backend
+from evalkit.cli.options import Given, model_spec, takes
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
 from evalkit.data import rows as row_files
 from evalkit.render.terminal import rows_table
-from evalkit.spec.values import key_values
+from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.spec.option import MODEL
+from evalkit.spec.table import of_panel
+from evalkit.text.reading import parse_json, read_text
 
 app = typer.Typer(help="A model as judge of answers that are already there.", no_args_is_help=True)
 
 Rows = Annotated[Path, typer.Argument(help="The rows: JSON lines, CSV or Parquet.")]
-Model = Annotated[str, typer.Option("--model", "-m", help="The judge, as in `evalkit run`.")]
-Args = Annotated[str | None, typer.Option("--model-args", "--model_args", help="Backend arguments, name=value,...")]
-Chat = Annotated[bool, typer.Option("--chat-template/--no-chat-template", help="Ask by the model's chat template.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where the verdicts go, as JSON.")]
+_judge = takes(*of_panel(MODEL), "chat_template", required=("model",), short={"model": "-M -m"})
+"""Gives a command the options that choose and load the judge, as `evalkit run` has them."""
 Prompt = Annotated[Path | None, typer.Option("--prompt", help="A prompt of your own: a text file with a template.")]
 
 
 @app.command("pairwise")
+@_judge
 def pairwise(
+    settings: Given,
     rows: Rows,
-    model: Model,
-    backend: Backend = None,
-    model_args: Args = None,
-    chat_template: Chat = True,
     prompt: Prompt = None,
     output: Output = None,
 ) -> None:
@@ -40,19 +40,17 @@ def pairwise(
     from evalkit.judge.prompts import PAIRWISE
 
     found = _read(rows)
-    with opened(_spec(model, backend, model_args, chat_template)) as judge:
+    with opened(_spec(settings)) as judge:
         result = judge_pairs(judge, found, _template(prompt, PAIRWISE), str(rows))
     shown = ("win_rate", "win_rate_interval", "length_controlled", "first_place", "first_place_interval", "consistency")
     _tell(result, (*shown, "n_unparsed", "human"), output)
 
 
 @app.command("pointwise")
+@_judge
 def pointwise(
+    settings: Given,
     rows: Rows,
-    model: Model,
-    backend: Backend = None,
-    model_args: Args = None,
-    chat_template: Chat = True,
     prompt: Prompt = None,
     rubric: Annotated[str | None, typer.Option("--rubric", help="What a grade from 1 to 10 means.")] = None,
     output: Output = None,
@@ -63,18 +61,16 @@ def pointwise(
     from evalkit.judge.prompts import POINTWISE, RUBRIC
 
     found = _read(rows)
-    with opened(_spec(model, backend, model_args, chat_template)) as judge:
+    with opened(_spec(settings)) as judge:
         result = grade(judge, found, rubric or RUBRIC, _template(prompt, POINTWISE), str(rows))
     _tell(result, ("mean", "interval", "n_unparsed", "correlation", "with_length"), output)
 
 
 @app.command("faithfulness")
+@_judge
 def faithfulness(
+    settings: Given,
     rows: Rows,
-    model: Model,
-    backend: Backend = None,
-    model_args: Args = None,
-    chat_template: Chat = True,
     prompt: Prompt = None,
     output: Output = None,
 ) -> None:
@@ -86,22 +82,20 @@ def faithfulness(
     from evalkit.judge.prompts import FAITHFULNESS
 
     found = _summaries_of(rows) if rows.is_dir() else _read(rows)
-    with opened(_spec(model, backend, model_args, chat_template)) as judge:
+    with opened(_spec(settings)) as judge:
         result = single.faithfulness(judge, found, _template(prompt, FAITHFULNESS), str(rows))
     shown = ("consistency_rate", "interval", "hallucination_rate", "answer_rate", "mean_words", "n_unparsed", "human")
     _tell(result, shown, output)
 
 
 @app.command("truthful")
+@_judge
 def truthful(
+    settings: Given,
     rows: Rows,
-    model: Model,
-    backend: Backend = None,
-    model_args: Args = None,
     about: Annotated[str, typer.Option("--about", help="What the judge was trained for: truth or information.")] = (
         "truth"
     ),
-    chat_template: Chat = False,
     prompt: Prompt = None,
     output: Output = None,
 ) -> None:
@@ -113,18 +107,16 @@ def truthful(
 
     template = _template(prompt, trained(about))
     found = _answers_of(rows) if rows.is_dir() else _read(rows)
-    with opened(_spec(model, backend, model_args, chat_template)) as judge:
+    with opened(_spec(settings, chat=False)) as judge:
         result = judge_truth(judge, found, about, template, str(rows))
     _tell(result, ("about", "rate", "interval", "mean_probability", "n_judged", "n_empty", "n_failed", "human"), output)
 
 
 @app.command("rag")
+@_judge
 def rag(
+    settings: Given,
     rows: Rows,
-    model: Model,
-    backend: Backend = None,
-    model_args: Args = None,
-    chat_template: Chat = True,
     output: Output = None,
 ) -> None:
     """RAGAS's three ratios: rows {question, contexts, answer}."""
@@ -132,18 +124,16 @@ def rag(
     from evalkit.judge.rag import score_rag
 
     found = _read(rows)
-    with opened(_spec(model, backend, model_args, chat_template)) as judge:
+    with opened(_spec(settings)) as judge:
         result = score_rag(judge, found, where=str(rows))
     _tell(result, ("means", "counts"), output)
 
 
 @app.command("answer")
+@_judge
 def answer(
-    model: Model,
+    settings: Given,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the answers go, as JSON lines.")],
-    backend: Backend = None,
-    model_args: Args = None,
-    chat_template: Chat = True,
     questions: Annotated[
         Path | None, typer.Option("--questions", help="Rows {id, category, turns, reference}.")
     ] = None,
@@ -154,12 +144,12 @@ def answer(
 
     from evalkit.backends import opening
     from evalkit.judge import two_turn
-    from evalkit.spec.models import EngineSpec
 
     asked = _read(questions) if questions else two_turn.questions()
-    loaded = opening.open_backend(_spec(model, backend, model_args, chat_template), EngineSpec())
+    spec = _spec(settings)
+    loaded = opening.open_backend(spec, EngineSpec())
     try:
-        rows = two_turn.answer_turns(loaded, asked, chat=chat_template, max_tokens=max_tokens)
+        rows = two_turn.answer_turns(loaded, asked, chat=bool(spec.chat_template), max_tokens=max_tokens)
     finally:
         loaded.close()
     _write(output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
@@ -201,11 +191,9 @@ def ratings(
         _save({"by": by, "seed": seed, "ratings": found}, output)
 
 
-def _spec(model: str, backend: str | None, args: str | None, chat: bool) -> Any:
-    from evalkit.spec.models import ModelSpec
-
-    settings = key_values("--model-args", args) if args else {}
-    return ModelSpec(name=model, backend=backend, args=settings, chat_template=chat)
+def _spec(settings: Given, chat: bool = True) -> ModelSpec:
+    """The judge; it is asked by its chat template unless --chat-template says otherwise."""
+    return model_spec({"chat_template": chat, **settings})
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -214,8 +202,6 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _template(path: Path | None, default: str) -> str:
-    from evalkit.text.reading import read_text
-
     return default if path is None else read_text(path, "prompt (--prompt)")
 
 
@@ -234,7 +220,6 @@ def _answers_of(run: Path) -> list[dict[str, Any]]:
 def _scored(run: Path, task: str) -> list[tuple[dict[str, Any], str]]:
     """The documents of a run's task that were answered, each with its filtered answer."""
     from evalkit.store import RunDir
-    from evalkit.text.reading import parse_json
 
     frame = RunDir.open(run).samples(task, ["document", "filtered", "status"])
     return [

@@ -1,233 +1,108 @@
-"""The flags of `evalkit run`, one type each; what is left out stays None, so that a file's setting can stand."""
+"""The settings of `evalkit.spec.table` as options of commands: names, help and types come from there.
+
+A command names the settings that it takes and receives those that were given as one mapping, which goes to
+`evalkit.spec.config` as the settings of a file do::
+
+    @takes("model", "dtype", "quant")
+    def estimate(settings: Given, context: ...) -> None: ...
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from evalkit.spec import config
+from evalkit.spec.models import ModelSpec
+from evalkit.spec.table import SETTINGS, Setting
 
-def _flag(*names: str, panel: str, help: str, metavar: str | None = None, hidden: bool = False) -> Any:
-    # Defaults are told in the help: None means "not given". Brackets would be taken for markup.
-    text = help.replace("[", r"\[")
-    return typer.Option(*names, rich_help_panel=panel, help=text, metavar=metavar, hidden=hidden, show_default=False)
+Given = dict[str, Any]
+"""The settings that were given, by their keys; the first parameter of a command that ``takes`` some."""
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+_PLAIN = (int, float, Path)
 
 
-_MODEL, _TASKS, _DATA, _SPEED, _OUT = "Model", "Tasks and prompts", "Documents", "Speed", "Output"
+def takes(
+    *keys: str, required: Collection[str] = (), short: Mapping[str, str] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator that gives a command these settings as options, in place of its parameter ``settings``.
 
-Model = Annotated[
-    str | None,
-    _flag(
-        "--model",
-        "-M",
-        panel=_MODEL,
-        help=(
-            "Hub id, folder, .gguf file, predictions:FILE, or a name from `evalkit models list`; "
-            "or a backend's name with pretrained=... in --model-args. [default: smollm2-135m]"
-        ),
-    ),
-]
-ModelArgs = Annotated[
-    str | None, _flag("--model-args", "-a", panel=_MODEL, metavar="K=V,...", help="Arguments of the backend.")
-]
-Backend = Annotated[
-    str | None,
-    _flag(
-        "--backend", panel=_MODEL, help="hf, mock, predictions, or one of a plugin. [default: chosen from the model]"
-    ),
-]
-Dtype = Annotated[
-    str | None, _flag("--dtype", panel=_MODEL, help="float32, bfloat16, float16 or auto. [default: auto]")
-]
-Device = Annotated[str | None, _flag("--device", panel=_MODEL, help="cpu, cuda, cuda:1, mps or auto. [default: auto]")]
-Revision = Annotated[str | None, _flag("--revision", panel=_MODEL, help="Commit, tag or branch on the Hub.")]
-MaxLength = Annotated[
-    int | None, _flag("--max-length", panel=_MODEL, help="Context window in tokens. [default: the model's]")
-]
-Quant = Annotated[
-    str | None,
-    _flag(
-        "--quant",
-        panel=_MODEL,
-        help="Quantize while loading: int8, nf4, fp4 (bitsandbytes); int8wo, int4wo, int8da (torchao).",
-    ),
-]
-Peft = Annotated[
-    str | None,
-    _flag(
-        "--peft",
-        panel=_MODEL,
-        metavar="PATH[:WEIGHT],...",
-        help="Adapters (LoRA, IA3, prefix, prompt tuning, ...); several are added up with their weights.",
-    ),
-]
-PeftMerge = Annotated[bool | None, _flag("--peft-merge", panel=_MODEL, help="Merge the adapters into the weights.")]
-PromptLookup = Annotated[
-    str | None,
-    _flag(
-        "--prompt-lookup",
-        panel=_MODEL,
-        metavar="[N]",
-        help="Guess N tokens from the prompt and check them at once; same text as greedy. [N: 10]",
-    ),
-]
-Draft = Annotated[
-    str | None, _flag("--draft", panel=_MODEL, metavar="MODEL", help="Smaller model that guesses the next tokens.")
-]
-DraftTokens = Annotated[
-    int | None, _flag("--draft-tokens", panel=_MODEL, help="Tokens that the draft guesses at a time. [default: 5]")
-]
-AllowMissingWeights = Annotated[
-    bool | None,
-    _flag(
-        "--allow-missing-weights",
-        panel=_MODEL,
-        help="Run a model whose files lack weights or whose tokenizer does not fit; recorded, never cached.",
-    ),
-]
-Label = Annotated[str | None, _flag("--label", panel=_MODEL, help="Name in tables and folders.")]
-Tasks = Annotated[
-    str | None,
-    _flag(
-        "--tasks",
-        "-t",
-        panel=_TASKS,
-        metavar="A,B,...",
-        help="Tasks, groups or patterns (mmlu_*); NAME@sample; lm_eval:NAME.",
-    ),
-]
-NumFewshot = Annotated[
-    int | None, _flag("--num-fewshot", "-f", panel=_TASKS, help="Examples before each question. [default: the task's]")
-]
-ChatTemplate = Annotated[
-    str | None,
-    _flag(
-        "--chat-template",
-        panel=_TASKS,
-        metavar="[NAME]",
-        help="Prompt as a conversation, by the model's template (or the one called NAME).",
-    ),
-]
-System = Annotated[str | None, _flag("--system", panel=_TASKS, help="System message or leading text.")]
-FewshotAsMultiturn = Annotated[
-    str | None,
-    _flag(
-        "--fewshot-as-multiturn",
-        panel=_TASKS,
-        metavar="[BOOL]",
-        help="With a chat template: examples as turns. [default: true]",
-    ),
-]
-GenKwargs = Annotated[
-    str | None,
-    _flag(
-        "--gen-kwargs",
-        panel=_TASKS,
-        metavar="K=V,...",
-        help="Generation settings: temperature, top_p, max_gen_toks, until, ...",
-    ),
-]
-Metrics = Annotated[
-    str | None,
-    _flag(
-        "--metrics",
-        panel=_TASKS,
-        metavar="A,B,...",
-        help="Metrics beside the tasks' own, where they fit: ece, rouge1, evaluate:NAME, ... (docs/metrics.md)",
-    ),
-]
-Seed = Annotated[
-    str | None,
-    _flag(
-        "--seed",
-        panel=_TASKS,
-        help="Of few-shot draws, subsets and sampling; lm_eval's four seeds are understood. [default: 1234]",
-    ),
-]
-IncludePath = Annotated[
-    list[str] | None, _flag("--include-path", panel=_TASKS, help="Folder with more task definitions (may be repeated).")
-]
-Sample = Annotated[
-    bool | None,
-    _flag(
-        "--bundled",
-        "--sample",
-        panel=_DATA,
-        help="Use each task's small bundled items (not comparable with the full set).",
-    ),
-]
-Limit = Annotated[
-    str | None,
-    _flag(
-        "--limit",
-        "-L",
-        panel=_DATA,
-        metavar="N|0.x[:random]",
-        help="First N documents a task, or that share; with :random a seeded draw.",
-    ),
-]
-LimitRandom = Annotated[bool | None, _flag("--limit-random", panel=_DATA, help="Let --limit draw at random (seeded).")]
-DataDir = Annotated[
-    Path | None, _flag("--data-dir", panel=_DATA, help="Mirror of data sets, made by `evalkit data pull`.")
-]
-BatchSize = Annotated[
-    str | None, _flag("--batch-size", "-b", panel=_SPEED, metavar="N|auto", help="Rows a batch. [default: auto]")
-]
-MaxBatchSize = Annotated[str | None, _flag("--max-batch-size", panel=_SPEED, help="", hidden=True)]
-SharePrefixes = Annotated[
-    bool | None,
-    _flag(
-        "--share-prefixes/--no-share-prefixes",
-        panel=_SPEED,
-        help="Compute a prefix shared by prompts once. [default: yes]",
-    ),
-]
-Overlength = Annotated[
-    str | None,
-    _flag(
-        "--overlength",
-        panel=_SPEED,
-        metavar="truncate|skip|error",
-        help="Prompts over the context window. [default: truncate]",
-    ),
-]
-Cache = Annotated[Path | None, _flag("--cache", panel=_SPEED, help="Folder of answers shared between runs.")]
-Executor = Annotated[
-    str | None, _flag("--executor", panel=_SPEED, metavar="local|ray", help="Where the model runs. [default: local]")
-]
-Replicas = Annotated[int | None, _flag("--replicas", panel=_SPEED, help="Copies of the model. [default: 1]")]
-GpusPerReplica = Annotated[
-    float | None, _flag("--gpus-per-replica", panel=_SPEED, help="GPUs of each copy. [default: 0]")
-]
-RayAddress = Annotated[str | None, _flag("--ray-address", panel=_SPEED, help="Address of a Ray cluster.")]
-MaxMemory = Annotated[
-    float | None, _flag("--max-memory", panel=_SPEED, metavar="GB", help="Memory the engine may plan with.")
-]
-Output = Annotated[
-    Path | None,
-    _flag(
-        "--output",
-        "-o",
-        panel=_OUT,
-        help="Run directory; the same command again continues it. [default: runs/<time>-<model>-<hash>]",
-    ),
-]
-Resume = Annotated[Path | None, _flag("--resume", panel=_OUT, metavar="RUN_DIR", help="Continue an interrupted run.")]
-LogSamples = Annotated[
-    bool | None, _flag("--log-samples", "-s", panel=_OUT, help="Write samples as JSONL beside the Parquet files.")
-]
-MaxErrorRate = Annotated[
-    float | None,
-    _flag(
-        "--max-error-rate",
-        panel=_OUT,
-        help="Share of items that may fail before the run counts as failed. [default: 0]",
-    ),
-]
-Config = Annotated[
-    Path | None,
-    _flag("--config", "-C", panel=_OUT, help="YAML file with these settings, or a matrix of models and tasks."),
-]
-AsJson = Annotated[bool, _flag("--json", panel=_OUT, help="Results as JSON on stdout.")]
-Quiet = Annotated[bool, _flag("--quiet", "-q", panel=_OUT, help="No plan and no progress.")]
+    ``required``: those that must be given; ``short``: other flags of one letter than the table's.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        ours = [_parameter(SETTINGS[key], key in required, (short or {}).get(key)) for key in keys]
+        parameters = [
+            new for old in own.values() for new in (ours if old.name == "settings" else [old.replace(kind=_KEYWORD)])
+        ]
+
+        @functools.wraps(command)
+        def called(**given: Any) -> None:
+            # An option that may be repeated and was not given is an empty list, which asks for nothing.
+            settings = {key: given[key] for key in keys if given[key] not in (None, (), [])}
+            command(settings=settings, **{name: value for name, value in given.items() if name not in keys})
+
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in parameters}
+        return called
+
+    return decorate
+
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def model_spec(settings: Mapping[str, Any]) -> ModelSpec:
+    """The model that a command without tasks asks for. Raises UserError that names the flag of a mistake."""
+    (spec,) = config.expand(*config.merge({}, {**settings, "tasks": "none"}, config.Origin()))
+    return spec.model
+
+
+def _parameter(setting: Setting, required: bool, short: str | None) -> inspect.Parameter:
+    option = setting.option
+    switch = not setting.takes_value
+    flag = setting.flag
+    if switch and setting.default is not False:
+        flag += f"/--no-{flag.removeprefix('--')}"
+    info = typer.Option(
+        flag,
+        *(option.short if short is None else short).split(),
+        rich_help_panel=option.panel,
+        help=_help(setting, required),
+        # An empty one keeps a switch from showing a value.
+        metavar="" if switch else setting.metavar or None,
+        show_default=False,
+    )
+    default = inspect.Parameter.empty if required else None
+    kind = _type(setting)
+    return inspect.Parameter(
+        setting.key, _KEYWORD, default=default, annotation=Annotated[kind if required else kind | None, info]
+    )
+
+
+def _help(setting: Setting, required: bool) -> str:
+    """The help with what happens otherwise: None on the command line means "not given"."""
+    text = setting.option.help
+    if setting.option.env:
+        text += f" [env: {setting.option.env}]"
+    if setting.default_text and not required:
+        text += f" [default: {setting.default_text}]"
+    return text.replace("[", r"\[")  # which rich would take for markup
+
+
+def _type(setting: Setting) -> Any:
+    """What typer makes of the word; a small language and a choice are read and checked by the spec."""
+    if not setting.takes_value:
+        return bool
+    if setting.option.repeated:
+        return list[str]
+    plain = setting.type in _PLAIN and setting.option.read is None and not setting.option.bare
+    return setting.type if plain else str

@@ -2,83 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from evalkit.cli import options, session
-from evalkit.cli.arguments import normalize
+from evalkit.spec.option import OUTPUT, SPEED
+from evalkit.spec.table import SETTINGS
 
 EPILOG = "lm_eval's spellings (--model_args, --num_fewshot, --output_path, ...) mean the same. Docs: docs/run.md"
 
+Resume = Annotated[
+    Path | None,
+    typer.Option("--resume", metavar="RUN_DIR", rich_help_panel=OUTPUT, help="Continue an interrupted run."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-C",
+        rich_help_panel=OUTPUT,
+        help="YAML file with these settings, or a matrix of models and tasks.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", rich_help_panel=OUTPUT, help="Results as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT, help="No plan and no progress.")]
+MaxBatchSize = Annotated[str | None, typer.Option("--max-batch-size", rich_help_panel=SPEED, hidden=True)]
 
-class RunCommand(TyperCommand):
-    """Reads the line as a user of lm_eval writes it."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "epilog": EPILOG})
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, normalize(args))
-
-
+@options.takes(*SETTINGS)
 def run(
-    ctx: typer.Context,
-    model: options.Model = None,
-    model_args: options.ModelArgs = None,
-    backend: options.Backend = None,
-    dtype: options.Dtype = None,
-    device: options.Device = None,
-    revision: options.Revision = None,
-    max_length: options.MaxLength = None,
-    quant: options.Quant = None,
-    peft: options.Peft = None,
-    peft_merge: options.PeftMerge = None,
-    prompt_lookup: options.PromptLookup = None,
-    draft: options.Draft = None,
-    draft_tokens: options.DraftTokens = None,
-    allow_missing_weights: options.AllowMissingWeights = None,
-    label: options.Label = None,
-    tasks: options.Tasks = None,
-    num_fewshot: options.NumFewshot = None,
-    chat_template: options.ChatTemplate = None,
-    system: options.System = None,
-    fewshot_as_multiturn: options.FewshotAsMultiturn = None,
-    gen_kwargs: options.GenKwargs = None,
-    metrics: options.Metrics = None,
-    seed: options.Seed = None,
-    include_path: options.IncludePath = None,
-    sample: options.Sample = None,
-    limit: options.Limit = None,
-    limit_random: options.LimitRandom = None,
-    data_dir: options.DataDir = None,
-    batch_size: options.BatchSize = None,
-    max_batch_size: options.MaxBatchSize = None,
-    share_prefixes: options.SharePrefixes = None,
-    overlength: options.Overlength = None,
-    cache: options.Cache = None,
-    executor: options.Executor = None,
-    replicas: options.Replicas = None,
-    gpus_per_replica: options.GpusPerReplica = None,
-    ray_address: options.RayAddress = None,
-    max_memory: options.MaxMemory = None,
-    output: options.Output = None,
-    resume: options.Resume = None,
-    log_samples: options.LogSamples = None,
-    max_error_rate: options.MaxErrorRate = None,
-    config: options.Config = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
+    settings: options.Given,
+    resume: Resume = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    max_batch_size: MaxBatchSize = None,
 ) -> None:
     """Evaluate a model on tasks; write results, samples and a report.
 
-    evalkit run --model smollm2-135m --tasks mmlu,hellaswag --sample
+    evalkit run --model smollm2-135m --tasks mmlu,hellaswag --bundled
     """
-
-    own = {"config", "resume", "as_json", "quiet", "max_batch_size"}
-    # An option that may be repeated and was not given is an empty list, which asks for nothing.
-    flags = {name: value for name, value in ctx.params.items() if value not in (None, (), []) and name not in own}
     if max_batch_size is not None:
         typer.echo("evalkit: note: --max-batch-size is ignored: batches are planned by memory (--max-memory)", err=True)
-    raise typer.Exit(session.run(session.Asked(flags, config, resume), as_json=as_json, quiet=quiet))
+    raise typer.Exit(session.run(session.Asked(settings, config, resume), as_json=as_json, quiet=quiet))

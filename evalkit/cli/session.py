@@ -17,6 +17,7 @@ from evalkit.render.terminal import plain, plan_table, results_table, warnings
 from evalkit.runner.interruption import Stop, Stoppable, two_step
 from evalkit.runner.progress import for_console
 from evalkit.spec import config
+from evalkit.text.reading import parse_json
 
 if TYPE_CHECKING:
     from evalkit.api.running import Reported
@@ -104,8 +105,6 @@ def _carry_out(job: Job, screen: Screen, finished: list[Reported]) -> int:
 
 
 def _print_json(finished: Sequence[Reported]) -> None:
-    from evalkit.text.reading import parse_json
-
     documents = [{"run": str(done.path), **parse_json((done.path / "results.json").read_bytes())} for done in finished]
     typer.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2, ensure_ascii=False))
 

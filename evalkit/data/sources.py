@@ -11,6 +11,7 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.types import DatasetRef, DataSource
 from evalkit.data import rows, testsets
 from evalkit.data.mirror import MirrorSource
+from evalkit.spec.models import DATA_DIR
 
 _WAYS_OUT = (
     "use a mirror (`--data-dir DIR` or EVALKIT_DATA_DIR; make one with `evalkit data pull TASKS --to DIR` on a "
@@ -28,7 +29,7 @@ def mirror_folder(data_dir: Path | None) -> Path | None:
     """The mirror that a run uses: ``data_dir``, else EVALKIT_DATA_DIR, else None."""
     if data_dir is not None:
         return data_dir.expanduser()
-    configured = os.environ.get("EVALKIT_DATA_DIR")
+    configured = os.environ.get(DATA_DIR)
     return Path(configured).expanduser() if configured else None
 
 

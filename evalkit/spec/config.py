@@ -6,39 +6,20 @@ may hold a matrix, ``models`` x ``tasks``; everything else in it is shared by al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic import ValidationError
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
-from evalkit.spec import values
-from evalkit.spec.values import key_values, words
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-
-    from evalkit.spec.models import RunSpec
-
-RENAMED = {
-    "args": "model_args",
-    "apply_chat_template": "chat_template",
-    "system_instruction": "system",
-    "use_cache": "cache",
-    "output_path": "output",
-    "max_memory": "max_memory_gb",
-}
-"""Other spellings of a setting, most of them lm_eval's."""
-
-ADVICE = {
-    "limit": "a count (20) or a share below 1 (0.1), never 0; leave it out for all documents",
-    "num_fewshot": "0 or more",
-    "batch_size": "a positive number or auto",
-    "max_error_rate": "a share between 0 and 1",
-}
-
-Keys = tuple[str | int, ...]
+from evalkit.spec.models import DEFAULT_MODEL, RunSpec
+from evalkit.spec.naming import default_root, model_label
+from evalkit.spec.table import ALIASES, BY_PATH, OF_TASK, SETTINGS, Setting
+from evalkit.spec.values import Several, key_values, words
+from evalkit.text.reading import Keys, read_yaml
 
 
 @dataclass(frozen=True)
@@ -48,21 +29,22 @@ class Origin:
     file: Path | None = None
     lines: Mapping[Keys, int] = field(default_factory=dict)
     flags: frozenset[str] = frozenset()
+    written: Mapping[str, str] = field(default_factory=dict)
+    """The file's own spelling of a setting, where it is another."""
 
     def name(self, path: Keys) -> str:
         """ "--limit", or "experiment.yaml:7: limit"."""
         key = str(path[0]) if path else ""
         if self.file is None or key in self.flags:
-            return "--" + {"max_memory_gb": "max_memory"}.get(key, key).replace("_", "-")
+            return "--" + key.replace("_", "-")
         known = next((path[:n] for n in range(len(path), -1, -1) if path[:n] in self.lines), ())
         line = self.lines.get(known, 1)
-        return f"{self.file}:{line}: {'.'.join(map(str, path)) or 'file'}"
+        words = [self.written.get(key, key), *map(str, path[1:])]
+        return f"{self.file}:{line}: {'.'.join(words) if path else 'file'}"
 
 
 def load(path: Path) -> tuple[dict[str, Any], Origin]:
     """Settings of a YAML file and where each stands in it. Raises UserError that names file and line."""
-    from evalkit.text.reading import read_yaml
-
     found = read_yaml(path, "configuration (--config)")
     if not isinstance(found.data, dict):
         raise UserError(f"{path}:1: a configuration is a mapping of settings: begin with model: and tasks:")
@@ -71,11 +53,28 @@ def load(path: Path) -> tuple[dict[str, Any], Origin]:
 
 def merge(settings: Mapping[str, Any], flags: Mapping[str, Any], origin: Origin) -> tuple[dict[str, Any], Origin]:
     """The file's settings with the flags on top; a --model replaces the file's ``models``."""
-    merged = {RENAMED.get(key, key): value for key, value in [*settings.items(), *flags.items()]}
+    merged = {**by_key(settings, origin), **(given := by_key(flags, Origin()))}
     if "model" in flags:
         merged.pop("models", None)
-    lines = {(RENAMED.get(str(path[0]), path[0]), *path[1:]): line for path, line in origin.lines.items()}
-    return merged, Origin(origin.file, lines, frozenset(RENAMED.get(key, key) for key in flags))
+    lines = {(ALIASES.get(str(path[0]), path[0]), *path[1:]): line for path, line in origin.lines.items()}
+    return merged, Origin(origin.file, lines, frozenset(given), spellings(settings))
+
+
+def spellings(settings: Iterable[str]) -> dict[str, str]:
+    """The name of each setting that was given by another than its key."""
+    return {ALIASES[name]: name for name in settings if name in ALIASES}
+
+
+def by_key(settings: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
+    """Settings by their keys. Raises UserError where one is given in two spellings."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        key = ALIASES.get(name, name)
+        if key in found:
+            other = next(one for one in settings if one != name and ALIASES.get(one, one) == key)
+            raise UserError(f"{origin.name((name,))}: means the same as {other}: give one of the two")
+        found[key] = value
+    return found
 
 
 def expand(settings: Mapping[str, Any], origin: Origin) -> list[RunSpec]:
@@ -83,8 +82,6 @@ def expand(settings: Mapping[str, Any], origin: Origin) -> list[RunSpec]:
 
     Raises UserError that names the flag or the file, line and key of what is wrong.
     """
-    from evalkit.spec.models import DEFAULT_MODEL
-
     if "models" in settings and "model" in settings:
         raise UserError(f"{origin.name(('models',))}: give model or models, not both")
     if "models" not in settings:
@@ -98,8 +95,6 @@ def expand(settings: Mapping[str, Any], origin: Origin) -> list[RunSpec]:
 
 def _own_folders(specs: list[RunSpec], origin: Origin) -> list[RunSpec]:
     """Give each model of a matrix a folder of its own under the shared output."""
-    from evalkit.spec.naming import default_root, model_label
-
     labels = [model_label(spec.model) for spec in specs]
     for label in labels:
         if labels.count(label) > 1:
@@ -112,57 +107,56 @@ def _own_folders(specs: list[RunSpec], origin: Origin) -> list[RunSpec]:
 
 def _spec(settings: Mapping[str, Any], model: Any, place: Keys, origin: Origin) -> RunSpec:
     """Sort flat settings into the parts of a RunSpec and validate the whole."""
-    from pydantic import ValidationError
-
-    from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
-
-    model_keys = set(ModelSpec.model_fields) - {"name", "args", "given"}
-    engine_keys = set(EngineSpec.model_fields)
-    if isinstance(settings.get("limit"), str):
-        limit, random = values.limit(origin.name(("limit",)), settings["limit"])
-        settings = {**settings, "limit": limit, "limit_random": random or settings.get("limit_random", False)}
-    parts: dict[str, Any] = {"engine": dict(_mapping(settings.get("engine", {}), ("engine",), origin))}
-    shared: dict[str, Any] = {"args": dict(_mapping(settings.get("model_args", {}), ("model_args",), origin))}
+    settings = _read(settings, origin)
+    parts: dict[str, dict[str, Any]] = {
+        "run": {},
+        "model": {"args": dict(_mapping(settings.get("model_args", {}), ("model_args",), origin))},
+        "engine": _fields(
+            _mapping(settings.get("engine", {}), ("engine",), origin),
+            [one for one in SETTINGS.values() if one.part == "engine"],
+        ),
+    }
     for key, value in settings.items():
-        if key in model_keys:
-            shared[key] = values.boolean_or_text(value) if key == "chat_template" else value
-        elif key in engine_keys:
-            parts["engine"][key] = _read(key, value, origin)
-        elif key in RunSpec.model_fields and key not in ("model", "engine"):
-            parts[key] = _read(key, value, origin)
-        elif key not in ("model", "models", "engine", "model_args"):
-            _unknown(str(key), model_keys | engine_keys | set(RunSpec.model_fields) | set(RENAMED), origin)
-    parts["model"] = _model(model, shared, place, origin)
-    parts["tasks"] = _tasks(settings.get("tasks"), origin)
+        setting = SETTINGS.get(key)
+        if setting is not None and key not in ("model", "model_args"):
+            parts[setting.part][setting.field] = value
+    spec = {
+        **parts["run"],
+        "engine": parts["engine"],
+        "model": _model(model, parts["model"], place, origin),
+        "tasks": _tasks(settings.get("tasks"), origin),
+    }
     try:
-        return RunSpec.model_validate(parts)
+        return RunSpec.model_validate(spec)
     except ValidationError as error:
         raise _explain(error, place, origin) from None
 
 
-def _read(key: str, value: Any, origin: Origin) -> Any:
-    """A setting that was written as text in its own small language, read."""
+def _read(settings: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
+    """Settings with those read that were written as text in a small language of their own. UserError for unknown
+    ones.
+    """
+    found: dict[str, Any] = {}
+    more: dict[str, Any] = {}
+    for key, value in settings.items():
+        setting = SETTINGS.get(key)
+        if setting is None and key not in ("models", "engine"):
+            raise _unknown(key, {*SETTINGS, *ALIASES, "models", "engine"}, origin)
+        read = setting.option.read if setting is not None else None
+        if read is not None and isinstance(value, str):
+            value = read(origin.name((key,)), value)
+        if isinstance(value, Several):
+            more |= value
+        else:
+            found[key] = value
+    return {**found, **more}
 
-    if not isinstance(value, str):
-        return value
-    readers: dict[str, Callable[[str, str], Any]] = {
-        "seed": values.seed,
-        "batch_size": values.batch_size,
-        "gen_kwargs": values.key_values,
-    }
-    if key == "include_path":
-        return [value]
-    if key == "metrics":
-        return values.words(value)
-    return readers[key](origin.name((key,)), value) if key in readers else value
 
-
-def _unknown(key: str, known: set[str], origin: Origin) -> None:
-    raise UserError(f"{origin.name((key,))}: unknown setting{did_you_mean(key, known | {'models'}, most=100)}")
+def _unknown(key: str, known: set[str], origin: Origin) -> UserError:
+    return UserError(f"{origin.name((key,))}: unknown setting{did_you_mean(key, known, most=100)}")
 
 
 def _mapping(value: Any, place: Keys, origin: Origin) -> Mapping[str, Any]:
-
     if isinstance(value, str):
         return key_values(origin.name(place), value)
     if not isinstance(value, Mapping):
@@ -176,8 +170,7 @@ def _model(model: Any, shared: Mapping[str, Any], place: Keys, origin: Origin) -
     lm_eval's way is understood: ``model`` names a backend and ``pretrained`` in its arguments the model.
     """
     entry = {"name": model} if isinstance(model, str) else {**_mapping(model, place, origin)}
-    spelling = {**RENAMED, "args": "args", "model_args": "args"}
-    entry = {spelling.get(str(key), str(key)): value for key, value in entry.items()}
+    entry = _fields(entry, [one for one in SETTINGS.values() if one.part == "model"])
     args = {**shared["args"], **_mapping(entry.pop("args", {}), (*place, "args"), origin)}
     merged = {**{key: value for key, value in shared.items() if key != "args"}, **entry}
     if args.pop("trust_remote_code", False):
@@ -189,62 +182,80 @@ def _model(model: Any, shared: Mapping[str, Any], place: Keys, origin: Origin) -
         merged["name"] = str(args.pop("pretrained"))
     elif merged.get("name") == "mock" and not merged.get("backend"):
         merged["backend"] = "mock"
-    for key, ours in MODEL_ARGS.items():
-        if key in args:
-            value = args.pop(key)
-            merged.setdefault(ours, value)
+    for setting in SETTINGS.values():
+        if setting.option.model_arg in args:
+            value = args.pop(setting.option.model_arg)
+            merged.setdefault(setting.field, value)
     return {**merged, "args": args}
 
 
-MODEL_ARGS = {
-    "dtype": "dtype",
-    "device": "device",
-    "revision": "revision",
-    "max_length": "max_length",
-    "add_bos_token": "add_bos",
-}
-"""Backend arguments of lm_eval that are settings of their own here."""
+def _fields(entry: Mapping[Any, Any], settings: Iterable[Setting]) -> dict[str, Any]:
+    """An entry of ``models`` or ``tasks`` by the names of its spec's fields, whatever their spelling."""
+    fields = {name: one.field for one in settings for name in (one.key, *one.option.aliases)}
+    return {fields.get(str(key), str(key)): value for key, value in entry.items()}
+
 
 BACKENDS = {"huggingface": "hf", "hf-auto": "hf", "local-completions": "openai", "local-chat-completions": "openai"}
 """lm_eval's names for a backend that has another name here."""
 
 
 def _tasks(tasks: Any, origin: Origin) -> list[Any]:
-    """Tasks as a comma-separated text or a list of names and mappings; ``mmlu@sample`` asks for the sample."""
-
+    """Tasks as a comma-separated text or a list of names and mappings; ``mmlu@bundled`` asks for bundled items."""
     if tasks is None or tasks == "" or tasks == []:
         where = origin.name(("tasks",))
         raise UserError(f"{where}: which tasks? for example --tasks mmlu,hellaswag (see: evalkit tasks list)")
     entries = words(tasks) if isinstance(tasks, str) else tasks
     if not isinstance(entries, list) or not entries:
         raise UserError(f"{origin.name(('tasks',))}: must be a list of task names, or of mappings with a name")
-    return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+    return [
+        {"name": entry}
+        if isinstance(entry, str)
+        else _fields(entry, OF_TASK.values())
+        if isinstance(entry, dict)
+        else entry
+        for entry in entries
+    ]
 
 
 def _explain(error: ValidationError, place: Keys, origin: Origin) -> UserError:
     """The first mistake pydantic found, in one line that names flag or file, line and key."""
     first = error.errors()[0]
-    path, key = _place(tuple(first["loc"]), place, origin)
+    loc = tuple(first["loc"])
+    path, setting = _place(loc, place, origin)
     given = first["input"]
     shown = f" (got {given!r})" if given is None or isinstance(given, str | int | float) else ""
     if first["type"] == "extra_forbidden":
         return UserError(f"{origin.name(path)}: unknown setting")
     if first["type"] == "missing":
-        return UserError(f"{origin.name(path)}: {key} is missing")
-    return UserError(f"{origin.name(path)}: {'must be ' + ADVICE[key] if key in ADVICE else first['msg']}{shown}")
+        return UserError(f"{origin.name(path)}: {loc[-1]} is missing")
+    advice = setting.option.advice if setting is not None else ""
+    return UserError(f"{origin.name(path)}: {'must be ' + advice if advice else first['msg']}{shown}")
 
 
-def _place(loc: Keys, place: Keys, origin: Origin) -> tuple[Keys, str]:
-    """Where the user wrote what pydantic calls ``loc`` (which ends in names of union members), and its key."""
-    depth = {"tasks": 3, "model": 2, "engine": 2}.get(str(loc[0]) if loc else "", 1)
-    loc = loc[:depth]
-    key = str(loc[-1]) if loc else ""
-    if loc[:1] == ("model",):
-        shared = (key,) if key != "name" else place
-        return ((*place, key) if (*place, key) in origin.lines else shared), key
-    if loc[:1] == ("engine",):
-        return (loc if loc in origin.lines else (key,)), key
-    return loc, key
+def _place(loc: Keys, place: Keys, origin: Origin) -> tuple[Keys, Setting | None]:
+    """Where the user wrote what pydantic calls ``loc`` (which ends in names of union members), and its setting."""
+    part, *rest = loc or ("",)
+    if part == "tasks":
+        above: Keys = loc[:2]
+        field = str(loc[2]) if len(loc) > 2 else ""
+        setting = next((one for one in OF_TASK.values() if one.field == field), None)
+        return _as_written(above, field, setting, origin) or loc[:3], setting
+    nested = part in ("model", "engine") and bool(rest)
+    field = str(rest[0] if nested else part)
+    setting = BY_PATH.get(f"{part}.{field}" if nested else field)
+    key = setting.key if setting is not None else field
+    if not nested:
+        return (key,), setting
+    above = place if part == "model" else (part,)
+    if found := _as_written(above, field, setting, origin):
+        return found, setting
+    return (place if key == "model" else (key,)), setting
+
+
+def _as_written(above: Keys, field: str, setting: Setting | None, origin: Origin) -> Keys | None:
+    """The place of a field below ``above`` in the file, in the file's spelling; None where it is not there."""
+    names = (field,) if setting is None else (field, setting.key, *setting.option.aliases)
+    return next(((*above, name) for name in names if (*above, name) in origin.lines), None)
 
 
 def settings_of(spec: RunSpec) -> dict[str, Any]:
@@ -254,7 +265,6 @@ def settings_of(spec: RunSpec) -> dict[str, Any]:
     """
     if spec.model.given is not None:
         raise UserError(spec.model.given.missing(f"the model {spec.model.name}"))
-    plain = spec.model_dump(mode="json", exclude={"model": {"given"}})
-    model, engine = plain.pop("model"), plain.pop("engine")
-    name, args = model.pop("name"), model.pop("args")
-    return {**plain, **engine, **model, "model": name, "model_args": args}
+    plain = spec.model_dump(mode="json")
+    parts = {"run": plain, "model": plain["model"], "engine": plain["engine"]}
+    return {key: parts[one.part][one.field] for key, one in SETTINGS.items() if one.part in parts}

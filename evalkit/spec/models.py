@@ -1,12 +1,17 @@
-"""What a user asks for, validated: built once by the command line or a YAML file, then carried through unchanged."""
+"""What a user asks for, validated: built once by the command line or a YAML file, then carried through unchanged.
+
+Every field carries an `Option`, of which the command line, the YAML keys and the rules of resuming are made.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from evalkit.spec import values
+from evalkit.spec.option import DOCUMENTS, MODEL, OUTPUT, SPEED, TASKS, Option
 from evalkit.spec.strict import Strict
 
 Quant = Literal["int8", "nf4", "fp4", "int8wo", "int4wo", "int8da"]
@@ -14,6 +19,8 @@ DEFAULT_MODEL = "smollm2-135m"
 """What runs where no model was named."""
 PROMPT_LOOKUP_TOKENS = 10
 """Guessed tokens of --prompt-lookup without a number."""
+DATA_DIR = "EVALKIT_DATA_DIR"
+"""The environment variable that names a mirror of data sets."""
 
 
 class Given(Strict):
@@ -32,38 +39,142 @@ class Given(Strict):
         )
 
 
+_SHOTS = Option(
+    "Examples before each question.",
+    TASKS,
+    short="-f",
+    default="the task's",
+    advice="0 or more",
+)
+_BUNDLED = Option(
+    "Use each task's small bundled items (not comparable with the full set).",
+    DOCUMENTS,
+    name="bundled",
+    aliases=("sample",),
+)
+_LIMIT = Option(
+    "First N documents a task, or that share; with :random a seeded draw.",
+    DOCUMENTS,
+    short="-L",
+    metavar="N|0.x[:random]",
+    advice="a count (20) or a share below 1 (0.1), never 0; leave it out for all documents",
+    read=values.limit_settings,
+)
+
+
 class ModelSpec(Strict):
     """Which model, and how it is loaded and prompted."""
 
-    name: str
+    name: Annotated[
+        str,
+        Option(
+            "Hub id, folder, .gguf file, predictions:FILE, or a name from `evalkit models list`; "
+            "or a backend's name with pretrained=... in --model-args.",
+            MODEL,
+            name="model",
+            short="-M",
+            default=DEFAULT_MODEL,
+        ),
+    ]
     """Hub id, local folder, .gguf file, "predictions:FILE", or a name from `evalkit models list`."""
-    backend: str | None = None
-    """A name of the registry's backends; None: chosen from ``name``."""
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: Annotated[
+        dict[str, Any],
+        Option(
+            "Arguments of the backend.",
+            MODEL,
+            name="model_args",
+            short="-a",
+            aliases=("args",),
+            metavar="K=V,...",
+            read=values.key_values,
+            joined=True,
+        ),
+    ] = Field(default_factory=dict)
     """Backend arguments (lm-eval's --model_args), for example {"max_length": 2048}."""
-    dtype: str = "auto"
-    device: str = "auto"
-    revision: str | None = None
-    max_length: int | None = Field(default=None, gt=0)
-    add_bos: bool | None = None
+    backend: Annotated[
+        str | None,
+        Option("hf, mock, predictions, or one of a plugin.", MODEL, default="chosen from the model"),
+    ] = None
+    """A name of the registry's backends; None: chosen from ``name``."""
+    dtype: Annotated[str, Option("float32, bfloat16, float16 or auto.", MODEL, model_arg="dtype")] = "auto"
+    device: Annotated[str, Option("cpu, cuda, cuda:1, mps or auto.", MODEL, model_arg="device")] = "auto"
+    revision: Annotated[str | None, Option("Commit, tag or branch on the Hub.", MODEL, model_arg="revision")] = None
+    max_length: Annotated[
+        int | None, Option("Context window in tokens.", MODEL, default="the model's", model_arg="max_length")
+    ] = Field(default=None, gt=0)
+    add_bos: Annotated[
+        bool | None,
+        Option(
+            "Begin prompts with the BOS token, or never.",
+            MODEL,
+            aliases=("add_bos_token",),
+            default="as the tokenizer does by itself",
+            model_arg="add_bos_token",
+        ),
+    ] = None
     """Prepend the BOS token; None: as the tokenizer does by itself."""
-    chat_template: bool | str = False
-    system: str | None = None
-    fewshot_as_multiturn: bool = True
-    quant: Quant | None = None
+    chat_template: Annotated[
+        bool | str,
+        Option(
+            "Prompt as a conversation, by the model's template (or the one called NAME).",
+            TASKS,
+            aliases=("apply_chat_template",),
+            metavar="[NAME]",
+            read=values.template,
+            bare="true",
+        ),
+    ] = False
+    system: Annotated[str | None, Option("System message or leading text.", TASKS, aliases=("system_instruction",))] = (
+        None
+    )
+    fewshot_as_multiturn: Annotated[
+        bool, Option("With a chat template: examples as turns.", TASKS, metavar="[BOOL]", bare="true")
+    ] = True
+    quant: Annotated[
+        Quant | None,
+        Option(
+            "Quantize while loading: int8, nf4, fp4 (bitsandbytes); int8wo, int4wo, int8da (torchao).",
+            MODEL,
+            metavar="METHOD",
+        ),
+    ] = None
     """Quantize while loading: bitsandbytes' int8, nf4, fp4; torchao's int8wo, int4wo, int8da."""
-    peft: tuple[str, ...] = ()
+    peft: Annotated[
+        tuple[str, ...],
+        Option(
+            "Adapters (LoRA, IA3, prefix, prompt tuning, ...); several are added up with their weights.",
+            MODEL,
+            metavar="PATH[:WEIGHT],...",
+        ),
+    ] = ()
     """Adapters, each PATH or PATH:WEIGHT; several are added up with their weights (1 where none is given)."""
-    peft_merge: bool = False
+    peft_merge: Annotated[bool, Option("Merge the adapters into the weights.", MODEL)] = False
     """Merge the adapters into the weights."""
-    prompt_lookup: int | None = Field(default=None, ge=1)
+    prompt_lookup: Annotated[
+        int | None,
+        Option(
+            "Guess N tokens from the prompt and check them at once; same text as greedy. "
+            f"Without N: {PROMPT_LOOKUP_TOKENS}.",
+            MODEL,
+            metavar="[N]",
+            bare=str(PROMPT_LOOKUP_TOKENS),
+            free=True,
+        ),
+    ] = Field(default=None, ge=1)
     """Guess so many next tokens from the prompt and check them at once; the text stays that of greedy decoding."""
-    draft: str | None = None
+    draft: Annotated[
+        str | None, Option("Smaller model that guesses the next tokens.", MODEL, metavar="MODEL", free=True)
+    ] = None
     """A smaller model with the same tokenizer that guesses the next tokens."""
-    draft_tokens: int = Field(default=5, ge=1)
-    allow_missing_weights: bool = False
+    draft_tokens: Annotated[int, Option("Tokens that the draft guesses at a time.", MODEL, free=True)] = Field(
+        default=5, ge=1
+    )
+    allow_missing_weights: Annotated[
+        bool,
+        Option("Run a model whose files lack weights or whose tokenizer does not fit; recorded, never cached.", MODEL),
+    ] = False
     """Run a model whose files lack weights, hold others, or whose tokenizer does not fit; never cached."""
-    label: str | None = None
+    label: Annotated[str | None, Option("Name in tables and folders.", MODEL, free=True)] = None
     """Name in tables and reports; None: derived from ``name``."""
     given: Given | None = None
     """Set where a Backend object was given in place of a name (`evalkit.evaluate`); never a setting."""
@@ -71,7 +182,7 @@ class ModelSpec(Strict):
     @field_validator("peft", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return values.words(value) if isinstance(value, str) else value
 
     @field_validator("prompt_lookup", mode="before")
     @classmethod
@@ -83,9 +194,10 @@ class TaskSpec(Strict):
     """One entry of --tasks: a task, group or pattern, with its own overrides."""
 
     name: str
-    num_fewshot: int | None = Field(default=None, ge=0)
-    sample: bool = False
-    limit: float | None = Field(default=None, gt=0)
+    num_fewshot: Annotated[int | None, _SHOTS] = Field(default=None, ge=0)
+    sample: Annotated[bool, _BUNDLED] = False
+    """Bundled items in place of the data set."""
+    limit: Annotated[float | None, _LIMIT] = Field(default=None, gt=0)
     given: Given | None = None
     """Set where a Task object was given in place of a name (`evalkit.evaluate`); never a setting."""
 
@@ -93,15 +205,40 @@ class TaskSpec(Strict):
 class EngineSpec(Strict):
     """How requests are answered; nothing here may change an answer beyond rounding."""
 
-    batch_size: int | Literal["auto"] = "auto"
-    share_prefixes: bool = True
-    overlength: Literal["truncate", "skip", "error"] = "truncate"
-    executor: Literal["local", "ray"] = "local"
-    replicas: int = Field(default=1, ge=1)
-    gpus_per_replica: float = Field(default=0, ge=0)
-    ray_address: str | None = None
-    cache: Path | None = None
-    max_memory_gb: float | None = Field(default=None, gt=0)
+    batch_size: Annotated[
+        int | Literal["auto"],
+        Option(
+            "Rows a batch.",
+            SPEED,
+            short="-b",
+            metavar="N|auto",
+            advice="a positive number or auto",
+            read=values.batch_size,
+            free=True,
+        ),
+    ] = "auto"
+    share_prefixes: Annotated[bool, Option("Compute a prefix shared by prompts once.", SPEED, free=True)] = True
+    overlength: Annotated[Literal["truncate", "skip", "error"], Option("Prompts over the context window.", SPEED)] = (
+        "truncate"
+    )
+    cache: Annotated[
+        Path | None, Option("Folder of answers shared between runs.", SPEED, aliases=("use_cache",), free=True)
+    ] = None
+    executor: Annotated[Literal["local", "ray"], Option("Where the model runs.", SPEED, free=True)] = "local"
+    replicas: Annotated[int, Option("Copies of the model.", SPEED, free=True)] = Field(default=1, ge=1)
+    gpus_per_replica: Annotated[float, Option("GPUs of each copy.", SPEED, free=True)] = Field(default=0, ge=0)
+    ray_address: Annotated[str | None, Option("Address of a Ray cluster.", SPEED, free=True)] = None
+    max_memory_gb: Annotated[
+        float | None,
+        Option(
+            "Memory the engine may plan with.",
+            SPEED,
+            name="max_memory",
+            aliases=("max_memory_gb",),
+            metavar="GB",
+            free=True,
+        ),
+    ] = Field(default=None, gt=0)
 
     @field_validator("batch_size")
     @classmethod
@@ -115,21 +252,82 @@ class RunSpec(Strict):
     """One run: one model on a list of tasks."""
 
     model: ModelSpec
-    tasks: tuple[TaskSpec, ...] = Field(min_length=1)
-    num_fewshot: int | None = Field(default=None, ge=0)
-    limit: float | None = Field(default=None, gt=0)
+    tasks: Annotated[
+        tuple[TaskSpec, ...],
+        Option(
+            "Tasks, groups or patterns (mmlu_*); NAME@5shot; NAME@bundled; lm_eval:NAME.",
+            TASKS,
+            short="-t",
+            metavar="A,B,...",
+            joined=True,
+        ),
+    ] = Field(min_length=1)
+    num_fewshot: Annotated[int | None, _SHOTS] = Field(default=None, ge=0)
+    sample: Annotated[bool, _BUNDLED] = False
+    """Bundled items in place of the data sets."""
+    limit: Annotated[float | None, _LIMIT] = Field(default=None, gt=0)
     """Documents a task: a count, or below 1 a share (rounded up)."""
-    limit_random: bool = False
+    limit_random: Annotated[bool, Option("Let --limit draw at random (seeded).", DOCUMENTS)] = False
     """Take a seeded random subset instead of the first documents."""
-    sample: bool = False
-    seed: int = 1234
-    gen_kwargs: dict[str, Any] = Field(default_factory=dict)
-    metrics: tuple[str, ...] = ()
+    gen_kwargs: Annotated[
+        dict[str, Any],
+        Option(
+            "Generation settings: temperature, top_p, max_gen_toks, until, ...",
+            TASKS,
+            metavar="K=V,...",
+            read=values.key_values,
+            joined=True,
+        ),
+    ] = Field(default_factory=dict)
+    metrics: Annotated[
+        tuple[str, ...],
+        Option(
+            "Metrics beside the tasks' own, where they fit: ece, rouge1, evaluate:NAME, ... (docs/metrics.md)",
+            TASKS,
+            metavar="A,B,...",
+            read=values.listed,
+            free=True,
+        ),
+    ] = ()
     """Metrics beside the tasks' own ("ece", "evaluate:NAME"); each goes to the tasks of its kind."""
-    data_dir: Path | None = None
-    include_path: tuple[Path, ...] = ()
-    engine: EngineSpec = EngineSpec()
-    output: Path | None = None
-    log_samples: bool = False
+    seed: Annotated[
+        int,
+        Option(
+            "Of few-shot draws, subsets and sampling; lm_eval's four seeds are understood.", TASKS, read=values.seed
+        ),
+    ] = 1234
+    include_path: Annotated[
+        tuple[Path, ...],
+        Option("Folder with more task definitions (may be repeated).", TASKS, read=values.single, repeated=True),
+    ] = ()
+    data_dir: Annotated[
+        Path | None, Option("Mirror of data sets, made by `evalkit data pull`.", DOCUMENTS, env=DATA_DIR, free=True)
+    ] = None
+    """Free on resume, because every prompt is known by its content: other documents would be other requests, never
+    other answers.
+    """
+    engine: EngineSpec = Field(default_factory=EngineSpec)
+    output: Annotated[
+        Path | None,
+        Option(
+            "Run directory; the same command again continues it.",
+            OUTPUT,
+            short="-o",
+            aliases=("output_path",),
+            default="runs/<time>-<model>-<hash>",
+            free=True,
+        ),
+    ] = None
+    log_samples: Annotated[
+        bool, Option("Write samples as JSONL beside the Parquet files.", OUTPUT, short="-s", free=True)
+    ] = False
     """Write samples as JSONL beside the Parquet files."""
-    max_error_rate: float = Field(default=0.0, ge=0, le=1)
+    max_error_rate: Annotated[
+        float,
+        Option(
+            "Share of items that may fail before the run counts as failed.",
+            OUTPUT,
+            advice="a share between 0 and 1",
+            free=True,
+        ),
+    ] = Field(default=0.0, ge=0, le=1)

@@ -18,7 +18,8 @@ PREFIXES = ("Value error, ", "Assertion failed, ")
 class Strict(BaseModel):
     """A value that does not change, and takes no field that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A schema is built when it is first needed: the command line's help needs the fields alone.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Mistake(NamedTuple):

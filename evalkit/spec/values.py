@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from evalkit.contract.errors import UserError
+from evalkit.text.reading import parse_json
 
 
 def words(text: str) -> list[str]:
@@ -20,8 +21,6 @@ def key_values(flag: str, text: str) -> dict[str, Any]:
     Raises UserError that names the flag and the part that is no key=value.
     """
     if text.lstrip().startswith("{"):
-        from evalkit.text.reading import parse_json
-
         try:
             return dict(parse_json(text))
         except ValueError as error:
@@ -107,7 +106,26 @@ def batch_size(flag: str, text: str) -> int | str:
         raise UserError(f"{flag} {text}: write a positive number or auto") from None
 
 
-def boolean_or_text(value: Any) -> Any:
-    """The words "true" and "false" as booleans; anything else (a template's name) as it stands."""
-    named = {"true": True, "yes": True, "false": False, "no": False}
-    return named.get(value.lower(), value) if isinstance(value, str) else value
+class Several(dict[str, Any]):
+    """What a reader gives where one text stands for several settings."""
+
+
+def limit_settings(flag: str, text: str) -> Several:
+    """ "20", "0.1", "50:random" as the settings limit and, where it says so, limit_random."""
+    value, random = limit(flag, text)
+    return Several({"limit": value, **({"limit_random": True} if random else {})})
+
+
+def template(flag: str, text: str) -> bool | str:
+    """The words "true" and "false" as booleans; anything else is a template's name."""
+    return {"true": True, "yes": True, "false": False, "no": False}.get(text.lower(), text)
+
+
+def listed(flag: str, text: str) -> list[str]:
+    """ "a,b" as a list."""
+    return words(text)
+
+
+def single(flag: str, text: str) -> list[str]:
+    """One text as a list of it."""
+    return [text]

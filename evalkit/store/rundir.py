@@ -23,6 +23,7 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.types import RunResult, SampleResult, TaskInfo
 from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
 from evalkit.spec.strict import mistake
+from evalkit.spec.table import FREE
 from evalkit.store import performance, results, samples
 from evalkit.store.files import plain, read_json, safe_name, write_json
 from evalkit.store.identity import digest
@@ -43,29 +44,6 @@ SPEC, ENVIRONMENT, RESULTS, JOURNAL, SAMPLES, LOCK = (
 )
 
 PERFORMANCE = "performance.parquet"
-
-FREE = {
-    "output",
-    "log_samples",
-    "max_error_rate",
-    "metrics",
-    "data_dir",
-    "model.label",
-    "model.prompt_lookup",
-    "model.draft",
-    "model.draft_tokens",
-    "engine.batch_size",
-    "engine.share_prefixes",
-    "engine.executor",
-    "engine.replicas",
-    "engine.gpus_per_replica",
-    "engine.ray_address",
-    "engine.cache",
-    "engine.max_memory_gb",
-}
-"""Settings that cannot change an answer beyond rounding; a resumed run may have others. ``data_dir`` is among them
-because every prompt is known by its content: other documents would be other requests, never other answers.
-"""
 
 FIRST = {
     "model.dtype",

@@ -84,7 +84,7 @@ def _live(folder: str, line: list[str], file_limit: int | None) -> None:
     _note_puts()
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
-    from evalkit.cli import main
+    from evalkit.cli.app import main
 
     sys.argv = ["evalkit", *line]
     main()

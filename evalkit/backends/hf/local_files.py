@@ -15,6 +15,7 @@ import portalocker
 
 from evalkit.backends.hf.fingerprint import file_hash
 from evalkit.backends.hf.quiet import quiet
+from evalkit.backends.hf.weights import check_loaded
 from evalkit.contract.capabilities import KnownModel
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.spec.models import ModelSpec
@@ -111,8 +112,6 @@ def _convert(file: Path, target: Path) -> None:
         raise MissingExtra("reading a GGUF file", error.name or "torch", "hf") from error
     if importlib.util.find_spec("gguf") is None:
         raise MissingExtra("reading a GGUF file", "gguf", "smollm2")
-    from evalkit.backends.hf.weights import check_loaded
-
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
