@@ -94,15 +94,13 @@ def test_the_actions_steps_evaluate_and_gate(tmp_path: Path) -> None:
 
 
 def test_the_examples_call_commands_and_flags_that_exist() -> None:
-    from typer.main import get_command
+    from evalkit.cli.app import load
+    from evalkit.cli.arguments import normalize
 
-    from evalkit.cli.app import app
-
-    command: Any = get_command(app)
     for path in (ROOT / "docs" / "examples").glob("*.yml"):
         for line in re.findall(r"evalkit ((?:run|gate|leaderboard \w+) .*)", path.read_text("utf-8")):
-            words = line.split()
-            found: Any = command
+            words = normalize(line.split())
+            found: Any = load(words.pop(0))
             while hasattr(found, "commands"):
                 found = found.commands[words.pop(0)]
             flags = {name for option in found.params for name in option.opts}
