@@ -11,7 +11,7 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.types import DatasetRef, DataSource
 from evalkit.data import rows, testsets
 from evalkit.data.mirror import MirrorSource
-from evalkit.spec.models import DATA_DIR
+from evalkit.spec.option import DATA_DIR
 
 _WAYS_OUT = (
     "use a mirror (`--data-dir DIR` or EVALKIT_DATA_DIR; make one with `evalkit data pull TASKS --to DIR` on a "

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from evalkit.spec import values
-from evalkit.spec.option import DOCUMENTS, MODEL, OUTPUT, SPEED, TASKS, Option
+from evalkit.spec.option import DATA_DIR, DOCUMENTS, MODEL, OUTPUT, SPEED, TASKS, Option
 from evalkit.spec.strict import Strict
 
 Quant = Literal["int8", "nf4", "fp4", "int8wo", "int4wo", "int8da"]
@@ -19,8 +19,6 @@ DEFAULT_MODEL = "smollm2-135m"
 """What runs where no model was named."""
 PROMPT_LOOKUP_TOKENS = 10
 """Guessed tokens of --prompt-lookup without a number."""
-DATA_DIR = "EVALKIT_DATA_DIR"
-"""The environment variable that names a mirror of data sets."""
 
 
 class Given(Strict):

@@ -14,6 +14,9 @@ Reader = Callable[[str, str], Any]
 """(the setting's name for errors, text) -> value. Raises UserError."""
 
 MODEL, TASKS, DOCUMENTS, SPEED, OUTPUT = "Model", "Tasks and prompts", "Documents", "Speed", "Output"
+DATA_DIR = "EVALKIT_DATA_DIR"
+"""The environment variable that names a mirror of data sets."""
+
 PANELS = (MODEL, TASKS, DOCUMENTS, SPEED, OUTPUT)
 """The headings of `evalkit run --help`, in order."""
 
