@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.backends import mock
-from evalkit.contract.types import PromptStyle
 from evalkit.data import open_source
 from evalkit.engine import answer
-from evalkit.runner.evaluate import in_style
+from evalkit.runner.styling import style_of
 from evalkit.runner.workload import build_requests, load_documents
 from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
 from evalkit.task.catalog import resolve
@@ -28,8 +27,7 @@ def metrics_of(
     spec = RunSpec.model_validate({"model": model, "tasks": [{"name": name}], "sample": sample})
     backend = mock.load(model, EngineSpec())
     (task,) = resolve(spec).tasks
-    work = build_requests(load_documents(task, open_source(data_dir), limit, None), PromptStyle())
-    (work,) = in_style([work], model, backend)
+    work = build_requests(load_documents(task, open_source(data_dir), limit, None), style_of(model, backend))
     responses = iter(answer(backend, [request for asked in work.requests for request in asked], None, EngineSpec()))
     samples = [
         task.score(document, asked, [next(responses) for _ in asked])

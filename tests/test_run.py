@@ -9,9 +9,10 @@ import pytest
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Document, Message
 from evalkit.runner import interruption
-from evalkit.runner.evaluate import Unwatched, evaluate, execute, transcript
+from evalkit.runner.evaluate import Unwatched, evaluate, execute
 from evalkit.runner.interruption import Stop, Stoppable, two_step
 from evalkit.runner.progress import Silent
+from evalkit.runner.styling import transcript
 from evalkit.runner.workload import subset
 from evalkit.spec.models import RunSpec
 from evalkit.store import RunDir

@@ -9,9 +9,9 @@ See docs/architecture.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, overload, runtime_checkable
 
 Status = Literal["ok", "unscored", "error"]
 Kind = Literal["multiple_choice", "score", "generate", "rolling"]
@@ -47,6 +47,33 @@ class Document:
     id: int
     data: Mapping[str, Any]
     hash: str
+    item: Callable[[], Any] | None = field(default=None, compare=False, repr=False)
+    """What the task makes of ``data`` (question, choices, target), worked out when it is first asked for and the same
+    ever after; requests, scores and aggregates all take it from here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Documents(Sequence[Document]):
+    """The documents of a split, with the rows that few-shot examples are drawn from. A slice keeps the pool."""
+
+    documents: tuple[Document, ...]
+    pool: Sequence[Any] = field(default=(), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    @overload
+    def __getitem__(self, place: int) -> Document: ...
+    @overload
+    def __getitem__(self, place: slice) -> Documents: ...
+    def __getitem__(self, place: int | slice) -> Document | Documents:
+        if isinstance(place, slice):
+            return Documents(self.documents[place], self.pool)
+        return self.documents[place]
+
+    def take(self, places: Iterable[int]) -> Documents:
+        """The documents at ``places``, in that order."""
+        return Documents(tuple(self.documents[place] for place in places), self.pool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +120,17 @@ class Rolling:
 
 
 Request = Score | Generate | Rolling
+
+
+class Asked(tuple[Request, ...]):
+    """The requests of one document, with a ``note`` of the task's own that it wants back when it scores them."""
+
+    note: Any
+
+    def __new__(cls, requests: Iterable[Request], note: Any) -> Asked:
+        made = super().__new__(cls, requests)
+        made.note = note
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,16 +334,23 @@ class DataSource(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """A benchmark, configured (shots, seed, sample or not) and ready to make requests."""
+    """A benchmark, configured (shots, seed, sample or not) and ready to make requests.
+
+    No stage changes the task or what it was given: documents bring their few-shot pool and their rendered items along,
+    and what scoring must know of a request stands in its `Asked`. What else a task says of itself is its ``traits``
+    (`evalkit.contract.capabilities.TaskTraits`).
+    """
 
     info: TaskInfo
 
     def documents(self, data: DataSource) -> Sequence[Document]:
-        """All documents of the evaluation split, in the data set's order."""
+        """All documents of the evaluation split, in the data set's order; `Documents` where there are examples."""
         ...
 
     def requests(self, documents: Sequence[Document], style: PromptStyle) -> Iterator[tuple[Request, ...]]:
-        """Requests of each document in turn; few-shot draws advance one seeded generator in this order."""
+        """Requests of each document in turn; few-shot draws advance one seeded generator in this order. A tuple may be
+        an `Asked`, which comes back to `score` as it is.
+        """
         ...
 
     def score(self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]) -> SampleResult:

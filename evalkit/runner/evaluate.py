@@ -10,14 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from evalkit.contract.backend import Backend, TokenBackend
-from evalkit.contract.capabilities import traits
-from evalkit.contract.optional import ByDocument, HasChatTemplate, Reporting, capabilities
+from evalkit.contract.backend import Backend
+from evalkit.contract.optional import ByDocument, Reporting, capabilities
 from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import (
     DataSource,
     GroupResult,
-    Message,
     PromptStyle,
     Request,
     Response,
@@ -33,6 +31,7 @@ from evalkit.perf.memory import Sampler
 from evalkit.runner import suitability
 from evalkit.runner.interruptible import answer_all, unanswered
 from evalkit.runner.progress import Silent
+from evalkit.runner.styling import LaterChat, chat_of, measured, style_of
 from evalkit.runner.workload import Workload, build_requests, load_documents
 from evalkit.spec.models import ModelSpec, RunSpec
 from evalkit.spec.naming import default_output, model_label
@@ -132,16 +131,20 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live
     if opening.by_generation(model):
         selection = by_generation(selection)
     spec = spec.model_copy(update={"output": spec.output or default_output(spec)})
-    workloads = _load(selection, open_source(spec.data_dir), spec)
+    later = LaterChat() if spec.model.chat_template else None
+    workloads = _load(selection, open_source(spec.data_dir), spec, later)
     can = opening.type_of(model.backend or "").capabilities if live.backend is None else capabilities(live.backend)
     suitability.require(workloads, model_label(model), can)
     observer.plan(_plan(spec, model, workloads))
     for warning in selection.warnings:
         observer.note(warning)
 
-    with _run_directory(spec, resume) as directory, Sampler() as sampler, _loaded(model, spec, clock, live) as backend:
+    with (
+        _run_directory(spec, resume) as directory,
+        Sampler() as sampler,
+        _ready(workloads, later, model, spec, clock, live) as (backend, workloads),
+    ):
         sampler.loaded()
-        workloads = in_style(workloads, spec.model, backend)
         _bind(workloads, backend)
         with _book(directory, spec) as book, observer.answering() as progress, clock.measure("answer"):
             counting = CountingProgress(progress)
@@ -189,35 +192,16 @@ class Clock:
         return {**self._parts, "total": time.perf_counter() - self._started}
 
 
-def _load(selection: Selection, data: DataSource, spec: RunSpec) -> list[Workload]:
-    """Each task's documents and its requests as plain prompts."""
+def _load(selection: Selection, data: DataSource, spec: RunSpec, later: LaterChat | None) -> list[Workload]:
+    """Each task's documents and its requests; conversations wait for the model's template."""
+    style = PromptStyle(chat=later, system=spec.model.system, multiturn=spec.model.fewshot_as_multiturn)
     shuffle_seed = spec.seed if spec.limit_random else None
     workloads = []
     for task in selection.tasks:
         asked = selection.asked.get(task.info.name)
         limit = asked.limit if asked is not None and asked.limit is not None else spec.limit
-        workloads.append(
-            build_requests(load_documents(task, data, limit, shuffle_seed), PromptStyle(system=spec.model.system))
-        )
+        workloads.append(build_requests(load_documents(task, data, limit, shuffle_seed), style))
     return workloads
-
-
-def in_style(workloads: list[Workload], model: ModelSpec, backend: Backend) -> list[Workload]:
-    """The same workloads as conversations by the model's template, where one was asked for; tasks that measure their
-    prompts (``counts_tokens``) write them anew with the model's tokenizer.
-    """
-    style = PromptStyle(
-        chat=(backend.chat if isinstance(backend, HasChatTemplate) else transcript) if model.chat_template else None,
-        system=model.system,
-        multiturn=model.fewshot_as_multiturn,
-        encode=backend.encode if isinstance(backend, TokenBackend) else None,
-        max_length=backend.info.max_length or None,
-    )
-    again = bool(model.chat_template)
-    return [
-        build_requests(workload, style) if again or traits(workload.task).measures_prompts else workload
-        for workload in workloads
-    ]
 
 
 def _bind(workloads: Sequence[Workload], backend: Backend) -> None:
@@ -227,12 +211,6 @@ def _bind(workloads: Sequence[Workload], backend: Backend) -> None:
     for workload in workloads:
         backend.bind(workload.documents, workload.requests, workload.info.name)
     backend.finish()
-
-
-def transcript(messages: Sequence[Message], add_generation_prompt: bool) -> str:
-    """A conversation as plain text: the record of what a server, which has a template of its own, was sent."""
-    turns = [f"{message.role}: {message.content}" for message in messages]
-    return "\n".join([*turns, "assistant:"] if add_generation_prompt else turns)
 
 
 def _plan(spec: RunSpec, model: ModelSpec, workloads: Sequence[Workload]) -> Plan:
@@ -253,6 +231,26 @@ def _run_directory(spec: RunSpec, resume: bool) -> Iterator[RunDir]:
         RunDir.open(path)
     with RunDir.create(path, spec, environment.collect()) as directory:
         yield directory
+
+
+@contextmanager
+def _ready(
+    workloads: list[Workload], later: LaterChat | None, model: ModelSpec, spec: RunSpec, clock: Clock, live: Live
+) -> Iterator[tuple[Backend, list[Workload]]]:
+    """The loaded backend, and the workloads in its words. A template that is there without the weights is used before
+    they load, so that what is wrong with it is told then.
+    """
+    from evalkit.backends import opening
+
+    if later is not None and live.backend is None:
+        load_tokens = opening.type_of(model.backend or "").load_tokens
+        if load_tokens is not None:
+            with clock.measure("load"):
+                workloads, later = later.settled(workloads, load_tokens(opening.without_mode(model)).chat), None
+    with _loaded(model, spec, clock, live) as backend:
+        if later is not None:
+            workloads = later.settled(workloads, chat_of(backend))
+        yield backend, measured(workloads, style_of(spec.model, backend))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import DataSource, Document, PromptStyle, Request, Task, TaskInfo
+from evalkit.contract.types import DataSource, Document, Documents, PromptStyle, Request, Task, TaskInfo
 from evalkit.data.generated import is_own
 
 
@@ -18,7 +18,7 @@ class Workload:
     """A task with the documents to be scored and, per document, what is asked of the model."""
 
     task: Task
-    documents: tuple[Document, ...]
+    documents: Documents
     n_total: int
     """Documents in the split, before --limit."""
     source: str
@@ -56,22 +56,21 @@ def load_documents(task: Task, data: DataSource, limit: float | None, shuffle_se
     return Workload(task, subset(documents, limit, task.info.name, shuffle_seed), len(documents), source, ())
 
 
-def subset(
-    documents: Sequence[Document], limit: float | None, task: str, shuffle_seed: int | None
-) -> tuple[Document, ...]:
+def subset(documents: Sequence[Document], limit: float | None, task: str, shuffle_seed: int | None) -> Documents:
     """The first ``limit`` documents (below 1: that share, rounded up), or as many drawn by a seed, in order.
 
     The draw depends on the seed and the task's name alone, so every model meets the same documents.
     """
+    whole = documents if isinstance(documents, Documents) else Documents(tuple(documents))
     if limit is None:
-        return tuple(documents)
+        return whole
     count = math.ceil(limit * len(documents)) if limit < 1 else int(limit)
-    if count >= len(documents):
-        return tuple(documents)
+    if count >= len(whole):
+        return whole
     if shuffle_seed is None:
-        return tuple(documents[:count])
+        return whole[:count]
     chosen = random.Random(f"{shuffle_seed}:{task}").sample(range(len(documents)), count)
-    return tuple(documents[index] for index in sorted(chosen))
+    return whole.take(sorted(chosen))
 
 
 def build_requests(workload: Workload, style: PromptStyle) -> Workload:

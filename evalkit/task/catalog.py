@@ -153,11 +153,11 @@ def describe(name: str, include_path: Iterable[Path] = (), num_fewshot: int | No
     prompt, target = "", ""
     choices: tuple[str, ...] = ()
     if catalog.n_sample(definition):
-        document = task.documents(_NoData())[0]
-        requests = next(iter(task.requests([document], PromptStyle())))
+        documents = task.documents(_NoData())[:1]
+        requests = next(iter(task.requests(documents, PromptStyle())))
         prompt = str(getattr(requests[0], "context", getattr(requests[0], "text", "")))
         choices = tuple(getattr(one, "continuation", "") for one in requests if hasattr(one, "continuation"))
-        target = task.answer(document)
+        target = task.answer(documents[0])
     return Description(
         catalog.row(name),
         defined.source.file,

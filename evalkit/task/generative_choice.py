@@ -16,9 +16,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from evalkit.contract.capabilities import TaskTraits, traits
 from evalkit.contract.types import (
+    Asked,
     DataSource,
     Document,
     Generate,
@@ -67,7 +69,6 @@ class GenerativeChoice:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._asked: dict[str, tuple[Score, ...]] = {}
         self.info: TaskInfo = replace(
             task.info,
             kind="generate",
@@ -82,14 +83,15 @@ class GenerativeChoice:
 
     def requests(self, documents: Sequence[Document], style: PromptStyle) -> Iterator[tuple[Request, ...]]:
         """One question a document, from what the task would have scored."""
-        for document, asked in zip(documents, self._task.requests(documents, style), strict=True):
+        for asked in self._task.requests(documents, style):
             scores = tuple(request for request in asked if isinstance(request, Score))
-            self._asked[document.hash] = scores
-            yield (question(scores, style),)
+            yield Asked((question(scores, style),), scores)
 
     def score(self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]) -> SampleResult:
         """Right where the task's own rule calls the chosen answer right."""
-        scores = self._asked[document.hash]
+        if not isinstance(requests, Asked):
+            raise TypeError("the requests are not those that this task made")
+        scores: tuple[Score, ...] = requests.note
         response = responses[0]
         chosen = None if response.status != "ok" else read(response.text or "", choices(scores))
         verdicts = [self._task.score(document, scores, _as_if_chosen(scores, index)) for index in range(len(scores))]
@@ -123,17 +125,23 @@ class GenerativeChoice:
             for key in (ACCURACY, PARSED)
         )
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._task, name)
+    @property
+    def traits(self) -> TaskTraits:
+        """The task's own."""
+        return traits(self._task)
 
 
 def choices(scores: Sequence[Score]) -> tuple[str, ...]:
-    """The choices' texts. Where the contexts differ (winogrande), each choice is its whole text."""
+    """The choices' texts. Where the contexts differ (winogrande), each choice is its whole text, of a conversation the
+    last turn's.
+    """
     if len({score.context for score in scores}) > 1:
-        return tuple((score.context + score.continuation).strip() for score in scores)
+        return tuple((_last_turn(score) + score.continuation).strip() for score in scores)
     return tuple(score.continuation.strip() for score in scores)
+
+
+def _last_turn(score: Score) -> str:
+    return score.messages[-1].content if score.messages else score.context
 
 
 def question(scores: Sequence[Score], style: PromptStyle) -> Generate:

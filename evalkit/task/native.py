@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 from evalkit.contract.capabilities import TaskTraits
@@ -13,6 +14,7 @@ from evalkit.contract.types import (
     DatasetRef,
     DataSource,
     Document,
+    Documents,
     Generate,
     Message,
     Metric,
@@ -82,7 +84,6 @@ class NativeTask:
         decided = shots.decide(definition, options.shots, None, options.sample)
         self._shots = decided.number
         self._dataset = DatasetRef(definition.dataset.id, definition.dataset.config, definition.dataset.revision)
-        self._pool: Sequence[Row] = ()
         self.info = replace(self._describe(), shots=decided)
 
     @property
@@ -109,13 +110,16 @@ class NativeTask:
 
     def answer(self, document: Document) -> str:
         """The right answer as text; of several, joined with " | "."""
-        item = self._item(document)
+        item = self.item(document)
         answers = item.target if isinstance(item.target, list) else [item.target]
         return " | ".join(item.choices[one] if item.choices and isinstance(one, int) else str(one) for one in answers)
 
     def item(self, document: Document) -> Item:
-        """A document as the task's templates render it: question, choices, target."""
-        return self._item(document)
+        """A document as the task's templates render it: question, choices, target. Those of `documents` bring it along;
+        any other is rendered now.
+        """
+        found: Item = self._rendered(document.data, document.id) if document.item is None else document.item()
+        return found
 
     def _describe(self) -> TaskInfo:
         one = self.definition
@@ -138,30 +142,33 @@ class NativeTask:
             config=resolved(one, self._shots, self._settings, {s.entry.key: s.metric for s in self._scorers}),
         )
 
-    def documents(self, data: DataSource) -> Sequence[Document]:
+    def documents(self, data: DataSource) -> Documents:
         """All documents of the evaluation split; the few-shot split is read only if examples are asked for."""
         splits = self.definition.dataset.splits
         loaded = self._rows(data, splits.eval)
+        pool: Sequence[Row] = ()
         if self._shots and self.definition.fewshot.file is not None:
-            self._pool = samples_of.lines(self.definition.fewshot.file)
-            self._sampler()
+            pool = samples_of.lines(self.definition.fewshot.file)
         elif self._shots and splits.fewshot is not None:
-            same = splits.fewshot == splits.eval
-            self._pool = loaded if same else self._rows(data, splits.fewshot)
-            self._sampler()  # too few examples is told now, not after the model has loaded
-        return tuple(Document(index, row, row_hash(row)) for index, row in enumerate(loaded))
+            pool = loaded if splits.fewshot == splits.eval else self._rows(data, splits.fewshot)
+        self._sampler(pool)  # too few examples is told now, not after the model has loaded
+        made = (
+            Document(index, row, row_hash(row), cache(partial(self._rendered, row, index)))
+            for index, row in enumerate(loaded)
+        )
+        return Documents(tuple(made), pool)
 
     def requests(self, documents: Sequence[Document], style: PromptStyle) -> Iterator[tuple[Request, ...]]:
         """Requests of each document in turn; few-shot draws advance one seeded generator in this order."""
-        draw = self._sampler()
+        draw = self._sampler(documents.pool if isinstance(documents, Documents) else ())
         examples: dict[int, prompt.Example] = {}
         for document in documents:
             shown = [self._example(row, examples) for row in draw(document.data)]
-            yield self._ask(self._item(document), shown, style, self._where(document))
+            yield self._ask(self.item(document), shown, style, self._where(document.id))
 
     def score(self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]) -> SampleResult:
         """Score one document. An error among the responses gives status "error", never a wrong answer."""
-        item = self._item(document)
+        item = self.item(document)
         result = SampleResult(document, requests, tuple(responses), item.target)
         expected = self._settings.repeats if self.info.kind == "generate" else len(item.choices) or 1
         if error := _failure(expected, responses, self.info.kind):
@@ -221,7 +228,7 @@ class NativeTask:
         """What a metric that sees the whole corpus at once looks at."""
         found = []
         for sample in scored:
-            item = self._item(sample.document)
+            item = self.item(sample.document)
             texts = self._filtered(sample.responses).get(scorer.entry.filter)
             found.append(_scoring_input(item, sample.responses, texts, scorer.entry))
         return found
@@ -242,21 +249,21 @@ class NativeTask:
             raise UserError(f"{where}: the split {split} is empty; check where the data come from")
         return rows
 
-    def _sampler(self) -> Draw:
+    def _sampler(self, pool: Sequence[Row]) -> Draw:
         chosen = self.definition.fewshot
         splits = self.definition.dataset.splits
         same = splits.fewshot == splits.eval and chosen.file is None
         exclude = same if chosen.exclude_self is None else chosen.exclude_self
         seed = self.options.seed if chosen.seed is None else chosen.seed
         where = f"{self.info.name} ({split_name(self._dataset, splits.fewshot or splits.eval)})"
-        return sampler(chosen.sampler, self._pool, self._shots, seed, exclude, where)
+        return sampler(chosen.sampler, pool, self._shots, seed, exclude, where)
 
-    def _where(self, document: Document) -> str:
-        return f"{split_name(self._dataset, self.info.split)}, row {document.id + 1}"
+    def _where(self, place: int) -> str:
+        return f"{split_name(self._dataset, self.info.split)}, row {place + 1}"
 
-    def _item(self, document: Document) -> Item:
-        where = self._where(document)
-        return self._reader.item(self._reader.view(document.data, where), where)
+    def _rendered(self, row: Row, place: int) -> Item:
+        where = self._where(place)
+        return self._reader.item(self._reader.view(row, where), where)
 
     def _example(self, row: Row, known: dict[int, prompt.Example]) -> prompt.Example:
         """A few-shot row, rendered once; ``known`` goes by identity, for rows are mappings."""

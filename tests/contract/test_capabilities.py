@@ -57,7 +57,7 @@ def test_engine_and_runner_ask_for_protocols_and_values_only(file: Path) -> None
         for kind in asked if isinstance(asked, tuple) else [asked]:
             own = kind.__module__.startswith("evalkit")
             protocol = getattr(kind, "_is_protocol", False)
-            value = is_dataclass(kind) and kind.__dataclass_params__.frozen
+            value = issubclass(kind, tuple) or (is_dataclass(kind) and kind.__dataclass_params__.frozen)
             assert not own or protocol or value or issubclass(kind, BaseException), f"{file}:{call.lineno}: {kind}"
 
 

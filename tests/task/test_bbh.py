@@ -48,8 +48,9 @@ def tasks() -> tuple[Task, ...]:
 def read(name: str, text: str) -> str:
     """What the flexible filter takes out of a reply to the first item of the sample."""
     task = next(one for one in tasks() if one.info.name == f"bbh_{name}")
-    document = task.documents(mock.Mock())[0]
-    requests = next(iter(task.requests([document], PromptStyle())))
+    documents = task.documents(mock.Mock())[:1]
+    document = documents[0]
+    requests = next(iter(task.requests(documents, PromptStyle())))
     return str(task.score(document, requests, [Response(text=text)]).filtered["flexible-extract"])
 
 

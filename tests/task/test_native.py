@@ -194,10 +194,10 @@ def test_sample_is_marked_and_self_contained(tmp_path: Path) -> None:
     lines = [row("sun", 0) | {"_split": "test"}, row("sea", 1) | {"_split": "train"}]
     files = {"sample_jsonl": "\n".join(map(json.dumps, lines))}
     task = make(tmp_path, CHOICE, Options(shots=Shots(1), sample=True), **files)
-    (document,) = task.documents(Data())
+    documents = task.documents(Data())
     assert task.info.sample
-    assert "_split" not in document.data
-    ((request, _),) = list(task.requests([document], PromptStyle()))
+    assert "_split" not in documents[0].data
+    ((request, _),) = list(task.requests(documents, PromptStyle()))
     assert isinstance(request, Score)
     assert request.context.endswith("Q: sea\nA: green\n\nQ: sun\nA:")
 

@@ -19,8 +19,9 @@ def select(*names: str, **spec: object) -> Selection:
 
 
 def answered(task: Task, texts: list[str]) -> SampleResult:
-    document = task.documents(mock.Mock())[0]
-    requests = next(iter(task.requests([document], PromptStyle())))
+    documents = task.documents(mock.Mock())[:1]
+    document = documents[0]
+    requests = next(iter(task.requests(documents, PromptStyle())))
     return task.score(document, requests, [Response(text=text) for text in texts])
 
 
@@ -41,8 +42,8 @@ def test_gsm8k_reports_extraction_rules_side_by_side() -> None:
 
 def test_self_consistency_asks_eight_times_and_votes() -> None:
     (task,) = select("gsm8k_cot_self_consistency@sample").tasks
-    document = task.documents(mock.Mock())[0]
-    requests = next(iter(task.requests([document], PromptStyle())))
+    documents = task.documents(mock.Mock())[:1]
+    requests = next(iter(task.requests(documents, PromptStyle())))
     assert [one.repeat for one in requests if isinstance(one, Generate)] == list(range(8))
     assert requests[0].sampling.temperature == 0.7  # type: ignore[union-attr]
     assert requests[0].context.count("The answer is") == 8  # type: ignore[union-attr]
@@ -62,8 +63,8 @@ def test_self_consistency_asks_eight_times_and_votes() -> None:
 def test_repeats_can_be_asked_for() -> None:
     selection = select("gsm8k_cot@sample", gen_kwargs={"repeats": 3})
     (task,) = selection.tasks
-    document = task.documents(mock.Mock())[0]
-    assert len(next(iter(task.requests([document], PromptStyle())))) == 3
+    documents = task.documents(mock.Mock())[:1]
+    assert len(next(iter(task.requests(documents, PromptStyle())))) == 3
     assert any("all the same at temperature 0" in note for note in selection.warnings)
     with pytest.raises(UserError, match="repeats is 0"):
         select("gsm8k_cot", gen_kwargs={"repeats": 0})
@@ -71,8 +72,9 @@ def test_repeats_can_be_asked_for() -> None:
 
 def test_winogrande_scores_the_same_rest_after_each_name() -> None:
     (task,) = select("winogrande@sample").tasks
-    document = task.documents(mock.Mock())[0]
-    first, second = next(iter(task.requests([document], PromptStyle())))
+    documents = task.documents(mock.Mock())[:1]
+    document = documents[0]
+    first, second = next(iter(task.requests(documents, PromptStyle())))
     assert isinstance(first, Score)
     assert isinstance(second, Score)
     assert first.context.endswith("because the trophy")
@@ -86,8 +88,8 @@ def test_winogrande_scores_the_same_rest_after_each_name() -> None:
 
 def test_crows_pairs_has_no_prompt() -> None:
     (task,) = select("crows_pairs@sample").tasks
-    document = task.documents(mock.Mock())[0]
-    first, second = next(iter(task.requests([document], PromptStyle())))
+    documents = task.documents(mock.Mock())[:1]
+    first, second = next(iter(task.requests(documents, PromptStyle())))
     assert (first.context, second.context) == ("", "")  # type: ignore[union-attr]
     assert "she would" in first.continuation  # type: ignore[union-attr]
     assert task.info.baseline == 0.5

@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 def load(model: ModelSpec, engine: EngineSpec) -> HfBackend:
     """Load ``model`` and return its backend. Raises UserError for a model that cannot be loaded."""
-
-    try:
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("the backend hf", error.name or "torch", "hf") from error
+    _require_packages()
     from evalkit.backends.hf.backend import HfBackend
     from evalkit.backends.hf.loading import load_parts
 
@@ -30,10 +25,19 @@ def load(model: ModelSpec, engine: EngineSpec) -> HfBackend:
 
 def load_tokens(model: ModelSpec) -> Tokens:
     """The tokenizer without the weights. Raises UserError where it cannot be loaded."""
+    _require_packages()
     from evalkit.backends.hf.loading import load_tokenizer
     from evalkit.backends.hf.tokens import Tokens
 
     return Tokens(load_tokenizer(model), model.add_bos, model.chat_template)
+
+
+def _require_packages() -> None:
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("the backend hf", error.name or "torch", "hf") from error
 
 
 CAPABILITIES = Capabilities(

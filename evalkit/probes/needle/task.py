@@ -11,6 +11,7 @@ from typing import Any
 
 from evalkit.contract.capabilities import TaskTraits
 from evalkit.contract.types import (
+    Asked,
     DatasetRef,
     DataSource,
     Document,
@@ -54,6 +55,14 @@ class Grid:
     text: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How prompts were made to measure: by the model's own tokenizer or estimated, and for which window in tokens."""
+
+    exact: bool
+    window: int | None
+
+
 class NeedleTask:
     """See :class:`evalkit.contract.types.Task`. Prompts are made to measure once the model's tokenizer is known."""
 
@@ -61,8 +70,6 @@ class NeedleTask:
 
     def __init__(self, name: str, grid: Grid) -> None:
         self.grid = grid
-        self._exact = False
-        self._window: int | None = None
         higher = {f"{key},none": True for key in ("found", "recall", "effective_length", *map(_at, grid.lengths))}
         self.info = TaskInfo(
             name=name,
@@ -122,12 +129,12 @@ class NeedleTask:
         """A prompt for each document, exact in tokens where ``style.encode`` is there; none for a length above the
         model's window.
         """
-        self._exact, self._window = style.encode is not None, style.max_length
+        measured = Measured(style.encode is not None, style.max_length)
         haystacks: dict[int, layout.Haystack] = {}
         for document in documents:
             row = document.data
-            if self._too_long(row):
-                yield ()
+            if measured.window is not None and row["length"] > measured.window:
+                yield Asked((), measured)
                 continue
             puzzle = self._puzzle(row["repeat"])
             if row["repeat"] not in haystacks:
@@ -141,15 +148,19 @@ class NeedleTask:
                 style,
                 self.grid.prefix,
             )
-            yield (Generate(fitted.context, (), self.grid.max_tokens, Sampling(seed=self.grid.seed), fitted.messages),)
+            sampling = Sampling(seed=self.grid.seed)
+            asked = Generate(fitted.context, (), self.grid.max_tokens, sampling, fitted.messages)
+            yield Asked((asked,), measured)
 
     def score(self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]) -> SampleResult:
         """The share of the answers that the reply holds, as whole words in any case."""
         row = document.data
-        extra: dict[str, Any] = {"length": row["length"], "depth": row["depth"], "exact": self._exact}
+        measured: Measured = requests.note if isinstance(requests, Asked) else Measured(False, None)
+        extra: dict[str, Any] = {"length": row["length"], "depth": row["depth"], "exact": measured.exact}
+        extra["measured"] = measured.exact
         result = SampleResult(document, requests, tuple(responses), row["answers"], extra=extra)
         if not requests:
-            reason = f"{row['length']} tokens do not fit the model's window of {self._window}"
+            reason = f"{row['length']} tokens do not fit the model's window of {measured.window}"
             return replace(result, status="unscored", error=reason)
         response = responses[0]
         if response.status != "ok" or response.text is None:
@@ -163,7 +174,7 @@ class NeedleTask:
         recall = len(hits) / len(row["answers"])
         extra |= {
             "tokens": response.prompt_tokens or None,
-            "exact": self._exact and response.prompt_tokens == row["length"] - self.grid.max_tokens,
+            "exact": measured.exact and response.prompt_tokens == row["length"] - self.grid.max_tokens,
             "missed": [answer for answer in row["answers"] if answer not in hits],
             "answer_prefix": self.grid.prefix,
         }
@@ -188,7 +199,7 @@ class NeedleTask:
             by_length.setdefault(int(sample.document.data["length"]), []).append(sample.metrics["found,none"] or 0.0)
         value, interval = effective_length(by_length, self.grid.threshold)
         signature = f"effective_length|threshold:{self.grid.threshold:g}|ci:wilson-inverted|n:{len(scored)}"
-        if not self._exact:
+        if not all(sample.extra["measured"] for sample in scored):
             signature += f"|tokens:estimated-{layout.CHARACTERS_A_TOKEN}-characters"
         return Metric("effective_length", "none", value, None, interval, len(scored), True, signature)
 
@@ -202,9 +213,6 @@ class NeedleTask:
             return iter(layout.from_folder(self.grid.text))
         # One seed for all repetitions: their prompts share what stands before the first needle.
         return puzzles.filling(self.grid.kind, puzzle, self.grid.seed)
-
-    def _too_long(self, row: Mapping[str, Any]) -> bool:
-        return self._window is not None and row["length"] > self._window
 
 
 def holds(reply: str, answer: str) -> bool:

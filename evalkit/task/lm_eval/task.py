@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from evalkit.contract.errors import UserError
@@ -56,7 +57,6 @@ class LmEvalTask:
         self._task = task
         self._seed = seed
         self._repeats = int(getattr(task.config, "repeats", 1) or 1)
-        self._docs: list[Any] | None = None
 
     def renamed(self, name: str) -> LmEvalTask:
         """The same task under another name in results."""
@@ -131,18 +131,16 @@ class LmEvalTask:
         return summary.metrics(self.info, self._task, rows, self._seed)
 
     def _loaded(self) -> list[Any]:
-        if self._docs is None:
-            with quiet():
-                self._docs = list(self._task.eval_docs)
-        return self._docs
+        with quiet():
+            return list(self._task.eval_docs)
 
     def _doc(self, document: Document) -> Any:
-        """lm-eval's own object: it may hold more than JSON can."""
-        return self._loaded()[document.id]
+        """lm-eval's own object, which may hold more than JSON can: the document's item."""
+        return self._loaded()[document.id] if document.item is None else document.item()
 
     def _document(self, index: int, doc: Any) -> Document:
         data = plain(doc) if isinstance(doc, Mapping) else {"text": plain(doc)}
-        return Document(index, data, digest(data))
+        return Document(index, data, digest(data), partial(_itself, doc))
 
     def _instances(self, document: Document, style: PromptStyle, turns: dict[str, tuple[Message, ...]]) -> list[Any]:
         """lm-eval's instances of one document; ``turns`` is filled with the conversation behind each prompt."""
@@ -201,6 +199,10 @@ class LmEvalTask:
                 if not module.startswith(_PER_DOCUMENT) or module.endswith(".custom"):
                     return False
         return True
+
+
+def _itself(doc: Any) -> Any:
+    return doc
 
 
 def from_instances_or_error(
