@@ -17,6 +17,10 @@ Status = Literal["ok", "unscored", "error"]
 Kind = Literal["multiple_choice", "score", "generate", "rolling"]
 
 
+ONLY_IF_SET = "only if set"
+"""Marks a field that came later: while it is empty it is no part of a value's identity, so that old keys stay."""
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """A picture in a message: its bytes, and what they are ("image/png")."""
@@ -33,7 +37,7 @@ class Message:
 
     role: str
     content: str
-    images: tuple[Image, ...] = ()
+    images: tuple[Image, ...] = field(default=(), metadata={ONLY_IF_SET: True})
 
 
 @dataclass(frozen=True, slots=True)

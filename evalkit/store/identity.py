@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Generate, Request, Rolling, Sampling, Score
+from evalkit.contract.types import ONLY_IF_SET, Generate, Request, Rolling, Sampling, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,8 @@ _INT32 = "i" if array("i").itemsize == 4 else "l"
 def _plain(value: Any) -> Any:
     """JSON's own types for what is not of them; the encoder calls it for nothing else."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in fields(value)}
+        found = ((f, getattr(value, f.name)) for f in fields(value))
+        return {f.name: one for f, one in found if one or not f.metadata.get(ONLY_IF_SET)}
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, datetime | date | time):
