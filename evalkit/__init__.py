@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         TextBackend,
         TokenBackend,
     )
+    from evalkit.contract.capabilities import BackendType, Capabilities, TaskTraits
     from evalkit.contract.errors import UserError
     from evalkit.contract.store import Progress
     from evalkit.contract.types import (
@@ -61,7 +62,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Backend",
+    "BackendType",
     "Baseline",
+    "Capabilities",
     "Comparison",
     "DataSource",
     "DatasetRef",
@@ -93,6 +96,7 @@ __all__ = [
     "ScoringInput",
     "Task",
     "TaskInfo",
+    "TaskTraits",
     "TextBackend",
     "TokenBackend",
     "UserError",
@@ -132,6 +136,7 @@ _PLACES = {
         "TextBackend",
         "TokenBackend",
     ),
+    "evalkit.contract.capabilities": ("BackendType", "Capabilities", "TaskTraits"),
     "evalkit.contract.errors": ("UserError",),
     "evalkit.contract.store": ("Progress",),
     "evalkit.metrics.base": ("MetricDef", "ScoringInput"),

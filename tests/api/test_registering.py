@@ -55,7 +55,7 @@ def test_a_name_registered_twice_names_both_places():
 
 
 def test_a_packages_name_cannot_be_taken():
-    with pytest.raises(evalkit.UserError, match=r"backend 'hf' is there already: evalkit\.backends\.hf:load \(from"):
+    with pytest.raises(evalkit.UserError, match=r"backend 'hf' is there already: evalkit\.backends\.hf:\w+ \(from"):
         evalkit.register_backend("hf", load, replace=True)
 
 
