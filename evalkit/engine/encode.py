@@ -16,7 +16,7 @@ import numpy as np
 
 import evalkit
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, TokenBackend, Tokens
-from evalkit.contract.optional import KnowsEncoding
+from evalkit.contract.optional import KnowsEncoding, capabilities
 from evalkit.contract.types import Generate, Request, Response, Rolling, Score
 from evalkit.engine.encodings import EncodingCache, Encodings, Ragged
 from evalkit.store.identity import generate_key, rolling_key, score_key
@@ -63,20 +63,23 @@ def _cache(backend: TokenBackend) -> EncodingCache | None:
     if identity is None or folder is None:
         return None
     whole = {"tokenizer": identity, "prefix": backend.prefix_id, "rules": RULES, "evalkit": evalkit.__version__}
+    if _reads_apart(backend):
+        whole["apart"] = True
     return EncodingCache(folder, whole)
 
 
 def tokenize(backend: TokenBackend, requests: Sequence[Request]) -> Encodings:
     """The token ids of ``requests``: their distinct texts are encoded in two batches, then looked up."""
-    by_text = _encoded(backend, (text for request in requests for text in _texts(request)), None)
-    bare = _encoded(backend, (text for request in requests for text in _bare_texts(request)), False)
+    apart = _reads_apart(backend)
+    by_text = _encoded(backend, (text for request in requests for text in _texts(request, apart)), None)
+    bare = _encoded(backend, (text for request in requests for text in _bare_texts(request, apart)), False)
     prefix = [backend.prefix_id]
     heads: list[Sequence[int]] = [prefix]
     numbers: dict[str, int] = {}
     head_of = np.zeros(len(requests), dtype=np.int32)
     tails: list[Sequence[int]] = []
     for place, request in enumerate(requests):
-        text, tail = _split(request, by_text, bare, prefix)
+        text, tail = _split(request, by_text, bare, prefix, apart)
         if isinstance(request, Rolling):
             head_of[place] = len(heads)
             heads.append(_without(prefix, bare[request.text]))
@@ -95,7 +98,11 @@ def _encoded(backend: TokenBackend, texts: Iterable[str], special: bool | None) 
 
 
 def _split(
-    request: Request, by_text: Mapping[str, list[int]], bare: Mapping[str, list[int]], prefix: list[int]
+    request: Request,
+    by_text: Mapping[str, list[int]],
+    bare: Mapping[str, list[int]],
+    prefix: list[int],
+    apart: bool,
 ) -> tuple[str | None, list[int]]:
     """The text whose ids are the context (None: the prefix token alone), and the ids of the continuation."""
     if isinstance(request, Rolling):
@@ -105,6 +112,8 @@ def _split(
     if not request.context:
         return None, _without(prefix, bare[request.continuation])
     context, rest = _boundary(request)
+    if apart:
+        return context if by_text[context] else None, bare[rest]
     whole = by_text[context + rest]
     if not by_text[context]:  # a context of spaces alone, which all moved to the continuation
         return None, whole
@@ -117,6 +126,7 @@ class _Jobs:
     def __init__(self, backend: TokenBackend, overlength: Overlength) -> None:
         self._prefix = backend.prefix_id
         self._info = backend.info
+        self._apart = _reads_apart(backend)
         self._overlength = overlength
 
     def job(self, request: Request, head: Tokens, tail: Tokens) -> Job:
@@ -130,8 +140,12 @@ class _Jobs:
         if not len(continuation):
             return _failed("the continuation has no tokens of its own")
         window = self._info.max_length + 1
-        if len(continuation) >= window:
-            return _failed(f"the continuation has {len(continuation)} tokens, the model's window {window - 1}")
+        if self._apart:  # a window each
+            window += len(continuation) - 1
+        if len(continuation) > self._info.max_length:
+            return _failed(
+                f"the continuation has {len(continuation)} tokens, the model's window {self._info.max_length}"
+            )
         excess = max(0, len(context) + len(continuation) - window)
         if excess and (refused := self._refuse(len(context) + len(continuation))):
             return refused
@@ -142,6 +156,8 @@ class _Jobs:
 
     def _generate(self, request: Generate, prompt: Tokens) -> Job:
         room = self._info.max_length - request.max_tokens
+        if self._apart and room >= 0:  # a window each
+            room = self._info.max_length
         if room <= 0:
             return _failed(
                 f"asked for {request.max_tokens} new tokens, but the model's window has {self._info.max_length}"
@@ -173,7 +189,12 @@ class _Jobs:
         return Job(response=Response(status=status, error=reason, prompt_tokens=length, truncated=excess))
 
 
-def _texts(request: Request) -> tuple[str, ...]:
+def _reads_apart(backend: TokenBackend) -> bool:
+    """Whether an encoder reads the context: then context and continuation are encoded apart, with a window each."""
+    return capabilities(backend).architecture == "encoder_decoder"
+
+
+def _texts(request: Request, apart: bool) -> tuple[str, ...]:
     """The texts of a request that are encoded with the model's own special tokens."""
     if isinstance(request, Rolling):
         return ()
@@ -182,17 +203,21 @@ def _texts(request: Request) -> tuple[str, ...]:
     if not request.context:
         return ()
     context, continuation = _boundary(request)
-    return (context, context + continuation)
+    return (context,) if apart else (context, context + continuation)
 
 
-def _bare_texts(request: Request) -> tuple[str, ...]:
-    """The texts of a request that stand behind the prefix token, and so are encoded without special tokens: a whole
-    text's own (lm-eval encodes it with them, which gives models whose tokenizer adds one a second BOS), and a
-    continuation without a context.
+def _bare_texts(request: Request, apart: bool) -> tuple[str, ...]:
+    """The texts of a request that are encoded without special tokens: a whole text's own, which stands behind the
+    prefix token (lm-eval encodes it with them, which gives models whose tokenizer adds one a second BOS), and a
+    continuation without a context, or one that a decoder reads apart from it.
     """
     if isinstance(request, Rolling):
         return (request.text,)
-    return (request.continuation,) if isinstance(request, Score) and not request.context else ()
+    if not isinstance(request, Score):
+        return ()
+    if not request.context:
+        return (request.continuation,)
+    return (_boundary(request)[1],) if apart else ()
 
 
 def _without(prefix: list[int], tokens: list[int]) -> list[int]:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from evalkit.backends.hf.tokens import Tokens
-from evalkit.contract.types import Generate, Rolling, Score
+from evalkit.backends.hf.tokens import OverTokens, Tokens
+from evalkit.contract.types import Generate, ModelInfo, Rolling, Score
 from evalkit.engine.encode import tokenize
 
 BOS, EOS = "<s>", "</s>"
@@ -105,9 +105,18 @@ def lm_evals(habit: str) -> Any:
     return made
 
 
+class Speaker(OverTokens):
+    """What the engine asks of a backend when it encodes."""
+
+    def __init__(self, habit: str) -> None:
+        self._tokens = Tokens(wrapped(habit))
+        self.prefix_id = self._tokens.prefix_id
+        self.info = ModelInfo(habit, "hf", habit, 100)
+
+
 def rows(habit: str, request: Any) -> tuple[list[int], list[int]]:
     """Context and continuation as the engine has them."""
-    found = tokenize(Tokens(wrapped(habit)), [request])  # type: ignore[arg-type]
+    found = tokenize(Speaker(habit), [request])  # type: ignore[arg-type]
     return found.head(0).tolist(), found.tail(0).tolist()
 
 

@@ -1,4 +1,4 @@
-"""The transformers backend: any causal model that AutoModelForCausalLM loads, on CPU, CUDA or MPS."""
+"""The transformers backend: decoders and encoder-decoders that transformers loads, on CPU, CUDA or MPS."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from evalkit.contract.errors import MissingExtra
 
 if TYPE_CHECKING:
     from evalkit.backends.hf.backend import HfBackend
+    from evalkit.backends.hf.encoder_decoder import EncoderDecoderBackend
     from evalkit.backends.hf.tokens import Tokens
     from evalkit.spec.models import EngineSpec, ModelSpec
 
 
-def load(model: ModelSpec, engine: EngineSpec) -> HfBackend:
+def load(model: ModelSpec, engine: EngineSpec) -> HfBackend | EncoderDecoderBackend:
     """Load ``model`` and return its backend. Raises UserError for a model that cannot be loaded."""
     _require_packages()
     from evalkit.backends.hf.backend import HfBackend
     from evalkit.backends.hf.loading import load_parts
 
-    return HfBackend(load_parts(model), model, engine)
+    parts = load_parts(model)
+    if parts.family == "encoder-decoder":
+        from evalkit.backends.hf.encoder_decoder import EncoderDecoderBackend
+
+        return EncoderDecoderBackend(parts, model, engine)
+    return HfBackend(parts, model, engine)
 
 
 def load_tokens(model: ModelSpec) -> Tokens:
@@ -29,7 +35,8 @@ def load_tokens(model: ModelSpec) -> Tokens:
     from evalkit.backends.hf.loading import load_tokenizer
     from evalkit.backends.hf.tokens import Tokens
 
-    return Tokens(load_tokenizer(model), model.add_bos, model.chat_template)
+    tokenizer, family = load_tokenizer(model)
+    return Tokens(tokenizer, model.add_bos, model.chat_template, keep_end=family == "encoder-decoder")
 
 
 def _require_packages() -> None:

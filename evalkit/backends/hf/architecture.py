@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from evalkit.contract.errors import UserError
 
-Family = Literal["causal"]
+Family = Literal["causal", "encoder-decoder"]
+"""What continues a text, or writes one after reading another."""
 
 
 def read_config(source: str, revision: str | None) -> Any:
@@ -18,12 +19,17 @@ def read_config(source: str, revision: str | None) -> Any:
 
 def family(name: str, config: Any) -> Family:
     """The family of a model. Raises UserError for one that cannot answer here, naming what it is and what it can do."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    )
 
     kinds = [str(kind) for kind in getattr(config, "architectures", None) or ()]
     shown = ", ".join(kinds) or type(config).__name__.removesuffix("Config")
     if getattr(config, "is_encoder_decoder", False):
-        raise UserError(f"{name}: is an encoder-decoder ({shown}), which the backend hf does not serve: give a decoder")
+        if getattr(config, "model_type", None) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+            return "encoder-decoder"
+        raise UserError(f"{name}: is an encoder-decoder that does not read text ({shown}): give a language model")
     if any(kind.endswith("ForMaskedLM") for kind in kinds):
         raise UserError(
             f"{name}: is a masked language model ({shown}): it fills in masked words and neither continues nor scores "

@@ -22,9 +22,9 @@ from evalkit.backends.hf.prefix_forward import TreeRunner, head_rows
 from evalkit.backends.hf.probe import Serving, probe
 from evalkit.backends.hf.quiet import quiet
 from evalkit.backends.hf.tally import Tally
-from evalkit.backends.hf.tokens import Tokens
+from evalkit.backends.hf.tokens import OverTokens, Tokens
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, no_op
-from evalkit.contract.types import Message, ModelInfo
+from evalkit.contract.types import ModelInfo
 from evalkit.engine.plan import PrefixPlan
 from evalkit.perf.counters import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -37,7 +37,7 @@ MIN_SHARE_CPU, MIN_SHARE_CUDA = 4, 64
 """Tokens that a branch of the tree must save: what its extra attention calls cost, in tokens (docs/performance.md)."""
 
 
-class HfBackend:
+class HfBackend(OverTokens):
     """A transformers model as a TokenBackend."""
 
     def __init__(self, parts: Parts, model: ModelSpec, engine: EngineSpec) -> None:
@@ -56,7 +56,7 @@ class HfBackend:
         self._plain_attention = "sdpa" if implementation == attention.NAME else implementation
         self.meter = Meter()
         self.after_pass: Callable[[], None] = no_op
-        window = model.max_length or self._window(parts.tokenizer) - self._virtual_tokens()
+        window = model.max_length or vocabulary.window(self._model.config, parts.tokenizer) - self._virtual_tokens()
         coarse = parts.details.get("quantization") == "int8"
         self._set_attention(self._plain_attention)
         self._serving = probe(
@@ -100,23 +100,6 @@ class HfBackend:
     @ignore_end.setter
     def ignore_end(self, value: bool) -> None:
         self._generation.ignore_end = value
-
-    def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
-        """See `TokenBackend.encode`."""
-        return self._tokens.encode(texts, special)
-
-    @property
-    def encoding_identity(self) -> str | None:
-        """See `TokenBackend`."""
-        return self._tokens.encoding_identity
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """See `TokenBackend.decode`."""
-        return self._tokens.decode(tokens)
-
-    def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        """See `TokenBackend.chat`."""
-        return self._tokens.chat(messages, add_generation_prompt)
 
     def close(self) -> None:
         """Free the model's memory."""
@@ -280,7 +263,6 @@ class HfBackend:
             batch = max(1, min(64, int(memory.available(self._device) * 0.5 // per_row)))
         return PlainRunner(
             self._model,
-            self._tokens.tokenizer,
             self._device,
             batch,
             self._generation,
@@ -304,15 +286,6 @@ class HfBackend:
         if self._model.config._attn_implementation != name:
             with quiet():
                 self._model.set_attn_implementation(name)
-
-    def _window(self, tokenizer: object) -> int:
-        """The context window in tokens, from where lm-eval takes it; 2048 where nothing says."""
-        config = self._model.config.get_text_config()
-        for name in ("n_positions", "max_position_embeddings", "n_ctx"):
-            if value := getattr(config, name, None):
-                return int(value)
-        length = getattr(tokenizer, "model_max_length", None)
-        return int(length) if length and length < 1e12 else 2048
 
 
 def _path(serving: Serving) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
+
+import torch
 
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.stops import StopScan
@@ -77,6 +80,29 @@ class Generation:
         """What looks for the end of a row. The end of text also stops where it is written out."""
         until = row.until if self.ignore_end else (*row.until, self._tokens.eot_text)
         return StopScan(until, self._tokens.decode, self.stop_ids, row.max_tokens, self._size)
+
+    @property
+    def pad_id(self) -> int:
+        """What padding is written with; it is never read."""
+        pad = self._tokens.tokenizer.pad_token_id
+        return 0 if pad is None else int(pad)
+
+    def settings(self, row: GenerateRow) -> dict[str, Any]:
+        """What transformers' generate is told of a row; the model's own settings stand where nothing is said. Seeds
+        the sampling of a row that samples, so that its answer does not depend on what came before.
+        """
+        settings: dict[str, Any] = {"max_new_tokens": row.max_tokens, "pad_token_id": self.pad_id}
+        if self.ignore_end:
+            settings["eos_token_id"] = -1  # None would mean the model's own
+        elif self._config.eos_token_id is None:
+            settings["eos_token_id"] = sorted(self.stop_ids) or None
+        sampling = row.sampling
+        if sampling.temperature <= 0:
+            return {**settings, "do_sample": False, **dict(sampling.extra)}
+        seed = hashlib.sha256(f"{sampling.seed}:{row.key}".encode()).digest()
+        torch.manual_seed(int.from_bytes(seed[:8], "big") >> 1)
+        chosen = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
+        return {**settings, "do_sample": True, **chosen, **dict(sampling.extra)}
 
     def only_by_generate(self, row: GenerateRow) -> bool:
         """Whether this row has settings that only transformers' own generate applies."""

@@ -44,6 +44,7 @@ class Parts:
     source: str
     details: dict[str, Any] = field(default_factory=dict)
     speculation: Speculation | None = None
+    family: architecture.Family = "causal"
 
 
 def load_parts(spec: ModelSpec) -> Parts:
@@ -59,9 +60,10 @@ def load_parts(spec: ModelSpec) -> Parts:
     with quiet(), ThreadPoolExecutor(1) as pool:
         hashes = pool.submit(folder_hashes, folder) if folder else None
         try:
-            architecture.family(spec.name, architecture.read_config(source, spec.revision))
+            family = architecture.family(spec.name, architecture.read_config(source, spec.revision))
+            _check_family(spec, family)
             tokenizer = _tokenizer(source, spec)
-            model, kept = _model(source, spec, device)
+            model, kept = _model(source, spec, device, family)
             kept |= vocabulary.check(spec.name, model, tokenizer, spec.allow_missing_weights)
             commit = getattr(model.config, "_commit_hash", None)
             kind = type(model).__name__
@@ -88,7 +90,7 @@ def load_parts(spec: ModelSpec) -> Parts:
         details["adapter"] = adapter
     if speculation:
         details["speculation"] = f"draft {spec.draft}" if spec.draft else f"prompt lookup of {spec.prompt_lookup}"
-    return Parts(model, tokenizer, device, identity, source, details, speculation)
+    return Parts(model, tokenizer, device, identity, source, details, speculation, family)
 
 
 def locate(spec: ModelSpec) -> tuple[ModelSpec, str, Path | None]:
@@ -125,7 +127,7 @@ def _speculation(spec: ModelSpec, model: Any, tokenizer: Any, device: torch.devi
         raise _explain(own, folder, error) from error
     if other.get_vocab() != tokenizer.get_vocab():
         raise UserError(f"--draft {spec.draft}: its tokenizer is not that of {spec.name}: use one of the same family")
-    return Speculation(model, spec.draft_tokens, _model(source, own, device)[0])
+    return Speculation(model, spec.draft_tokens, _model(source, own, device, "causal")[0])
 
 
 def _check(spec: ModelSpec) -> None:
@@ -157,12 +159,15 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def load_tokenizer(spec: ModelSpec) -> Any:
-    """The tokenizer alone, for a driver whose replicas have the weights. Raises UserError."""
+def load_tokenizer(spec: ModelSpec) -> tuple[Any, architecture.Family]:
+    """The tokenizer alone, for a driver whose replicas have the weights, and the model's family. Raises UserError."""
     spec, source, folder = locate(spec)
     with quiet():
         try:
-            return _tokenizer(source, spec)
+            family = architecture.family(spec.name, architecture.read_config(source, spec.revision))
+            return _tokenizer(source, spec), family
+        except UserError:
+            raise
         except Exception as error:
             raise _explain(spec, folder, error) from error
 
@@ -177,16 +182,27 @@ def _tokenizer(source: str, spec: ModelSpec) -> Any:
     return tokenizer
 
 
-def _model(source: str, spec: ModelSpec, device: torch.device) -> tuple[Any, dict[str, Any]]:
+def _check_family(spec: ModelSpec, family: architecture.Family) -> None:
+    """Raise UserError for a setting that models of this family do not take."""
+    flags = {"--peft": spec.peft, "--prompt-lookup": spec.prompt_lookup, "--draft": spec.draft}
+    if family != "causal" and (given := next((flag for flag, value in flags.items() if value), None)):
+        raise UserError(f"{given}: {spec.name} is an encoder-decoder, which takes it not here: leave it out")
+
+
+def _model(
+    source: str, spec: ModelSpec, device: torch.device, family: architecture.Family
+) -> tuple[Any, dict[str, Any]]:
     """The model, and what a run records of its weights. Raises UserError where the files lack any."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    kind: Any = AutoModelForCausalLM if family == "causal" else AutoModelForSeq2SeqLM
 
     extra = {"attn_implementation": spec.args["attn_implementation"]} if "attn_implementation" in spec.args else {}
     quantized = variants.quantization(spec, source, DTYPES[spec.dtype], device)
     settings = {"dtype": DTYPES[spec.dtype], "use_safetensors": True, **extra, **quantized}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # weights that may be missing are the same numbers when a run goes on
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = kind.from_pretrained(
             source,
             revision=spec.revision,
             trust_remote_code=False,

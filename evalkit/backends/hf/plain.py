@@ -7,7 +7,6 @@ Where padding, or the rows beside it, would change a row's answer, a batch holds
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,7 +29,6 @@ class PlainRunner:
     def __init__(
         self,
         model: Any,
-        tokenizer: Any,
         device: torch.device,
         batch_size: int,
         generation: Generation,
@@ -40,7 +38,6 @@ class PlainRunner:
         after_pass: Callable[[], None] = no_op,
     ) -> None:
         self._model = model
-        self._tokenizer = tokenizer
         self._device = device
         self._batch = batch_size
         self._generation = generation
@@ -122,15 +119,12 @@ class PlainRunner:
             for part in self._by_length(rows, order, self._batches.prompts_mix):
                 self._cut(part, lambda some: self._generate_batch(rows, some, done))
 
-    def _pad(self) -> int:
-        return int(self._tokenizer.pad_token_id) if self._tokenizer.pad_token_id is not None else 0
-
     def _generate_batch(
         self, rows: Sequence[GenerateRow], part: Sequence[int], done: OnResult, speculation: Speculation | None = None
     ) -> None:
         """One call of generate; with guesses it has one row, for several would accept them at different lengths."""
         longest = max(len(rows[i].tokens) for i in part)
-        tokens = np.full((len(part), longest), self._pad(), dtype=np.int64)
+        tokens = np.full((len(part), longest), self._generation.pad_id, dtype=np.int64)
         mask = np.zeros((len(part), longest), dtype=np.int64)
         for place, index in enumerate(part):
             prompt = rows[index].tokens
@@ -147,7 +141,8 @@ class PlainRunner:
                     input_ids=torch.from_numpy(tokens).to(self._device),
                     attention_mask=torch.from_numpy(mask).to(self._device),
                     stopping_criteria=[clock, *([ScanRows(scans, longest)] if by_steps else [])],
-                    **self._settings(rows[part[0]], speculation),
+                    **self._generation.settings(rows[part[0]]),
+                    **(speculation.settings() if speculation else {}),
                 )
         finally:
             if hook is not None:
@@ -156,21 +151,3 @@ class PlainRunner:
             if not by_steps:
                 scan.extend(output[place, longest:].tolist())
             done(index, scan.answer())
-
-    def _settings(self, row: GenerateRow, speculation: Speculation | None) -> dict[str, Any]:
-        """What generate is told; the model's own generation settings stand where nothing is said."""
-        settings: dict[str, Any] = {"max_new_tokens": row.max_tokens, "pad_token_id": self._pad()}
-        if self._generation.ignore_end:
-            settings["eos_token_id"] = -1  # None would mean the model's own
-        elif self._model.generation_config.eos_token_id is None:
-            settings["eos_token_id"] = sorted(self._generation.stop_ids) or None
-        sampling = row.sampling
-        if sampling.temperature <= 0:
-            guesses = speculation.settings() if speculation else {}
-            return {**settings, "do_sample": False, **dict(sampling.extra), **guesses}
-        seed = hashlib.sha256(f"{sampling.seed}:{row.key}".encode()).digest()
-        torch.manual_seed(int.from_bytes(seed[:8], "big") >> 1)
-        return {
-            **settings, "do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p,
-            "top_k": sampling.top_k, **dict(sampling.extra),
-        }  # fmt: skip

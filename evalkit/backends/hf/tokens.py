@@ -129,3 +129,26 @@ class Tokens:
                 continue_final_message=not add_generation_prompt,
             )
         )
+
+
+class OverTokens:
+    """What a backend over a transformers tokenizer answers by ``self._tokens`` alone."""
+
+    _tokens: Tokens
+
+    def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
+        """See `TokenBackend.encode`."""
+        return self._tokens.encode(texts, special)
+
+    @property
+    def encoding_identity(self) -> str | None:
+        """See `TokenBackend`."""
+        return self._tokens.encoding_identity
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """See `TokenBackend.decode`."""
+        return self._tokens.decode(tokens)
+
+    def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        """See `TokenBackend.chat`."""
+        return self._tokens.chat(messages, add_generation_prompt)

@@ -19,6 +19,16 @@ def rows(model: Any) -> int:
     return int(model.get_input_embeddings().weight.shape[0])
 
 
+def window(config: Any, tokenizer: Any) -> int:
+    """The context window in tokens, from where lm-eval takes it; 2048 where nothing says."""
+    config = config.get_text_config()
+    for name in ("n_positions", "max_position_embeddings", "n_ctx"):
+        if value := getattr(config, name, None):
+            return int(value)
+    length = getattr(tokenizer, "model_max_length", None)
+    return int(length) if length and length < 1e12 else 2048
+
+
 def check(name: str, model: Any, tokenizer: Any, allowed: bool) -> dict[str, Any]:
     """Raise UserError for a tokenizer that is not this model's, unless ``allowed``; what a run records otherwise.
 
