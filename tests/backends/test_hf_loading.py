@@ -167,6 +167,12 @@ def test_a_tokenizer_much_too_small_is_refused(tmp_path: Path) -> None:
     assert "tokens for an embedding of 4000" in refusal(saved(model, tmp_path / "large"))
 
 
+def test_a_window_beyond_learned_positions_is_refused(tmp_path: Path) -> None:
+    folder = saved(tiny.model("gpt2"), tmp_path / "gpt2")
+    assert "positions for 128 tokens (transformer.wpe)" in refusal(folder, max_length=200)
+    assert details(folder, max_length=100)["path"] == "tree"
+
+
 def test_a_pad_token_without_a_row_is_replaced_and_recorded(folder: Path) -> None:
     tokenizer = tiny.copied_tokenizer()
     tokenizer.add_special_tokens({"pad_token": "[PAD]"})

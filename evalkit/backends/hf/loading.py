@@ -64,6 +64,7 @@ def load_parts(spec: ModelSpec) -> Parts:
             _check_family(spec, family)
             tokenizer = _tokenizer(source, spec)
             model, kept = _model(source, spec, device, family)
+            vocabulary.check_window(model, spec.max_length)
             kept |= vocabulary.check(spec.name, model, tokenizer, spec.allow_missing_weights)
             commit = getattr(model.config, "_commit_hash", None)
             kind = type(model).__name__

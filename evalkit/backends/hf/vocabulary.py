@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from evalkit.backends.hf.weights import WAY_OUT
@@ -10,6 +11,8 @@ from evalkit.contract.errors import UserError
 FEWEST = 0.5
 """Share of the embedding's rows below which a tokenizer is taken for another model's. Embeddings are padded to round
 numbers (Phi-2: 51,200 rows for 50,295 tokens), never to twice what they hold."""
+LEARNED_POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings?|embed_position)$")
+"""Names of modules that hold a row for every position a model can take."""
 ROUNDING = 1024
 """Rows more than tokens that are nothing odd in small vocabularies."""
 
@@ -27,6 +30,18 @@ def window(config: Any, tokenizer: Any) -> int:
             return int(value)
     length = getattr(tokenizer, "model_max_length", None)
     return int(length) if length and length < 1e12 else 2048
+
+
+def check_window(model: Any, asked: int | None) -> None:
+    """Raise UserError for a window longer than a model's learned positions: there is nothing beyond them to look up."""
+    if asked is None:
+        return
+    for name, module in model.named_modules():
+        rows = getattr(module, "num_embeddings", None)
+        if rows is not None and LEARNED_POSITIONS.search(name) and asked > rows:
+            raise UserError(
+                f"--max-length {asked}: the model has learned positions for {rows} tokens ({name}): give fewer"
+            )
 
 
 def check(name: str, model: Any, tokenizer: Any, allowed: bool) -> dict[str, Any]:
