@@ -77,11 +77,11 @@ def corpus(effort: Effort) -> Iterator[str]:
         for n in sizes:
             pair = simulate(
                 lambda g, n=n, d=draw, m=measure: corpus_difference(*d(g, n), m),  # type: ignore[misc]
-                0.0, effort.of(cost * (1 + n / 20)), effort.generator("corpus", name, n),
+                0.0, effort.of(cost * (1 + n / 100) / 2), effort.generator("corpus", name, n),
             )  # fmt: skip
             one = simulate(
                 lambda g, n=n, d=draw, m=measure: corpus_estimate(d(g, n)[0], m),  # type: ignore[misc]
-                truth, effort.of(cost * (1 + n / 20)), effort.generator("corpus one", name, n),
+                truth, effort.of(cost * (1 + n / 100) / 2), effort.generator("corpus one", name, n),
             )  # fmt: skip
             alarms.append(f"{most(1 - pair.covered, ALARM, pair.runs)} ({pair.width:.3g})")
             covers.append(f"{least(one.covered, COVER, one.runs)} ({one.width:.3g})")

@@ -5,7 +5,7 @@ The plug-in takes the absolute value of every bin's mean gap, so that noise alon
 in calibration error estimation"). A bin's gap is nearly normal, so the plug-in that a true set of gaps would give is
 known: a sum of folded normals. Here the true gaps are taken to be the observed ones times a common shrinkage, and the
 shrinkage is the one whose expected plug-in is the plug-in observed; the interval's ends are those that put it into a
-tail.
+tail, for the observed gaps or for even ones, by Student's t with bins less one degrees of freedom.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CalibrationError:
 def calibration_error(gaps: Vector, bins: NDArray[np.int64], level: float = LEVEL) -> CalibrationError:
     """Of ``gaps`` (right minus confidence, one an item) in ``bins``. At least one item."""
     import numpy as np
-    from scipy.special import ndtri
+    from scipy.stats import t
 
     n = len(gaps)
     counts = np.bincount(bins).astype(float)
@@ -49,10 +49,13 @@ def calibration_error(gaps: Vector, bins: NDArray[np.int64], level: float = LEVE
     if n < 2:
         return CalibrationError(plain, plain, None)
     errors = np.sqrt(_variances(counts, np.maximum(squares - counts * means**2, 0.0)) / counts)
-    need = float(ndtri((1 + level) / 2))
     middle = _stretch(plain, shares, means, errors, 0.0)
-    ends = (_stretch(plain, shares, means, errors, need), _stretch(plain, shares, means, errors, -need))
-    return CalibrationError(plain, middle * plain, (ends[0] * plain, min(ends[1] * plain, 1.0)))
+    # The observed gaps differ from bin to bin by noise too, the truth's less: an even set of gaps is tried as well.
+    need = float(t.isf((1 - level) / 2, max(len(counts) - 1, 1)))
+    shapes = (means, np.full(len(means), plain))
+    low = min(_stretch(plain, shares, shape, errors, need) for shape in shapes)
+    high = max(_stretch(plain, shares, shape, errors, -need) for shape in shapes)
+    return CalibrationError(plain, middle * plain, (low * plain, min(high * plain, 1.0)))
 
 
 def _variances(counts: Vector, within: Vector) -> Vector:
