@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         Document,
         Generate,
         Message,
-        Metric,
+        MetricResult,
         ModelInfo,
         PromptStyle,
         Request,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         Task,
         TaskInfo,
     )
-    from evalkit.metrics.base import MetricDef, ScoringInput
+    from evalkit.metrics.base import Metric, MetricDef, ScoringInput
     from evalkit.spec.models import EngineSpec, ModelSpec
 
 __version__ = "0.1.0"
@@ -79,6 +79,7 @@ __all__ = [
     "Message",
     "Metric",
     "MetricDef",
+    "MetricResult",
     "ModelInfo",
     "ModelSpec",
     "OnResult",
@@ -139,7 +140,7 @@ _PLACES = {
     "evalkit.contract.capabilities": ("BackendType", "Capabilities", "TaskTraits"),
     "evalkit.contract.errors": ("UserError",),
     "evalkit.contract.store": ("Progress",),
-    "evalkit.metrics.base": ("MetricDef", "ScoringInput"),
+    "evalkit.metrics.base": ("Metric", "MetricDef", "ScoringInput"),
     "evalkit.spec.models": ("EngineSpec", "ModelSpec"),
 }
 _PLACE = {name: module for module, names in _PLACES.items() for name in names}

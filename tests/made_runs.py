@@ -14,7 +14,7 @@ from evalkit.contract.types import (
     Generate,
     Group,
     GroupResult,
-    Metric,
+    MetricResult,
     Response,
     RunResult,
     SampleResult,
@@ -90,7 +90,7 @@ def summarize(task: TaskInfo, samples: Sequence[SampleResult], n_total: int | No
     """Mean of the primary metric with Wilson's interval (shares) or Student's t."""
     name = task.primary.partition(",")[0]
     values = [v for s in samples if s.status == "ok" and (v := s.metrics.get(task.primary)) is not None]
-    metrics: tuple[Metric, ...] = ()
+    metrics: tuple[MetricResult, ...] = ()
     if values:
         mean = sum(values) / len(values)
         stderr = intervals.mean_stderr(values)
@@ -101,7 +101,7 @@ def summarize(task: TaskInfo, samples: Sequence[SampleResult], n_total: int | No
             else intervals.t_interval(mean, stderr, len(values))
         )
         metrics = (
-            Metric(
+            MetricResult(
                 name,
                 "none",
                 mean,
@@ -112,6 +112,9 @@ def summarize(task: TaskInfo, samples: Sequence[SampleResult], n_total: int | No
                 f"{name}|agg:mean|n:{len(values)}",
                 primary=True,
                 baseline=task.baseline,
+                bounds=(0.0, 1.0),
+                unit="share",
+                aggregator="mean",
             ),
         )
     count = {status: sum(s.status == status for s in samples) for status in ("ok", "unscored", "error")}
@@ -179,7 +182,7 @@ def _group(group: Group, groups: Sequence[Group], tasks: Sequence[TaskResult]) -
     means = [task.metrics[0].value for task in found if task.metrics]
     if not means:
         return GroupResult(group, (), ())
-    micro = Metric(
+    micro = MetricResult(
         "acc",
         "none",
         right / total,
@@ -191,7 +194,7 @@ def _group(group: Group, groups: Sequence[Group], tasks: Sequence[TaskResult]) -
         True,
         0.25,
     )
-    macro = Metric(
+    macro = MetricResult(
         "acc", "none", sum(means) / len(means), (0.25 / total) ** 0.5, None, total, True, "acc|agg:macro", True, 0.25
     )
     return GroupResult(group, (micro,), (macro,))

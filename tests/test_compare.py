@@ -160,7 +160,11 @@ def test_perplexity_is_resampled_as_a_corpus(tmp_path: Path) -> None:
         ]
         path = made.write_run(tmp_path / folder, [(task, samples)])
         results = json.loads((path / "results.json").read_text())
-        results["evalkit"]["tasks"][0]["metrics"][0]["signature"] = "word_perplexity|agg:weighted_perplexity|n:20"
+        results["evalkit"]["tasks"][0]["metrics"][0] |= {
+            "aggregator": "weighted_perplexity",
+            "unit": "",
+            "bounds": None,
+        }
         (path / "results.json").write_text(json.dumps(results))
         return path
 

@@ -12,7 +12,6 @@ import pytest
 
 from evalkit.metrics import translation
 from evalkit.metrics.base import ScoringInput
-from evalkit.metrics.corpus import FROM_SUMS
 from evalkit.statistics.paired import corpus_difference
 
 pytestmark = pytest.mark.mirror
@@ -28,7 +27,7 @@ def statistics(name: str, hypotheses: list[str], references: list[str]) -> Any:
     """Each sentence's sufficient statistics as a run would keep them, shape (sentences, statistics)."""
     metric = {"bleu": translation.bleu, "chrf": translation.chrf}[name]
     rows = [
-        metric.sample(ScoringInput(document={}, target=[reference], text=hypothesis))
+        metric.per_item(ScoringInput(document={}, target=[reference], text=hypothesis))
         for hypothesis, reference in zip(hypotheses, references, strict=True)
     ]
     return np.array(rows, float)
@@ -58,11 +57,13 @@ def test_p_values_and_scores_are_sacrebleus(mirror: Path, pair: str, name: str) 
     base = statistics(name, systems[0][1], references)
     for system, lines in systems[1:]:
         own = statistics(name, lines, references)
-        found = corpus_difference(base, own, FROM_SUMS[name], resamples=SAMPLES, rule="sacrebleu")
+        found = corpus_difference(
+            base, own, getattr(translation, name).combine.function, resamples=SAMPLES, rule="sacrebleu"
+        )
         result = next(value for key, value in theirs.items() if key.startswith(system))
         first = next(value for key, value in theirs.items() if key.endswith(systems[0][0]) or systems[0][0] in key)
         assert found.value == pytest.approx(result.score - first.score, abs=1e-9)
         assert found.p_value == pytest.approx(result.p_value, abs=1e-12)
         # Ours counts both tails of the differences and is never smaller than theirs.
-        both = corpus_difference(base, own, FROM_SUMS[name], resamples=SAMPLES)
+        both = corpus_difference(base, own, getattr(translation, name).combine.function, resamples=SAMPLES)
         assert both.p_value >= found.p_value

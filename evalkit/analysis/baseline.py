@@ -18,6 +18,7 @@ from evalkit import __version__
 from evalkit.analysis.scores import KEY_LENGTH, PROMPT_LENGTH, RunScores, Series, TaskScores, scores_of_run
 from evalkit.contract.errors import UserError
 from evalkit.spec.strict import Strict, mistake
+from evalkit.store import earlier
 from evalkit.store.files import replacing
 
 FORMAT: Literal["evalkit-baseline"] = "evalkit-baseline"
@@ -29,6 +30,9 @@ class _SeriesRecord(Strict):
     bits: str | None = Field(default=None, pattern=r"^[01-]*$")
     """Values 0, 1 and "-" for none."""
     numbers: list[float | list[float] | None] | None = None
+    unit: str | None = None
+    """None: the file is of evalkit 0.1.0, which did not write it."""
+    bounds: tuple[float | None, float | None] | None = None
 
 
 class _TaskRecord(Strict):
@@ -47,6 +51,8 @@ class _TaskRecord(Strict):
     cluster_field: str
     published: dict[str, float | None]
     series: dict[str, _SeriesRecord]
+    rising: dict[str, bool] = Field(default_factory=dict)
+    """Empty in files of evalkit 0.1.0, where only the series tell it."""
 
 
 class _BaselineRecord(Strict):
@@ -132,6 +138,7 @@ def _encode(task: TaskScores) -> _TaskRecord:
         cluster_field=task.cluster_field,
         published=dict(task.published),
         series={key: _encode_series(series) for key, series in task.series.items()},
+        rising=dict(task.rising),
     )
 
 
@@ -139,18 +146,28 @@ def _encode_series(series: Series) -> _SeriesRecord:
     bits = {None: "-", 0.0: "0", 1.0: "1"}
     if all(not isinstance(value, tuple) and value in bits for value in series.values):
         text = "".join(bits[value] for value in series.values)  # type: ignore[index]
-        return _SeriesRecord(aggregate=series.aggregate, higher_is_better=series.higher_is_better, bits=text)
+        return _record(series, bits=text)
     numbers = [
         None if value is None else [float(part) for part in value] if isinstance(value, tuple) else round(value, 9)
         for value in series.values
     ]
-    return _SeriesRecord(aggregate=series.aggregate, higher_is_better=series.higher_is_better, numbers=numbers)
+    return _record(series, numbers=numbers)
+
+
+def _record(series: Series, **values: Any) -> _SeriesRecord:
+    return _SeriesRecord(
+        aggregate=series.aggregate,
+        higher_is_better=series.higher_is_better,
+        unit=series.unit,
+        bounds=series.bounds,
+        **values,
+    )
 
 
 def _decode(path: Path, name: str, record: _TaskRecord) -> TaskScores:
     keys, prompts = _unpack(record.keys, KEY_LENGTH), _unpack(record.prompts, PROMPT_LENGTH)
     keys = [record.copies.get(number, key) for number, key in enumerate(keys)]
-    series = {key: _decode_series(one) for key, one in record.series.items()}
+    series = {key: _decode_series(key, one, record.published.get(key)) for key, one in record.series.items()}
     lengths = {len(keys), len(prompts), *(len(one.values) for one in series.values())}
     if record.clusters is not None:
         lengths.add(len(record.clusters))
@@ -171,16 +188,20 @@ def _decode(path: Path, name: str, record: _TaskRecord) -> TaskScores:
         n_unscored=record.n_unscored,
         clusters=None if record.clusters is None else tuple(record.clusters),
         cluster_field=record.cluster_field,
+        rising=record.rising or {key: one.higher_is_better for key, one in series.items()},
     )
 
 
-def _decode_series(record: _SeriesRecord) -> Series:
+def _decode_series(key: str, record: _SeriesRecord, published: float | None) -> Series:
     values: list[float | tuple[float, ...] | None]
     if record.bits is not None:
         values = [{"-": None, "0": 0.0, "1": 1.0}[bit] for bit in record.bits]
     else:
         values = [tuple(value) if isinstance(value, list) else value for value in record.numbers or []]
-    return Series(tuple(values), record.aggregate, record.higher_is_better)
+    aggregate, unit = record.aggregate, record.unit
+    if unit is None:
+        aggregate, unit, _ = earlier.described(key.rpartition(",")[0], f"|agg:{record.aggregate}", [published])
+    return Series(tuple(values), aggregate, record.higher_is_better, unit, record.bounds)
 
 
 def _pack(digits: list[str]) -> str:

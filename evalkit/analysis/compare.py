@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evalkit.analysis.baseline import load_scores
 from evalkit.analysis.evidence import Coverage, coverage
 from evalkit.analysis.scores import RunScores, Series, TaskScores
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Metric
-from evalkit.metrics.corpus import FROM_SUMS
-from evalkit.statistics.paired import Difference, aligned, corpus_difference, holm, paired_difference
-from evalkit.text import numbers
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Sums = NDArray[np.float64]
+from evalkit.contract.types import MEAN, SHARE_UNIT
+from evalkit.metrics.combine import Combine, table
+from evalkit.metrics.finding import combine_of
+from evalkit.statistics.corpus import items_estimate
+from evalkit.statistics.paired import (
+    Difference,
+    aligned,
+    corpus_difference,
+    detectable_effect,
+    holm,
+    paired_difference,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class MetricComparison:
     improved: tuple[Flip, ...] = ()
     worsened: tuple[Flip, ...] = ()
     cluster_field: str = ""
+    unit: str = ""
 
     @property
     def gain(self) -> float:
@@ -64,11 +66,9 @@ class MetricComparison:
         return self.difference.value if self.higher_is_better else -self.difference.value
 
     @property
-    def is_proportion(self) -> bool:
-        """Whether the metric is a share, shown in percent."""
-        name, _, filtered = self.metric.partition(",")
-        values = (min(self.base, self.candidate), max(self.base, self.candidate))
-        return numbers.is_proportion(Metric(name, filtered, self.base, None, values, 0, True, ""))
+    def is_share(self) -> bool:
+        """Whether the metric is a share of one, shown in percent."""
+        return self.unit == SHARE_UNIT
 
     def verdict(self, alpha: float = 0.05) -> str:
         """ "better", "worse" or "no difference shown", by the adjusted p-value where there is one."""
@@ -76,6 +76,19 @@ class MetricComparison:
         if p_value >= alpha or self.gain == 0:
             return "no difference shown"
         return "better" if self.gain > 0 else "worse"
+
+
+@dataclass(frozen=True, slots=True)
+class NotCompared:
+    """A metric that both runs have and that no test was made of, and why."""
+
+    task: str
+    metric: str
+    primary: bool
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.task}: {self.metric.removesuffix(',none')} is not compared: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,7 @@ class RunComparison:
     only_candidate: tuple[str, ...]
     coverage: tuple[Coverage, ...] = ()
     """The items there were to compare, task by task, and why a task could not be."""
+    not_compared: tuple[NotCompared, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,7 @@ def compare(
     for one in compared:
         if not one.metrics:
             reasons = [f"{task.task}: {task.reason}" for task in one.coverage if task.reason]
+            reasons += [str(metric) for metric in one.not_compared]
             raise UserError(
                 f"compare: {first.source} and {one.source} share nothing that both scored: "
                 f"{'; '.join(reasons[:3]) or 'no metric of theirs has a paired test'}"
@@ -163,7 +178,13 @@ def compare_scores(base: RunScores, candidate: RunScores, options: Options | Non
             "run both in the same way, or compare all the same with --allow-mismatch"
         )
     rows = list(_compare_groups(base, candidate, options, paired))
-    rows += [row for name in shared for row in _compare_task(base.tasks[name], candidate.tasks[name], options)]
+    left_out: list[NotCompared] = []
+    for name in shared:
+        for row in _compare_task(base.tasks[name], candidate.tasks[name], options):
+            if isinstance(row, NotCompared):
+                left_out.append(row)
+            else:
+                rows.append(row)
     return RunComparison(
         label=candidate.label,
         source=candidate.source,
@@ -172,6 +193,7 @@ def compare_scores(base: RunScores, candidate: RunScores, options: Options | Non
         only_base=tuple(name for name in base.tasks if name not in candidate.tasks),
         only_candidate=tuple(name for name in candidate.tasks if name not in base.tasks),
         coverage=found,
+        not_compared=tuple(left_out),
     )
 
 
@@ -217,18 +239,24 @@ def _mismatches(base: TaskScores, candidate: TaskScores) -> Iterator[str]:
         yield f"{base.name}: {different} of {len(left)} shared documents have different prompts"
 
 
-def _compare_task(base: TaskScores, candidate: TaskScores, options: Options) -> Iterator[MetricComparison]:
+def _compare_task(
+    base: TaskScores, candidate: TaskScores, options: Options
+) -> Iterator[MetricComparison | NotCompared]:
     left, right = aligned(base.keys, candidate.keys, base.name)
     for key, series in base.series.items():
         other = candidate.series.get(key)
         if other is None:
             continue
         pairs = [(i, j) for i, j in zip(left, right, strict=True) if None not in (series.values[i], other.values[j])]
-        if len(pairs) < 2 or not _comparable(series):
+        if len(pairs) < 2:
             continue
         a, b = [series.values[i] for i, _ in pairs], [other.values[j] for _, j in pairs]
         clusters = None if base.clusters is None else [base.clusters[i] for i, _ in pairs]
-        values, difference = _difference(series, a, b, clusters, options)
+        try:
+            values, difference = _difference(series, other, a, b, clusters, options)
+        except UserError as error:
+            yield NotCompared(base.name, key, key == base.primary, str(error))
+            continue
         titles = candidate.titles or base.titles
         place = 1 if candidate.titles else 0
         flips = [
@@ -252,50 +280,62 @@ def _compare_task(base: TaskScores, candidate: TaskScores, options: Options) -> 
             improved=rising if series.higher_is_better else falling,
             worsened=falling if series.higher_is_better else rising,
             cluster_field=base.cluster_field if difference.clusters else "",
+            unit=series.unit,
         )
 
 
 def _difference(
-    series: Series, a: Sequence[Any], b: Sequence[Any], clusters: Sequence[str] | None, options: Options
+    series: Series, other: Series, a: Sequence[Any], b: Sequence[Any], clusters: Sequence[str] | None, options: Options
 ) -> tuple[tuple[float, float], Difference]:
-    """Both runs' metric over the pairs, and the difference by the test that fits its kind."""
+    """Both runs' metric over the pairs, and the difference by the test that fits how the metric joins its items.
+    UserError where there is none.
+    """
     import numpy as np
 
-    if series.aggregate == "mean" or series.aggregate not in AGGREGATES:
+    if series.aggregate != other.aggregate:
+        raise UserError(f"one run joins its items by {series.aggregate!r}, the other by {other.aggregate!r}")
+    combine = combine_of(series.aggregate)
+    if combine.name == MEAN:
+        if any(isinstance(one, tuple) for one in (*a, *b)):
+            raise UserError("its items hold statistics, of which there is no mean")
         means = (float(np.mean(a)), float(np.mean(b)))
         return means, paired_difference(
             a, b, clusters=clusters, alpha=options.alpha, seed=options.seed, resamples=options.resamples
         )
-    combine = AGGREGATES[series.aggregate]
-    left, right = (np.array([one if isinstance(one, tuple) else (one, 1.0) for one in side], float) for side in (a, b))
-    difference = corpus_difference(
-        left, right, combine, alpha=options.alpha, seed=options.seed, resamples=options.resamples
+    if not combine.errors:
+        raise UserError("it is no sum over items, and items left out say nothing of other ones")
+    values = (combine.value(a), combine.value(b))
+    if combine.over == "items":
+        return values, _difference_of_items(combine, a, b, options)
+    try:
+        difference = corpus_difference(
+            table(a), table(b), combine.function, alpha=options.alpha, seed=options.seed, resamples=options.resamples
+        )
+    except ArithmeticError as error:
+        raise UserError(f"without some of its items it has no value ({error})") from error
+    return values, difference
+
+
+def _difference_of_items(combine: Combine, a: Sequence[Any], b: Sequence[Any], options: Options) -> Difference:
+    """The paired jackknife of a metric that no sum gives."""
+
+    def difference(rows: Any) -> float:
+        return combine.value([b[row] for row in rows]) - combine.value([a[row] for row in rows])
+
+    found = items_estimate(len(a), difference, seed=options.seed)
+    interval = found.interval(1 - options.alpha)
+    if interval is None or found.stderr is None:
+        raise UserError(found.reason)
+    return Difference(
+        n=len(a),
+        value=found.value,
+        stderr=found.stderr,
+        interval=interval,
+        p_value=found.p_value(),
+        detectable=detectable_effect(found.stderr, alpha=options.alpha),
+        method=found.method,
+        binary=False,
     )
-    return (combine(left.sum(axis=0)), combine(right.sum(axis=0))), difference
-
-
-def _comparable(series: Series) -> bool:
-    """Whether there is a paired test: not for statistics that do not add up over items (distinct n-grams)."""
-    first = next((value for value in series.values if value is not None), None)
-    return series.aggregate in AGGREGATES or not isinstance(first, tuple)
-
-
-def _perplexity(sums: Sums) -> float:
-    """exp(-log-likelihood / weight) of summed (log-likelihood in nats, weight)."""
-    return math.exp(min(-sums[0] / sums[1], 700.0))
-
-
-def _bits(sums: Sums) -> float:
-    return float(-sums[0] / sums[1] / math.log(2))
-
-
-AGGREGATES: Mapping[str, Callable[[Any], float]] = {
-    "perplexity": _perplexity,
-    "weighted_perplexity": _perplexity,
-    "bits_per_byte": _bits,
-    **FROM_SUMS,
-}
-"""Corpus metrics as functions of summed sufficient statistics, by the aggregation in their signature."""
 
 
 def _compare_groups(
@@ -311,14 +351,14 @@ def _compare_groups(
         keys = [key for key in sides[0][0].series if all(key in side.series for pair in sides for side in pair)]
         for key in keys:
             series = sides[0][0].series[key]
-            if series.aggregate != "mean" or key != sides[0][0].primary:
+            if series.aggregate != MEAN or key != sides[0][0].primary:
                 continue
             pooled = [_pool(pair, key) for pair in sides]
             a, b = ([value for part in pooled for value in part[side]] for side in (0, 1))
             subjects = [pair[0].name for pair, part in zip(sides, pooled, strict=True) for _ in part[0]]
             if len(a) < 2:
                 continue
-            values, difference = _difference(series, a, b, subjects, options)
+            values, difference = _difference(series, series, a, b, subjects, options)
             yield MetricComparison(
                 task=name,
                 metric=key,
@@ -331,6 +371,7 @@ def _compare_groups(
                 unmatched_base=sum(len(pair[0].keys) for pair in sides) - len(a),
                 unmatched_candidate=sum(len(pair[1].keys) for pair in sides) - len(b),
                 cluster_field="task" if difference.clusters else "",
+                unit=series.unit,
             )
 
 

@@ -224,8 +224,10 @@ def _margins(
     for (row, rule), p_value in zip(chosen, adjusted, strict=True):
         yield judge_margin(row, rule, p_value, policy.alpha)
     reasons = {one.task: one.reason for one in found}
+    untested = {(one.task, one.metric): one.reason for one in (comparison.not_compared if comparison else ())}
     for name, rule in missing:
-        reason = reasons.get(name) or _why_no_group(name, base, candidate, reasons)
+        key = _key(rule.metric) if rule.metric else base.tasks[name].primary if name in base.tasks else ""
+        reason = untested.get((name, key)) or reasons.get(name) or _why_no_group(name, base, candidate, reasons)
         yield Check("margin", name, rule.metric or "", "inconclusive", f"not judged: {reason}")
 
 
@@ -249,7 +251,7 @@ def judge_margin(row: MetricComparison, rule: Rule, p_value: float, alpha: float
     """Pass when the interval's bad end stays inside the margin; regression when worse beyond doubt (Holm) and not
     shown to be inside it; undecided otherwise, with the items that would decide it at the observed difference.
     """
-    share, difference = row.is_proportion, row.difference
+    share, difference = row.is_share, row.difference
     sign = 1.0 if row.higher_is_better else -1.0
     worst = min(sign * bound for bound in difference.interval)
     margin = _margin_of(rule, row, share)
@@ -308,8 +310,7 @@ def _floors(policy: Policy, candidate: RunScores) -> Iterator[Check]:
 def _floor(task: TaskScores, key: str, value: float | None, floor: float) -> Check:
     if value is None:
         return Check("floor", task.name, key, "regression", "the candidate has no value", margin=floor)
-    series = task.series.get(key)
-    higher = series.higher_is_better if series else True
+    higher = task.rising.get(key, True)
     fine = value >= floor if higher else value <= floor
     word = "at least" if higher else "at most"
     message = f"{value:.4g}, required {word} {floor:.4g}"

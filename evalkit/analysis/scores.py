@@ -17,8 +17,7 @@ from evalkit.text.reading import parse_json
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evalkit.contract.types import RunResult, TaskResult
-    from evalkit.store import RunDir
+    from evalkit.contract.types import Bounds, RunResult, TaskResult
 
 KEY_LENGTH = 12
 """Hexadecimal digits of the document's hash that items are joined by: 48 bits, so that a baseline file stays small."""
@@ -34,13 +33,15 @@ COLUMNS = ("doc_id", "doc_hash", "prompt_hash", "status", "document", "prompt", 
 class Series:
     """One metric over a task's items, in the task's item order; None where an item has no value.
 
-    ``aggregate`` is the rule that makes the published number of them ("mean", "weighted_perplexity", ...); corpus
+    ``aggregate`` names the function that makes the published number of them (`metrics.finding.combine_of`); corpus
     metrics hold tuples of sufficient statistics.
     """
 
     values: tuple[float | tuple[float, ...] | None, ...]
     aggregate: str
     higher_is_better: bool
+    unit: str = ""
+    bounds: Bounds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class TaskScores:
     clusters: tuple[str, ...] | None = None
     cluster_field: str = ""
     titles: tuple[str, ...] = ()
+    rising: Mapping[str, bool] = field(default_factory=dict)
+    """Of every published metric whether higher is better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ def _task_scores(run: RunDir, task: TaskResult, cluster_by: str | None) -> TaskS
         clusters=clusters,
         cluster_field=field_name,
         titles=_titles(frame),
+        rising={metric.key: metric.higher_is_better for metric in task.metrics},
     )
 
 
@@ -165,13 +169,8 @@ def _series(frame: pd.DataFrame, task: TaskResult) -> dict[str, Series]:
             value = tuple(float(part) for part in sufficient) if isinstance(sufficient, Sequence) else row.get(key)
             values.append(value if ok else None)
         if any(value is not None for value in values):
-            found[key] = Series(tuple(values), aggregate_of(metric.signature), metric.higher_is_better)
+            found[key] = Series(tuple(values), metric.aggregator, metric.higher_is_better, metric.unit, metric.bounds)
     return found
-
-
-def aggregate_of(signature: str) -> str:
-    """The aggregation that a metric's signature names; "mean" where it names none."""
-    return next((part[4:] for part in signature.split("|") if part.startswith("agg:")), "mean")
 
 
 def _clusters(frame: pd.DataFrame, cluster_by: str | None) -> tuple[str, tuple[str, ...] | None]:

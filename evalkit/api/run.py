@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.analysis.baseline import save_baseline
 from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
-from evalkit.contract.types import GroupResult, Metric, RunResult, TaskResult
+from evalkit.contract.types import GroupResult, MetricResult, RunResult, TaskResult
 from evalkit.render.notebook import run_html
 from evalkit.render.report import write
 from evalkit.render.terminal import warnings
@@ -32,20 +32,22 @@ class UnknownName(UserError, KeyError):
         return str(self.args[0])
 
 
-class Scores(Mapping[str, Metric]):
+class Scores(Mapping[str, MetricResult]):
     """The metrics of one task or group, by key: "acc,none", or "acc" where one filter alone has it.
 
     Of a group these are the averages over all documents; `macro` holds those over its tasks.
     """
 
-    def __init__(self, name: str, metrics: Sequence[Metric], primary: str, macro: Sequence[Metric] = ()) -> None:
+    def __init__(
+        self, name: str, metrics: Sequence[MetricResult], primary: str, macro: Sequence[MetricResult] = ()
+    ) -> None:
         self.name = name
         self._metrics = {metric.key: metric for metric in metrics}
         self._primary = primary
         self._macro = tuple(macro)
 
     @property
-    def primary(self) -> Metric | None:
+    def primary(self) -> MetricResult | None:
         """The metric that the task is judged by; None where nothing was scored."""
         return self._metrics.get(self._primary) or next(iter(self._metrics.values()), None)
 
@@ -54,7 +56,7 @@ class Scores(Mapping[str, Metric]):
         """A group's averages in which every task weighs the same; empty for a task."""
         return Scores(self.name, self._macro, self._primary)
 
-    def __getitem__(self, key: str) -> Metric:
+    def __getitem__(self, key: str) -> MetricResult:
         if key in self._metrics:
             return self._metrics[key]
         of_name = [metric for metric in self._metrics.values() if metric.name == key]
@@ -218,7 +220,7 @@ COLUMNS = (
 """``level`` is "task", or for groups "micro" (over documents) or "macro" (over tasks); ci_* is the 95 % interval."""
 
 
-def _row(task: TaskResult, metric: Metric) -> dict[str, Any]:
+def _row(task: TaskResult, metric: MetricResult) -> dict[str, Any]:
     info = task.info
     shots: dict[str, Any] = {"num_fewshot": info.num_fewshot, "sample": info.sample}
     return {"task": info.name, "level": TASK, "version": info.version} | _values(metric, info.primary) | shots
@@ -230,7 +232,7 @@ def _group_rows(one: GroupResult) -> Iterator[dict[str, Any]]:
             yield {"task": one.group.name, "level": level, "version": one.group.version} | _values(metric, "")
 
 
-def _values(metric: Metric, primary: str) -> dict[str, Any]:
+def _values(metric: MetricResult, primary: str) -> dict[str, Any]:
     low, high = metric.interval or (None, None)
     return {
         "metric": metric.name,
@@ -246,7 +248,7 @@ def _values(metric: Metric, primary: str) -> dict[str, Any]:
     }
 
 
-def _short(metric: Metric) -> str:
+def _short(metric: MetricResult) -> str:
     if metric.value is None:
         return "–"
     error = "" if metric.stderr is None else f" ± {metric.stderr:.4f}"

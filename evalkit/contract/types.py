@@ -2,7 +2,7 @@
 
 All of it is frozen and imports nothing local. The way through the house is
 
-    RunSpec -> Task.documents -> Task.requests -> engine -> Backend -> Response -> Task.score -> Metric
+    RunSpec -> Task.documents -> Task.requests -> engine -> Backend -> Response -> Task.score -> MetricResult
 
 See docs/architecture.md.
 """
@@ -177,10 +177,16 @@ class SampleResult:
 
 Bounds = tuple[float | None, float | None]
 """The least and the largest value that a metric can have; None: no such bound."""
+SHARE_UNIT = "share"
+"""The unit of a share of one, which is shown in percent."""
+MEAN = "mean"
+"""The aggregator of metrics whose number is the plain mean of their items' values."""
+Level = Literal["item", "group", "corpus"]
+"""What one value of a metric belongs to: an item (the samples keep it), a group of items, or all items at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class MetricResult:
     """An aggregated number with everything needed to read it.
 
     ``interval`` is the 95 % confidence interval; ``signature`` says how the value was computed, as
@@ -202,11 +208,26 @@ class Metric:
     """The score of always giving the most frequent answer, computed from the documents where it applies."""
     bounds: Bounds | None = None
     """What the value lies within by its definition, and so the interval; None: not known."""
+    unit: str = ""
+    """"share" (of one; shown in percent), "percent", "nats", "bits", "words", "tokens", "seconds", ...; "": none."""
+    aggregator: str = ""
+    """What joins the items' values: "mean", another of evalkit.metrics.combine, or the name of a registered metric
+    whose own ``combine`` does; "" where no such function is known."""
+    level: Level = "item"
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the value is a share of one."""
+        return self.unit == SHARE_UNIT
 
     @property
     def key(self) -> str:
         """The lm-evaluation-harness spelling, "acc,none"."""
         return f"{self.name},{self.filter}"
+
+
+Metric = MetricResult
+"""The name of 0.1, for packages that were written for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +294,8 @@ class GroupResult:
     """Averages of one group: ``micro`` weighs every document the same, ``macro`` every child task."""
 
     group: Group
-    micro: tuple[Metric, ...]
-    macro: tuple[Metric, ...]
+    micro: tuple[MetricResult, ...]
+    macro: tuple[MetricResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +303,7 @@ class TaskResult:
     """One task of one run: its metrics and how many documents ended how."""
 
     info: TaskInfo
-    metrics: tuple[Metric, ...]
+    metrics: tuple[MetricResult, ...]
     n: int
     """Documents evaluated (after ``--limit``)."""
     n_total: int
@@ -361,7 +382,7 @@ class Task(Protocol):
         """Score one document. An error among the responses gives status "error", never a wrong answer."""
         ...
 
-    def summarize(self, samples: Sequence[SampleResult]) -> tuple[Metric, ...]:
+    def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
         """Aggregate the samples whose status is "ok"."""
         ...
 

@@ -17,9 +17,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from evalkit import __version__
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Metric, RunResult, TaskResult
+from evalkit.contract.types import MetricResult, RunResult, TaskResult
 from evalkit.spec.strict import Strict, mistake
-from evalkit.text.numbers import flatten, is_proportion
+from evalkit.text.numbers import flatten
 
 FORMAT: Literal["evalkit-entry"] = "evalkit-entry"
 SCHEMA_VERSION: Literal[1] = 1
@@ -41,6 +41,8 @@ class Score(Strict):
     higher_is_better: bool = True
     proportion: bool = False
     """A share of one, shown in percent."""
+    unit: Annotated[str, Field(max_length=20)] = ""
+    """Of what is no share: "nats", "words", ..."""
     signature: Annotated[str, Field(max_length=1000)] = ""
 
     @model_validator(mode="after")
@@ -99,7 +101,12 @@ class Entry(Strict):
     @cached_property
     def id(self) -> str:
         """The model's name made safe, and a hash of everything that was measured: also the file's name."""
-        content = json.dumps(self.model_dump(mode="json", exclude={"report"}), sort_keys=True, ensure_ascii=True)
+        measured = self.model_dump(mode="json", exclude={"report"})
+        for result in measured["results"].values():
+            for score in result["metrics"].values():
+                if not score["unit"]:  # entries from before there were units keep their names
+                    del score["unit"]
+        content = json.dumps(measured, sort_keys=True, ensure_ascii=True)
         return f"{slug(self.model.name)}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
@@ -232,7 +239,7 @@ def _results(result: RunResult) -> Iterator[tuple[str, Result]]:
             yield name, _group(group.group.version, metrics, leaves)
 
 
-def _group(version: str, metrics: Sequence[Metric], leaves: Sequence[TaskResult]) -> Result:
+def _group(version: str, metrics: Sequence[MetricResult], leaves: Sequence[TaskResult]) -> Result:
     shots = {task.info.num_fewshot for task in leaves}
     return Result(
         version=version,
@@ -254,7 +261,7 @@ def _leaves(name: str, groups: Mapping[str, Any], above: frozenset[str]) -> Iter
             yield child
 
 
-def _metrics(metrics: Sequence[Metric]) -> dict[str, Score]:
+def _metrics(metrics: Sequence[MetricResult]) -> dict[str, Score]:
     from evalkit.store.files import plain
 
     return {
@@ -264,7 +271,8 @@ def _metrics(metrics: Sequence[Metric]) -> dict[str, Score]:
             interval=metric.interval if metric.interval and None not in plain(metric.interval) else None,
             n=metric.n,
             higher_is_better=metric.higher_is_better,
-            proportion=is_proportion(metric),
+            proportion=metric.is_share,
+            unit="" if metric.is_share else metric.unit,
             signature=metric.signature[:1000],
         )
         for metric in metrics

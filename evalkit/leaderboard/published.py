@@ -1,8 +1,9 @@
 """Published numbers from CSV: facts with their source, shown beside measured ones and marked.
 
 Columns: model, task, metric, value and source are needed; unit ("%" divides by 100), num_fewshot, parameters (in
-billions), type, precision, quantization, backend, hardware, date may be there. The task "counters" carries
-performance, with the counter's dotted name as the metric. One entry is made of the rows of one model on one hardware.
+billions), type, precision, quantization, backend, hardware, date and higher_is_better (true or false; left out, as
+evalkit's metric of that name has it, else true) may be there. The task "counters" carries performance, with the
+counter's dotted name as the metric. One entry is made of the rows of one model on one hardware.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 from evalkit.contract.errors import UserError
 from evalkit.leaderboard.entry import Entry, Model, Result, Score
+from evalkit.metrics import finding
 from evalkit.spec.strict import mistake
 from evalkit.store.paths import share
 from evalkit.text.reading import read_text
@@ -25,10 +27,20 @@ from evalkit.text.reading import read_text
 NEEDED = ("model", "task", "metric", "value", "source")
 ALLOWED = {
     *NEEDED,
-    *("unit", "num_fewshot", "parameters", "type", "precision", "quantization", "backend", "hardware", "date"),
+    *(
+        "unit",
+        "num_fewshot",
+        "parameters",
+        "type",
+        "precision",
+        "quantization",
+        "backend",
+        "hardware",
+        "date",
+        "higher_is_better",
+    ),
 }
 COUNTERS = "counters"
-LOWER_IS_BETTER = ("perplexity", "ppl", "bits_per_byte", "ter", "ece", "brier")
 
 
 def shipped(name: str) -> list[Entry]:
@@ -76,7 +88,7 @@ def _entry(path: Path, rows: list[tuple[int, dict[str, str]]]) -> Entry:
         found["metrics"][key] = Score(
             value=round(value / 100, 8) if share_of_one else value,
             proportion=share_of_one,
-            higher_is_better=not any(word in key.lower() for word in LOWER_IS_BETTER),
+            higher_is_better=_rising(path, line, row),
         )
     line, first = rows[0]
     size = _number(path, line, first, "parameters")
@@ -100,6 +112,14 @@ def _entry(path: Path, rows: list[tuple[int, dict[str, str]]]) -> Entry:
     except ValidationError as error:
         wrong = mistake(error)
         raise UserError(f"{path}:{line}: {wrong.where}: {wrong.message}") from None
+
+
+def _rising(path: Path, line: int, row: Mapping[str, str]) -> bool:
+    told = row.get("higher_is_better", "").lower()
+    if told not in ("", "true", "false"):
+        raise UserError(f"{path}:{line}: higher_is_better is {told!r}; write true or false")
+    known = finding.direction(row["metric"].partition(",")[0])
+    return told == "true" if told else known is not False
 
 
 def _number(path: Path, line: int, row: Mapping[str, str], name: str) -> float | None:

@@ -83,7 +83,7 @@ def column_page(place: int, column: Column) -> str:
 def _column_head(table: Table, place: int, column: Column) -> Head:
     cell = next((row.cells[place] for row in table.rows if row.cells[place]), None)
     rising = cell.higher_is_better if cell else column.higher_is_better
-    unit = column.unit or ("%" if cell and cell.proportion else "")
+    unit = column.unit or (cell.unit if cell else "")
     what = column.counter or f"{column.task}, {column.metric or 'primary metric'}"
     shots = "" if column.num_fewshot is None else f", {column.num_fewshot}-shot"
     weight = "" if column.weight == 1 else f", weight {column.weight:g}"

@@ -14,6 +14,7 @@ from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.collect import Found
 from evalkit.leaderboard.entry import Entry, slug
 from evalkit.statistics.ranks import rank_intervals
+from evalkit.text import numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +49,8 @@ class Cell:
     signature: str
     metric: str
     entry: int
+    unit: str = ""
+    """As it is written behind the number: "%" for shares."""
 
     @property
     def shown(self) -> float:
@@ -193,6 +196,7 @@ def _cell(column: Column, entry: Entry, number: int) -> Cell | None:
     return Cell(
         score.value, score.stderr, score.interval, score.n or result.n, result.n_total, shots, result.version,
         result.sample, entry.partial, score.proportion, score.higher_is_better, score.signature, key, number,
+        "%" if score.proportion else numbers.unit(score.unit),
     )  # fmt: skip
 
 

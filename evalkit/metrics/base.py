@@ -1,33 +1,27 @@
-"""What a metric is, how one is found by name, and how per-sample values become a published number.
+"""What a metric is: one object that says how an item is scored, how values are joined, and what the number means.
 
-A metric is a pure function of one sample (``MetricDef.sample``) and the name of an aggregator. The name in a task file
-is looked up as ``KIND.NAME`` and then as ``NAME`` in the entry-point group ``evalkit.metrics``: "acc" means accuracy
-over choices, and the different "acc" of tasks with a single continuation is registered as "score.acc".
+Everything downstream (intervals, paired tests, the gate, boards, reports) asks this object, or what results.json kept
+of it, and nothing guesses from a name. evalkit.metrics.finding looks one up; evalkit.metrics.aggregate makes numbers.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import evalkit
-from evalkit.contract import registry
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Bounds, Metric
-from evalkit.metrics import aggregators
-from evalkit.statistics import intervals
+from evalkit.contract.types import SHARE_UNIT, Bounds, Level
+from evalkit.metrics import combine as combining
+from evalkit.metrics.combine import Combine, Value
 
 MetricKind = Literal["choice", "text", "score", "rolling"]
-Value = float | tuple[float, ...] | None
-"""One sample's value: a number; a tuple of sufficient statistics of a corpus metric; None where it does not apply."""
-
-GROUP = "evalkit.metrics"
-EVALUATE = "evaluate:"
 SHARE: Bounds = (0.0, 1.0)
 """Of metrics that are shares, probabilities or F-measures."""
-_KIND_OF_TASK: Mapping[str, MetricKind] = {"multiple_choice": "choice", "generate": "text"}
+LONGEST_UNIT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +33,7 @@ class ScoringInput:
     each.
     ``text`` is the filtered generation, ``reference_text`` the text of a rolling task. Where a task asks several times,
     ``texts`` holds every answer that the filter left, and ``text`` is the first. ``tokens`` counts what a rolling task
-    scored (0: not known).
+    scored (0: not known). ``known`` keeps what the metrics of one document share (see `shared`).
     """
 
     target: Any = None
@@ -52,135 +46,166 @@ class ScoringInput:
     tokens: int = 0
     document: Mapping[str, Any] = field(default_factory=dict)
     args: Mapping[str, Any] = field(default_factory=dict)
+    known: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class MetricDef:
-    """A metric: what it computes for one sample, and which aggregator (evalkit.metrics.aggregators) joins the values.
+PerItem = Callable[[ScoringInput], Value]
+AllItems = Callable[[Sequence[ScoringInput], Mapping[str, Any]], Sequence[float] | float]
 
-    ``binary``: values are 0 or 1, and the interval is Wilson's. ``source`` cites where the rule comes from.
-    ``bounds``: what values lie within by definition (None: not known); intervals are cut there.
+
+def _nothing(item: ScoringInput) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A metric. UserError for a definition that makes no sense, when it is made.
+
+    ``per_item(item)`` scores one item: a number, a tuple of statistics, or None where the metric does not apply.
+    ``combine`` makes the number of all items: the mean; or a function of the summed statistics (a number v sums as
+    (v, 1)); or `evalkit.metrics.combine.items` of a function of all items' values; or the name of a shipped one.
+    ``unit``: "share" (of one, shown in percent), "percent", "nats", "bits", "words", "tokens", "seconds" or another
+    short word; "" for none. ``bounds``: what values lie within by definition (None: not known); intervals end there.
+    ``binary``: values are 0 or 1, so that the metric is a share. ``source`` cites where the rule comes from.
+    ``level`` is "group" where one value belongs to several items together, so that no sample keeps it.
     ``prepare(args)`` raises UserError before a run for arguments that make no sense and for missing packages;
-    ``describe(args, values)`` adds to the signature (parts joined by "|"); ``corpus(samples, args)`` replaces
-    ``sample`` where all samples must be seen at once: it gives one value a sample, or one number for all.
+    ``describe(args, values)`` adds to the signature (parts joined by "|"); ``all_items(items, args)`` replaces
+    ``per_item`` where all items must be seen at once: it gives one value an item, or one number for all.
+    ``registered`` is the name that the registry has it under, where that is not its own.
     """
 
     name: str
     kind: MetricKind
-    sample: Callable[[ScoringInput], Value]
-    aggregate: str
     higher_is_better: bool
-    binary: bool
-    source: str
+    per_item: PerItem = _nothing
+    combine: Combine | Callable[[Any], float] | str = combining.MEAN
+    unit: str = ""
+    bounds: Bounds | None = None
+    binary: bool = False
+    source: str = ""
+    level: Level = "item"
     prepare: Callable[[Mapping[str, Any]], None] | None = None
     describe: Callable[[Mapping[str, Any], Sequence[Any]], str] | None = None
-    corpus: Callable[[Sequence[ScoringInput], Mapping[str, Any]], Sequence[float] | float] | None = None
-    bounds: Bounds | None = None
+    all_items: AllItems | None = None
+    registered: str = ""
+
+    def __post_init__(self) -> None:
+        if problem := self._problem():
+            raise UserError(f"metric {self.name!r}: {problem}")
+        chosen = self.combine
+        if isinstance(chosen, str):
+            try:
+                chosen = combining.named(chosen)
+            except UserError as error:
+                raise UserError(f"metric {self.name!r}: {error}") from None
+        put = object.__setattr__
+        put(self, "combine", chosen if isinstance(chosen, Combine) else Combine(chosen))
+        put(self, "unit", self.unit or (SHARE_UNIT if self.binary else ""))
+        put(self, "bounds", self.bounds or (SHARE if self.binary else None))
+        put(self, "level", "corpus" if self.all_items is not None else self.level)
+
+    def _problem(self) -> str:
+        if not isinstance(self.name, str) or not self.name or set(self.name) & set(",|\n"):
+            return 'a name is a text without "," and "|"'
+        if self.kind not in get_args(MetricKind):
+            return f"unknown kind {self.kind!r}; choose one of {', '.join(get_args(MetricKind))}"
+        if not isinstance(self.higher_is_better, bool):
+            return f"higher_is_better is {self.higher_is_better!r}; give True or False"
+        if not isinstance(self.unit, str) or len(self.unit) > LONGEST_UNIT or not (self.unit + "x").isprintable():
+            return f"unit is {self.unit!r}; give at most {LONGEST_UNIT} printable characters"
+        if self.level not in get_args(Level):
+            return f"unknown level {self.level!r}; choose one of {', '.join(get_args(Level))}"
+        if not (isinstance(self.combine, str | Combine) or callable(self.combine)):
+            return f"combine is {self.combine!r}; give a function of the summed statistics"
+        for what, function in (("per_item", self.per_item), ("all_items", self.all_items)):
+            if function is not None and not callable(function):
+                return f"{what} is {function!r}; give a function"
+        return self._wrong_bounds()
+
+    def _wrong_bounds(self) -> str:
+        if self.bounds is None:
+            return ""
+        if not isinstance(self.bounds, Sequence) or len(self.bounds) != 2:
+            return f"bounds are {self.bounds!r}; give (least, most), None for an open end"
+        low, high = (-math.inf if self.bounds[0] is None else self.bounds[0]), self.bounds[1]
+        return "" if high is None or low < high else f"bounds are {self.bounds!r}; the least comes first"
+
+    @property
+    def joined(self) -> Combine:
+        """``combine`` as an object."""
+        assert isinstance(self.combine, Combine)
+        return self.combine
+
+    @property
+    def aggregator(self) -> str:
+        """What results record, and `finding.combine_of` finds ``combine`` by."""
+        return self.joined.name or self.registered or self.name
 
 
-def lookup(name: str, kind: str) -> MetricDef:
-    """The metric ``name`` for tasks of ``kind`` (a metric kind or a task's kind). UserError names near ones.
-
-    ``evaluate:NAME`` is a metric of the package evaluate, by its name there, a Hub id or a local path.
-    """
-
-    wanted = _KIND_OF_TASK.get(kind, kind)
-    if name.startswith(EVALUATE):
-        from evalkit.metrics import hf_evaluate
-
-        return hf_evaluate.metric(name.removeprefix(EVALUATE), wanted)
-    qualified = f"{wanted}.{name}"
-    found = registry.load(GROUP, qualified if qualified in registry.names(GROUP) else name)
-    if not isinstance(found, MetricDef):
-        raise UserError(f"metric {name}: the entry point in {GROUP} is no MetricDef but a {type(found).__name__}")
-    if found.kind != wanted:
+def checked(metric: Metric, value: Any) -> Value:
+    """What ``per_item`` gave, as a float, a tuple of floats or None. UserError for anything else."""
+    if value is None or type(value) is float:
+        return value
+    try:
+        if isinstance(value, tuple | list):
+            return tuple(float(part) for part in value)
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
         raise UserError(
-            f"metric {name} is for tasks of kind {found.kind}, not {wanted}: choose another, "
-            f"or register {qualified} in the entry-point group {GROUP}"
-        )
-    return found
+            f"metric {metric.name}: per_item gave {str(value)[:60]!r} ({type(value).__name__}); give a number, a tuple "
+            "of numbers, or None"
+        ) from None
 
 
-def fits(name: str, kind: str) -> bool:
-    """Whether there is a metric ``name`` for tasks of ``kind``. UserError where no kind has one."""
+def shared(compute: Callable[[ScoringInput], Mapping[str, Value] | None], part: str) -> Callable[[ScoringInput], Value]:
+    """A ``per_item`` that is one part of what ``compute`` gives; the parts of one document are computed once.
 
-    wanted = _KIND_OF_TASK.get(kind, kind)
-    if name.startswith(EVALUATE):
-        return wanted in ("text", "choice")
-    known = registry.names(GROUP)
-    if f"{wanted}.{name}" in known:
-        return True
-    if name not in known and any(one.rpartition(".")[2] == name for one in known):
-        return False
-    return bool(registry.load(GROUP, name).kind == wanted)
-
-
-def aggregate(
-    defn: MetricDef,
-    values: Sequence[Value],
-    *,
-    filter: str = "none",
-    args: Mapping[str, Any] | None = None,
-    name: str | None = None,
-    seed: int = 1234,
-    baseline: float | None = None,
-    majority: float | None = None,
-    primary: bool = False,
-    samples: Sequence[ScoringInput] = (),
-) -> Metric:
-    """The metric over all samples, with standard error, 95 % interval, n and signature.
-
-    ``samples`` are what a metric that sees the whole corpus at once is computed from; the others need ``values``.
-    ``name`` is the name in results, where it is not the definition's own. Samples that are None are left out of n;
-    without any value the metric's value is None, never 0.
+    ``compute`` looks at nothing but its argument; None: nothing applies.
     """
 
-    kept = [value for value in values if value is not None]
-    n = len(kept)
-    if defn.corpus is not None and samples:
-        found = defn.corpus(samples, args or {})
-        n = len(samples)
-        kept = [found] if isinstance(found, int | float) else list(found)
-    estimate = aggregators.get(defn.aggregate).estimate(kept, defn.binary, seed)
-    shown = name or defn.name
-    bounds = defn.bounds or (SHARE if defn.binary else None)
-    return Metric(
-        name=shown,
-        filter=filter,
-        value=estimate.value,
-        stderr=estimate.stderr,
-        interval=intervals.within(estimate.interval, bounds),
-        n=n,
-        higher_is_better=defn.higher_is_better,
-        signature=signature(defn, shown, filter, args or {}, estimate.method, kept, n),
-        primary=primary,
-        baseline=baseline,
-        majority=majority,
-        bounds=bounds,
+    def per_item(item: ScoringInput) -> Value:
+        args = json.dumps(dict(item.args), sort_keys=True, default=repr)
+        key = (compute, item.text, item.texts, args)
+        if key not in item.known:
+            item.known[key] = compute(item)
+        found = item.known[key]
+        return None if found is None else found[part]
+
+    return per_item
+
+
+def MetricDef(
+    name: str,
+    kind: MetricKind,
+    sample: PerItem,
+    aggregate: str,
+    higher_is_better: bool,
+    binary: bool,
+    source: str,
+    prepare: Callable[[Mapping[str, Any]], None] | None = None,
+    describe: Callable[[Mapping[str, Any], Sequence[Any]], str] | None = None,
+    corpus: AllItems | None = None,
+    bounds: Bounds | None = None,
+) -> Metric:
+    """A `Metric` as evalkit 0.1 wrote it; give a `Metric` instead. What is bounded by 0 and 1 counts as a share."""
+    warnings.warn(
+        f"metric {name}: MetricDef is deprecated; write evalkit.metrics.base.Metric(name=..., per_item=..., ...)",
+        DeprecationWarning,
+        stacklevel=2,
     )
-
-
-def signature(
-    defn: MetricDef,
-    shown: str,
-    filter: str,
-    args: Mapping[str, Any],
-    interval_method: str,
-    values: Sequence[Any],
-    n: int,
-) -> str:
-    """How a number was computed, on one line: "acc|agg:mean|ci:wilson|n:200|v:evalkit-0.1.0"."""
-    parts = [shown]
-    if shown != defn.name:
-        parts.append(f"metric:{defn.name}")
-    parts.append(f"agg:{defn.aggregate}")
-    if filter != "none":
-        parts.append(f"filter:{filter}")
-    if args:
-        text = json.dumps(dict(args), sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-        # "|" separates the parts; inside JSON it can be written as an escape.
-        parts.append("args:" + text.replace("|", "\\u007c"))
-    if defn.describe is not None and values:
-        parts.append(defn.describe(args, values))
-    parts += [f"ci:{interval_method}", f"n:{n}", f"v:evalkit-{evalkit.__version__}"]
-    return "|".join(parts)
+    return Metric(
+        name=name,
+        kind=kind,
+        higher_is_better=higher_is_better,
+        per_item=sample,
+        combine=aggregate,
+        unit=SHARE_UNIT if binary or bounds == SHARE else "",
+        bounds=bounds,
+        binary=binary,
+        source=source,
+        prepare=prepare,
+        describe=describe,
+        all_items=corpus,
+    )

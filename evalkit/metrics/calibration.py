@@ -6,9 +6,13 @@ is in evalkit.metrics.choice.
 
 from __future__ import annotations
 
-from evalkit.metrics.base import MetricDef, ScoringInput
+from collections.abc import Sequence
+
+from evalkit.metrics.base import SHARE, Metric, ScoringInput
 from evalkit.metrics.choice import best, gold_indices, softmax
-from evalkit.metrics.corpus import BINS
+
+BINS = 15
+"""Bins of equal width (Guo et al. 2017, arXiv 1706.04599, section 3)."""
 
 
 def ece_sample(sample: ScoringInput) -> tuple[float, ...] | None:
@@ -27,13 +31,22 @@ def ece_sample(sample: ScoringInput) -> tuple[float, ...] | None:
     return (*(gap if number == place else 0.0 for number in range(BINS)), 1.0)
 
 
-ece = MetricDef(
-    "ece",
-    "choice",
-    ece_sample,
-    "ece",
-    False,
-    False,
-    "Guo et al. 2017, arXiv 1706.04599, section 3 (after Naeini et al. 2015)",
+def calibration_error(sums: Sequence[float]) -> float:
+    """Expected calibration error: sum over bins of |sum of (right - confidence)|, over the number of samples.
+
+    ``sums`` holds one such sum a bin and, last, the number of samples.
+    """
+    return float(sum(abs(float(value)) for value in sums[:BINS])) / float(sums[BINS])
+
+
+ece = Metric(
+    name="ece",
+    kind="choice",
+    per_item=ece_sample,
+    combine=calibration_error,
+    unit="share",
+    bounds=SHARE,
+    higher_is_better=False,
+    source="Guo et al. 2017, arXiv 1706.04599, section 3 (after Naeini et al. 2015)",
     describe=lambda args, values: f"bins:{BINS}|prob:softmax",
 )

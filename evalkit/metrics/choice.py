@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, Metric, PerItem, ScoringInput
 
 _LM_EVAL = "lm-evaluation-harness 0.4.13, multiple_choice"
 
@@ -73,20 +73,28 @@ def brier_sample(sample: ScoringInput) -> float | None:
     return math.fsum((value - (index == gold[0])) ** 2 for index, value in enumerate(probabilities))
 
 
-acc = MetricDef("acc", "choice", acc_sample, "mean", True, True, _LM_EVAL)
-acc_norm = MetricDef("acc_norm", "choice", acc_norm_sample, "mean", True, True, _LM_EVAL)
-acc_bytes = MetricDef("acc_bytes", "choice", acc_bytes_sample, "mean", True, True, _LM_EVAL)
-exact_match = MetricDef("exact_match", "choice", exact_match_sample, "mean", True, True, _LM_EVAL)
-mc2 = MetricDef(
-    "mc2", "choice", mc2_sample, "mean", True, False, "TruthfulQA, arXiv 2109.07958, section 2.2", bounds=SHARE
+def _right(name: str, per_item: PerItem) -> Metric:
+    return Metric(name=name, kind="choice", per_item=per_item, higher_is_better=True, binary=True, source=_LM_EVAL)
+
+
+acc = _right("acc", acc_sample)
+acc_norm = _right("acc_norm", acc_norm_sample)
+acc_bytes = _right("acc_bytes", acc_bytes_sample)
+exact_match = _right("exact_match", exact_match_sample)
+mc2 = Metric(
+    name="mc2",
+    kind="choice",
+    per_item=mc2_sample,
+    unit="share",
+    bounds=SHARE,
+    higher_is_better=True,
+    source="TruthfulQA, arXiv 2109.07958, section 2.2",
 )
-brier = MetricDef(
-    "brier_score",
-    "choice",
-    brier_sample,
-    "mean",
-    False,
-    False,
-    "Brier 1950, Monthly Weather Review 78(1)",
+brier = Metric(
+    name="brier_score",
+    kind="choice",
+    per_item=brier_sample,
     bounds=(0.0, 2.0),  # all mass on one wrong choice
+    higher_is_better=False,
+    source="Brier 1950, Monthly Weather Review 78(1)",
 )

@@ -18,7 +18,7 @@ from typing import Any
 
 from evalkit.contract.errors import UserError
 from evalkit.metrics import comet_worker
-from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit.metrics.base import Metric, ScoringInput
 from evalkit.metrics.qa import texts
 from evalkit.text.reading import parse_json
 
@@ -113,15 +113,12 @@ def _describe(args: Mapping[str, Any], values: Sequence[Any]) -> str:
     return f"model:{args.get('model', MODEL)}"
 
 
-comet = MetricDef(
-    "comet",
-    "text",
-    lambda sample: None,
-    "mean",
-    True,
-    False,
-    "Rei et al. 2022, WMT, COMET-22; unbabel-comet",
-    prepare,
-    _describe,
-    corpus=scores,
+comet = Metric(
+    name="comet",
+    kind="text",
+    all_items=scores,
+    higher_is_better=True,
+    source="Rei et al. 2022, WMT, COMET-22; unbabel-comet",
+    prepare=prepare,
+    describe=_describe,
 )

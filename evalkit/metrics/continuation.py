@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit.metrics.base import Metric, ScoringInput
 
 _LM_EVAL = "lm-evaluation-harness 0.4.13, loglikelihood"
 
@@ -17,5 +17,13 @@ def loglikelihood_sample(sample: ScoringInput) -> float:
     return float(sample.loglikelihoods[0])
 
 
-acc = MetricDef("acc", "score", acc_sample, "mean", True, True, _LM_EVAL)
-perplexity = MetricDef("perplexity", "score", loglikelihood_sample, "perplexity", False, False, _LM_EVAL)
+acc = Metric(name="acc", kind="score", per_item=acc_sample, higher_is_better=True, binary=True, source=_LM_EVAL)
+perplexity = Metric(
+    name="perplexity",
+    kind="score",
+    per_item=loglikelihood_sample,
+    combine="perplexity",
+    bounds=(1.0, None),
+    higher_is_better=False,
+    source=_LM_EVAL,
+)

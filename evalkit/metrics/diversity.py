@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from evalkit.contract.errors import UserError
-from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, Metric, ScoringInput
 
 
 def ngrams(sample: ScoringInput, default: int) -> tuple[float, ...] | None:
@@ -38,7 +37,21 @@ def prepare(args: Mapping[str, Any]) -> None:
 _LI = "Li et al. 2016, arXiv 1510.03055, distinct-n"
 _ZHANG = "Zhang et al. 2018, arXiv 1809.05972, entropy of n-grams (base 2)"
 
-distinct_1 = MetricDef("distinct_1", "text", partial(ngrams, default=1), "distinct", True, False, _LI, prepare)
-distinct_2 = MetricDef("distinct_2", "text", partial(ngrams, default=2), "distinct", True, False, _LI, prepare)
-entropy_1 = MetricDef("entropy_1", "text", partial(ngrams, default=1), "entropy", True, False, _ZHANG, prepare)
-entropy_2 = MetricDef("entropy_2", "text", partial(ngrams, default=2), "entropy", True, False, _ZHANG, prepare)
+
+def _metric(combine: str, n: int) -> Metric:
+    distinct = combine == "distinct"
+    return Metric(
+        name=f"{combine}_{n}",
+        kind="text",
+        per_item=lambda item: ngrams(item, n),
+        combine=combine,
+        unit="share" if distinct else "bits",
+        bounds=SHARE if distinct else (0.0, None),
+        higher_is_better=True,
+        source=_LI if distinct else _ZHANG,
+        prepare=prepare,
+    )
+
+
+distinct_1, distinct_2 = (_metric("distinct", n) for n in (1, 2))
+entropy_1, entropy_2 = (_metric("entropy", n) for n in (1, 2))

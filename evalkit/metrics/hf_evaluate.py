@@ -13,12 +13,12 @@ from numbers import Real
 from typing import Any
 
 from evalkit.contract.errors import MissingExtra, UserError
-from evalkit.metrics.base import MetricDef, MetricKind, ScoringInput
+from evalkit.metrics.base import Metric, MetricKind, ScoringInput
 from evalkit.metrics.choice import best
 from evalkit.metrics.qa import texts
 
 
-def metric(name: str, kind: str) -> MetricDef:
+def metric(name: str, kind: str) -> Metric:
     """The metric ``name`` for generated texts, or for choices (by their indices). UserError for other kinds."""
     if kind not in ("text", "choice"):
         raise UserError(
@@ -30,17 +30,14 @@ def metric(name: str, kind: str) -> MetricDef:
     def corpus(samples: Sequence[ScoringInput], args: Mapping[str, Any]) -> float:
         return compute(name, samples, args)
 
-    return MetricDef(
-        label,
-        chosen,
-        lambda sample: None,
-        "mean",
-        True,
-        False,
-        f"the package evaluate, {label}",
-        lambda args: _check(name, args),
-        lambda args, values: f"evaluate:{_version()}",
-        corpus,
+    return Metric(
+        name=label,
+        kind=chosen,
+        all_items=corpus,
+        higher_is_better=True,
+        source=f"the package evaluate, {label}",
+        prepare=lambda args: _check(name, args),
+        describe=lambda args, values: f"evaluate:{_version()}",
     )
 
 

@@ -11,7 +11,7 @@ import string
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, Metric, PerItem, ScoringInput
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -121,10 +121,22 @@ def _best(
 _TRIVIAQA = "TriviaQA, evaluation/triviaqa_evaluation.py (Joshi et al. 2017, arXiv 1705.03551)"
 _SQUAD = "SQuAD, evaluate-v2.0.py (Rajpurkar et al. 2018, arXiv 1806.03822)"
 
-triviaqa_em = MetricDef("triviaqa_em", "text", triviaqa_em_sample, "mean", True, True, _TRIVIAQA)
-triviaqa_f1 = MetricDef("triviaqa_f1", "text", triviaqa_f1_sample, "mean", True, False, _TRIVIAQA, bounds=SHARE)
-squad_em = MetricDef("squad_em", "text", squad_em_sample, "mean", True, True, _SQUAD)
-squad_f1 = MetricDef("squad_f1", "text", squad_f1_sample, "mean", True, False, _SQUAD, bounds=SHARE)
-exact_match = MetricDef(
-    "exact_match", "text", exact_match_sample, "mean", True, True, "lm-evaluation-harness 0.4.13, exact_match"
-)
+
+def _answered(name: str, per_item: PerItem, source: str, binary: bool) -> Metric:
+    return Metric(
+        name=name,
+        kind="text",
+        per_item=per_item,
+        unit="share",
+        bounds=SHARE,
+        higher_is_better=True,
+        binary=binary,
+        source=source,
+    )
+
+
+triviaqa_em = _answered("triviaqa_em", triviaqa_em_sample, _TRIVIAQA, True)
+triviaqa_f1 = _answered("triviaqa_f1", triviaqa_f1_sample, _TRIVIAQA, False)
+squad_em = _answered("squad_em", squad_em_sample, _SQUAD, True)
+squad_f1 = _answered("squad_f1", squad_f1_sample, _SQUAD, False)
+exact_match = _answered("exact_match", exact_match_sample, "lm-evaluation-harness 0.4.13, exact_match", True)

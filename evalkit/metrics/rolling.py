@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit.metrics.base import Metric, PerItem, ScoringInput
 
 _LM_EVAL = "lm-evaluation-harness 0.4.13, loglikelihood_rolling"
 _SPACE = re.compile(r"\s+")
@@ -25,17 +25,32 @@ def by_tokens(sample: ScoringInput) -> tuple[float, float] | None:
     return (sample.loglikelihoods[0], float(sample.tokens)) if sample.tokens else None
 
 
-word_perplexity = MetricDef("word_perplexity", "rolling", by_words, "weighted_perplexity", False, False, _LM_EVAL)
-byte_perplexity = MetricDef("byte_perplexity", "rolling", by_bytes, "weighted_perplexity", False, False, _LM_EVAL)
-bits_per_byte = MetricDef(
-    "bits_per_byte", "rolling", by_bytes, "bits_per_byte", False, False, _LM_EVAL, bounds=(0.0, None)
+def _perplexity(name: str, per_item: PerItem, source: str = _LM_EVAL) -> Metric:
+    return Metric(
+        name=name,
+        kind="rolling",
+        per_item=per_item,
+        combine="weighted_perplexity",
+        bounds=(1.0, None),
+        higher_is_better=False,
+        source=source,
+    )
+
+
+word_perplexity = _perplexity("word_perplexity", by_words)
+byte_perplexity = _perplexity("byte_perplexity", by_bytes)
+bits_per_byte = Metric(
+    name="bits_per_byte",
+    kind="rolling",
+    per_item=by_bytes,
+    combine="bits_per_byte",
+    unit="bits",
+    bounds=(0.0, None),
+    higher_is_better=False,
+    source=_LM_EVAL,
 )
-token_perplexity = MetricDef(
+token_perplexity = _perplexity(
     "token_perplexity",
-    "rolling",
     by_tokens,
-    "weighted_perplexity",
-    False,
-    False,
     "exp of minus the log-likelihood a token; compares models of one tokenizer only",
 )

@@ -1,15 +1,12 @@
-"""ROUGE as the package rouge-score computes it, and the overlap of names and numbers."""
+"""ROUGE as the package rouge-score computes it; the four of one text are computed together."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from evalkit.contract.errors import UserError
-from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, Metric, ScoringInput, shared
 from evalkit.metrics.qa import texts
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
@@ -22,21 +19,13 @@ def _scorer(stemmer: bool) -> Any:
     return RougeScorer(list(ROUGE), use_stemmer=stemmer)
 
 
-@lru_cache(maxsize=8)
-def _rouge(text: str, references: tuple[str, ...], stemmer: bool) -> Mapping[str, float]:
-    """F-measures (0 to 1) of all four, the best over the references for each; kept for the next of them."""
-    found = _scorer(stemmer).score_multi(list(references), text)
+def rouges(item: ScoringInput) -> Mapping[str, float] | None:
+    """F-measures (0 to 1) of all four, the best over the references for each; None without a reference."""
+    references = texts(item.target)
+    if item.text is None or not references:
+        return None
+    found = _scorer(bool(item.args.get("stemmer", True))).score_multi(references, item.text)
     return {name: float(score.fmeasure) for name, score in found.items()}
-
-
-def _rouge_sample(name: str) -> Callable[[ScoringInput], float | None]:
-    def sample(one: ScoringInput) -> float | None:
-        references = tuple(texts(one.target))
-        if one.text is None or not references:
-            return None
-        return _rouge(one.text, references, bool(one.args.get("stemmer", True)))[name]
-
-    return sample
 
 
 def _rouge_describe(args: Mapping[str, Any], values: Sequence[Any]) -> str:
@@ -45,93 +34,17 @@ def _rouge_describe(args: Mapping[str, Any], values: Sequence[Any]) -> str:
     return f"stem:{'yes' if args.get('stemmer', True) else 'no'}|rouge-score:{version('rouge-score')}"
 
 
-def _rouge_metric(name: str) -> MetricDef:
-    return MetricDef(
-        name,
-        "text",
-        _rouge_sample(name),
-        "mean",
-        True,
-        False,
-        "Lin 2004, ROUGE; rouge-score (google-research), F-measure",
-        describe=_rouge_describe,
+def _rouge_metric(name: str) -> Metric:
+    return Metric(
+        name=name,
+        kind="text",
+        per_item=shared(rouges, name),
+        unit="share",
         bounds=SHARE,
+        higher_is_better=True,
+        source="Lin 2004, ROUGE; rouge-score (google-research), F-measure",
+        describe=_rouge_describe,
     )
 
 
 rouge1, rouge2, rougeL, rougeLsum = (_rouge_metric(name) for name in ROUGE)
-
-_WORD = re.compile(r"[^\W_]+(?:[-'’.,][^\W_]+)*")
-_SENTENCE_END = re.compile(r"[.!?:;\n\"“”()]\s*$")
-
-
-def entities(text: str) -> Counter[str]:
-    """Names and numbers of a text by a simple rule, lower-cased.
-
-    A number is a word with a digit. A name is a run of words that begin with a capital letter, with nothing but single
-    spaces between them. A single capitalised word at the start of a sentence is left out (it may be any word), unless
-    the text has it capitalised inside a sentence as well.
-    """
-    runs: list[tuple[str, bool]] = []
-    numbers: list[str] = []
-    previous_end = -1
-    for match in _WORD.finditer(text):
-        word, before = match[0], text[: match.start()]
-        if any(char.isdigit() for char in word):
-            numbers.append(word.lower())
-            previous_end = -1
-        elif word[0].isupper():
-            first = not before.strip() or bool(_SENTENCE_END.search(before))
-            if runs and previous_end >= 0 and text[previous_end : match.start()] == " ":
-                runs[-1] = (f"{runs[-1][0]} {word.lower()}", False)
-            else:
-                runs.append((word.lower(), first))
-            previous_end = match.end()
-        else:
-            previous_end = -1
-    inside = {name for name, first in runs if not first}
-    return Counter([name for name, first in runs if not first or name in inside] + numbers)
-
-
-def entity_sample(sample: ScoringInput) -> float | None:
-    """F1 over the different names and numbers of the answer and of the best reference.
-
-    ``args: {part: precision}`` gives the share of the answer's that are in the reference (what is not there may be
-    made up), ``recall`` the share of the reference's that the answer has; ``against: FIELD`` takes a field of the
-    document (the article) for reference. None where the sides have no entity to compare.
-    """
-    if sample.text is None:
-        return None
-    field = sample.args.get("against")
-    references = texts(sample.target) if field is None else texts(sample.document.get(str(field), ""))
-    answer = set(entities(sample.text))
-    found = [_overlap(answer, set(entities(one)), str(sample.args.get("part", "f1"))) for one in references]
-    return max((one for one in found if one is not None), default=None)
-
-
-def _overlap(answer: set[str], reference: set[str], part: str) -> float | None:
-    common = len(answer & reference)
-    if part == "precision":
-        return common / len(answer) if answer else None
-    if part == "recall":
-        return common / len(reference) if reference else None
-    return 2 * common / (len(answer) + len(reference)) if answer or reference else None
-
-
-def entity_prepare(args: Mapping[str, Any]) -> None:
-    """UserError for an unknown part."""
-    if args.get("part", "f1") not in ("f1", "precision", "recall"):
-        raise UserError(f"metric entity_overlap: part is {args['part']!r}; choose f1, precision or recall")
-
-
-entity_overlap = MetricDef(
-    "entity_overlap",
-    "text",
-    entity_sample,
-    "mean",
-    True,
-    False,
-    "evalkit: docs/metrics.md, entity overlap (after Nan et al. 2021, arXiv 2102.09130, entity-level consistency)",
-    entity_prepare,
-    bounds=SHARE,
-)

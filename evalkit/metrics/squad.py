@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, Metric, ScoringInput
 from evalkit.metrics.qa import normalize_squad, texts, token_f1
 
 _SOURCE = "SQuAD, evaluate-v2.0.py (Rajpurkar et al. 2018, arXiv 1806.03822)"
@@ -58,9 +58,19 @@ def _scored(score: Callable[[str, str], float], answerable: bool | None) -> Call
     return sample
 
 
-exact = MetricDef("exact", "text", _scored(_exact, None), "mean", True, True, _SOURCE)
-f1 = MetricDef("f1", "text", _scored(_f1, None), "mean", True, False, _SOURCE, bounds=SHARE)
-has_answer_exact = MetricDef("HasAns_exact", "text", _scored(_exact, True), "mean", True, True, _SOURCE)
-has_answer_f1 = MetricDef("HasAns_f1", "text", _scored(_f1, True), "mean", True, False, _SOURCE, bounds=SHARE)
-no_answer_exact = MetricDef("NoAns_exact", "text", _scored(_exact, False), "mean", True, True, _SOURCE)
-no_answer_f1 = MetricDef("NoAns_f1", "text", _scored(_f1, False), "mean", True, False, _SOURCE, bounds=SHARE)
+def _metric(name: str, score: Callable[[str, str], float], answerable: bool | None) -> Metric:
+    return Metric(
+        name=name,
+        kind="text",
+        per_item=_scored(score, answerable),
+        unit="share",
+        bounds=SHARE,
+        higher_is_better=True,
+        binary=score is _exact,
+        source=_SOURCE,
+    )
+
+
+exact, f1 = _metric("exact", _exact, None), _metric("f1", _f1, None)
+has_answer_exact, has_answer_f1 = _metric("HasAns_exact", _exact, True), _metric("HasAns_f1", _f1, True)
+no_answer_exact, no_answer_f1 = _metric("NoAns_exact", _exact, False), _metric("NoAns_f1", _f1, False)

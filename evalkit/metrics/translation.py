@@ -1,5 +1,9 @@
 """BLEU, chrF, chrF++ and TER as sacrebleu computes them, kept as sufficient statistics a sentence; METEOR.
 
+Statistics add up over sentences, and BLEU, chrF and TER are functions of the sums, so that intervals and paired tests
+draw sentences jointly (Koehn 2004, "Statistical significance tests for machine translation evaluation"). The statistics
+of one sentence are computed once, however many entries of a task ask for them.
+
 The tokenizer of BLEU follows the target language (``args: {target_language: zh}``) unless ``args: {tokenize: NAME}``
 names one of sacrebleu's. Every result carries sacrebleu's own signature. Statistics end with the number of references.
 """
@@ -8,17 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import MissingExtra, UserError
-from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, Metric, ScoringInput, shared
 from evalkit.metrics.qa import texts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Sums = NDArray[np.float64]
 
 TOKENIZERS: Mapping[str, str] = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 """By target language; 13a for all others, as sacrebleu chooses."""
 KNOWN = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none", "flores101", "flores200", "spm", "spBLEU-1K")
 _PACKAGES = {"ja-mecab": "mecab-python3 with ipadic", "ko-mecab": "mecab-ko"}
 EXTRA = "translation"
+BLEU_STATISTICS = 10
+"""System length, reference length, 4 counts of matching n-grams, 4 counts of the system's n-grams."""
+CHRF_ORDER = 6
 
 
 def tokenizer_of(args: Mapping[str, Any]) -> str:
@@ -57,16 +70,14 @@ def _of(name: str, args: Mapping[str, Any]) -> Any:
     return _metric(name, tokenizer_of(args) if name == "bleu" else "", lowercase)
 
 
-def _sample(name: str) -> Callable[[ScoringInput], tuple[float, ...] | None]:
-    def statistics(sample: ScoringInput) -> tuple[float, ...] | None:
-        if sample.text is None:
-            return None
-        references = texts(sample.target)
-        if not references:
+def _statistics(name: str) -> Callable[[ScoringInput], Mapping[str, tuple[float, ...]] | None]:
+    def statistics(item: ScoringInput) -> Mapping[str, tuple[float, ...]] | None:
+        references = texts(item.target)
+        if item.text is None or not references:
             return None
         # The statistics of one sentence have no public name in sacrebleu; its own significance tests use this one.
-        found = _of(name, sample.args)._extract_corpus_statistics([sample.text], [[one] for one in references])[0]
-        return (*(float(value) for value in found), float(len(references)))
+        found = _of(name, item.args)._extract_corpus_statistics([item.text], [[one] for one in references])[0]
+        return {name: (*(float(value) for value in found), float(len(references)))}
 
     return statistics
 
@@ -90,25 +101,73 @@ def _describe(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], str]:
     return describe
 
 
-def _defined(name: str, source: str, higher_is_better: bool = True) -> MetricDef:
-    return MetricDef(
-        name,
-        "text",
-        _sample(name),
-        name,
-        higher_is_better,
-        False,
-        source,
-        _prepare(name),
-        _describe(name),
-        bounds=(0.0, None if name == "ter" else 100.0),
+def bleu_of(sums: Sums | Sequence[float]) -> float:
+    """BLEU (0 to 100) of summed (system length, reference length, 4 matches, 4 totals), exponential smoothing."""
+    from sacrebleu.metrics import BLEU
+
+    whole = [round(float(value)) for value in sums[:BLEU_STATISTICS]]
+    return float(BLEU.compute_bleu(whole[2:6], whole[6:10], whole[0], whole[1], smooth_method="exp").score)
+
+
+def chrf_of(sums: Sums | Sequence[float]) -> float:
+    """chrF2 (0 to 100) of summed (system, reference, matching) counts for each of the 6 character orders."""
+    return _chrf(sums, 0)
+
+
+def chrf_plus_plus_of(sums: Sums | Sequence[float]) -> float:
+    """chrF2++ (0 to 100): 6 character orders and 2 word orders."""
+    return _chrf(sums, 2)
+
+
+def _chrf(sums: Sums | Sequence[float], words: int) -> float:
+    whole = [round(float(value)) for value in sums[: 3 * (CHRF_ORDER + words)]]
+    return float(_chrf_metric(words)._compute_score_from_stats(whole).score)
+
+
+@lru_cache(maxsize=4)
+def _chrf_metric(words: int) -> Any:
+    from sacrebleu.metrics import CHRF
+
+    return CHRF(char_order=CHRF_ORDER, word_order=words)
+
+
+def ter_of(sums: Sums | Sequence[float]) -> float:
+    """TER in percent of summed (edits, reference length); without reference words 100 if there are edits, else 0."""
+    edits, length = float(sums[0]), float(sums[1])
+    if length > 0:
+        return 100 * edits / length
+    return 100.0 if edits > 0 else 0.0
+
+
+def _defined(
+    name: str,
+    combine: Callable[[Any], float],
+    source: str,
+    higher_is_better: bool = True,
+    unit: str = "",
+    registered: str = "",
+) -> Metric:
+    return Metric(
+        name=name,
+        kind="text",
+        per_item=shared(_statistics(name), name),
+        combine=combine,
+        unit=unit,
+        bounds=(0.0, None if unit else 100.0),
+        higher_is_better=higher_is_better,
+        source=source,
+        prepare=_prepare(name),
+        describe=_describe(name),
+        registered=registered,
     )
 
 
-bleu = _defined("bleu", "Papineni et al. 2002; sacrebleu (Post 2018, arXiv 1804.08771)")
-chrf = _defined("chrf", "Popovic 2015, WMT, chrF; sacrebleu")
-chrf_plus_plus = _defined("chrf++", "Popovic 2017, WMT, chrF++; sacrebleu")
-ter = _defined("ter", "Snover et al. 2006, AMTA, TER (tercom); sacrebleu", higher_is_better=False)
+bleu = _defined("bleu", bleu_of, "Papineni et al. 2002; sacrebleu (Post 2018, arXiv 1804.08771)")
+chrf = _defined("chrf", chrf_of, "Popovic 2015, WMT, chrF; sacrebleu")
+chrf_plus_plus = _defined(
+    "chrf++", chrf_plus_plus_of, "Popovic 2017, WMT, chrF++; sacrebleu", registered="chrf_plus_plus"
+)
+ter = _defined("ter", ter_of, "Snover et al. 2006, AMTA, TER (tercom); sacrebleu", False, "percent")
 
 
 def meteor_prepare(args: Mapping[str, Any]) -> None:
@@ -136,14 +195,13 @@ def meteor_sample(sample: ScoringInput) -> float | None:
     return max((float(single_meteor_score(split(one), words)) for one in texts(sample.target)), default=None)
 
 
-meteor = MetricDef(
-    "meteor",
-    "text",
-    meteor_sample,
-    "mean",
-    True,
-    False,
-    "Banerjee and Lavie 2005, METEOR; nltk",
-    meteor_prepare,
+meteor = Metric(
+    name="meteor",
+    kind="text",
+    per_item=meteor_sample,
+    unit="share",
     bounds=SHARE,
+    higher_is_better=True,
+    source="Banerjee and Lavie 2005, METEOR; nltk",
+    prepare=meteor_prepare,
 )

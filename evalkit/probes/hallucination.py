@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from evalkit.contract.errors import UserError
-from evalkit.metrics.base import SHARE, MetricDef, MetricKind, ScoringInput
+from evalkit.metrics.base import SHARE, Metric, MetricKind, ScoringInput
 from evalkit.metrics.qa import normalize_triviaqa, texts, token_f1, triviaqa_answers
 
 Outcome = Literal["correct", "wrong", "abstained", "unparsed"]
@@ -217,15 +217,23 @@ _MEDHALT = "Med-HALT (Pal et al. 2023, arXiv 2307.15343)"
 
 def _metric(
     name: str, kind: MetricKind, sample: Callable[[ScoringInput], float | None], good: bool, source: str = _RECORD
-) -> MetricDef:
+) -> Metric:
     """With ``args: {only: {FIELD: VALUE}}`` a metric looks at the documents that say so, and leaves out the others."""
 
     def restricted(one: ScoringInput) -> float | None:
         only = one.args.get("only") or {}
         return sample(one) if all(one.document.get(key) == value for key, value in only.items()) else None
 
-    bounds = (WRONG, RIGHT) if name == "pointwise" else SHARE
-    return MetricDef(name, kind, restricted, "mean", good, name != "pointwise", source, prepare=_check, bounds=bounds)
+    return Metric(
+        name=name,
+        kind=kind,
+        per_item=restricted,
+        bounds=(WRONG, RIGHT) if sample is points else SHARE,
+        higher_is_better=good,
+        binary=sample is not points,
+        source=source,
+        prepare=_check,
+    )
 
 
 correct, choice_correct = (_metric("correct", kind, _is("correct"), True) for kind in ("text", "choice"))

@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from evalkit.contract.types import Document, Metric, SampleResult, TaskInfo
+from evalkit.contract.types import SHARE_UNIT, Document, Level, MetricResult, Request, Response, SampleResult, TaskInfo
 from evalkit.metrics import base
+from evalkit.metrics.aggregate import aggregate
 from evalkit.probes.choices import bare_question, options_of, with_options
 from evalkit.probes.derived import Derive, DerivedTask, Row, define
 from evalkit.statistics import intervals
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _LETTERS = "ABCDEFGHIJKLMNOPQRST"
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
 _SOURCE = "evalkit's probes of robustness, docs/probes.md"
+FIRST_PLACE = "first_place,none"
 _HIGHER = {"worst": True, "best": True, "spread": False, "consistency": True, "always_right": True}
 
 
@@ -48,10 +50,18 @@ class VariantTask(DerivedTask):
         info = super()._describe()
         more = {f"{name},none": good for name, good in _HIGHER.items()}
         if info.name.startswith("order:"):
-            more["first_place,none"] = False
+            more[FIRST_PLACE] = False
         return replace(info, higher_is_better={**info.higher_is_better, **more})
 
-    def summarize(self, samples: Sequence[SampleResult]) -> tuple[Metric, ...]:
+    def score(self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]) -> SampleResult:
+        """As the definition's, and of orders whether the option in the first place was chosen."""
+        result = super().score(document, requests, responses)
+        if result.status != "ok" or not self.info.name.startswith("order:"):
+            return result
+        first = float(result.extra.get("prediction") == 0)
+        return replace(result, metrics={**result.metrics, FIRST_PLACE: first})
+
+    def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
         """The definition's metrics and those over variants; documents with a variant that failed are left out of
         these.
         """
@@ -60,7 +70,7 @@ class VariantTask(DerivedTask):
         return (*plain, *compare(scored, self.options.seed, self.info.name.startswith("order:")))
 
 
-def compare(scored: Sequence[SampleResult], seed: int, orders: bool) -> tuple[Metric, ...]:
+def compare(scored: Sequence[SampleResult], seed: int, orders: bool) -> tuple[MetricResult, ...]:
     """The metrics over variants of scored samples."""
     variants = list(dict.fromkeys(str(sample.document.data["variant"]) for sample in scored))
     by_item: dict[Any, dict[str, SampleResult]] = {}
@@ -78,8 +88,8 @@ def compare(scored: Sequence[SampleResult], seed: int, orders: bool) -> tuple[Me
         _share("always_right", [float(all(row)) for row in table], True),
     ]
     if orders:
-        first = [float(sample.extra.get("prediction") == 0) for sample in scored]
-        metrics.append(replace(_share("first_place", first, False), baseline=_guess(scored)))
+        first = [sample.metrics.get(FIRST_PLACE) for sample in scored]
+        metrics.append(replace(_share("first_place", first, False, "item"), baseline=_guess(scored)))
     return tuple(metrics)
 
 
@@ -96,16 +106,18 @@ def _option(sample: SampleResult) -> int:
     return int(sample.document.data["order"][sample.extra["prediction"]])
 
 
-def _share(name: str, values: Sequence[float], good: bool) -> Metric:
-    return base.aggregate(base.MetricDef(name, "choice", lambda sample: None, "mean", good, True, _SOURCE), values)
+def _share(name: str, values: Sequence[float | None], good: bool, level: Level = "group") -> MetricResult:
+    """Of documents, each of which has several items; with level "item" of the items themselves."""
+    metric = base.Metric(name=name, kind="choice", higher_is_better=good, binary=True, source=_SOURCE, level=level)
+    return aggregate(metric, values)
 
 
 def _over_items(
     name: str, table: Sequence[Sequence[float]], of: Callable[[list[float]], float], seed: int, shown: str
-) -> Metric:
+) -> MetricResult:
     """A function of the variants' accuracies, its error by resampling documents."""
     if not table:
-        return Metric(name, "none", None, None, None, 0, _HIGHER[name], f"{name}|n:0")
+        return _number(name, None, None, None, 0, f"{name}|n:0")
     import numpy as np
 
     values = np.array(table)
@@ -113,10 +125,28 @@ def _over_items(
     stderr, interval = found if found is not None else (None, None)
     signature = f"{name}|variants:{len(table[0])}|by:{shown}|ci:{'bootstrap1000' if found else 'none'}|n:{len(table)}"
     value = float(of(values.mean(axis=0).tolist()))
-    return Metric(name, "none", value, stderr, interval, len(table), _HIGHER[name], signature)
+    return _number(name, value, stderr, interval, len(table), signature)
 
 
-def _spread(table: Sequence[Sequence[float]], seed: int, shown: str) -> Metric:
+def _number(
+    name: str, value: float | None, stderr: float | None, interval: tuple[float, float] | None, n: int, signature: str
+) -> MetricResult:
+    return MetricResult(
+        name,
+        "none",
+        value,
+        stderr,
+        interval,
+        n,
+        _HIGHER[name],
+        signature,
+        bounds=base.SHARE,
+        unit=SHARE_UNIT,
+        level="group",
+    )
+
+
+def _spread(table: Sequence[Sequence[float]], seed: int, shown: str) -> MetricResult:
     """Best less worst variant, without what noise alone would make of equal variants; the plain one in the signature.
 
     Value and interval: `statistics.ranks.widest_gap`. The error is the bootstrap's.

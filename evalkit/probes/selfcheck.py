@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, Metric, ScoringInput
 from evalkit.probes import entailment, options
 from evalkit.probes.entailment import Contradiction, Settings
 from evalkit.probes.summaries import is_answer
@@ -98,10 +98,29 @@ def _describe(args: Mapping[str, Any], values: Sequence[Any]) -> str:
     return f"nli:{settings.model}|weights:{entailment.identity(settings)}|premise:{settings.premise}"
 
 
-selfcheck_avg = MetricDef("selfcheck_avg", "text", _score(0), "mean", False, False, SOURCE, bounds=(0.0, None))
-selfcheck_max = MetricDef("selfcheck_max", "text", _score(1), "mean", False, False, SOURCE, bounds=(0.0, None))
-selfcheck_nli = MetricDef(
-    "selfcheck_nli", "text", _by_entailment, "mean", False, False, NLI_SOURCE, _prepare, _describe, bounds=SHARE
+def _surprise(name: str, part: int) -> Metric:
+    return Metric(
+        name=name,
+        kind="text",
+        per_item=_score(part),
+        unit="nats",
+        bounds=(0.0, None),
+        higher_is_better=False,
+        source=SOURCE,
+    )
+
+
+selfcheck_avg, selfcheck_max = _surprise("selfcheck_avg", 0), _surprise("selfcheck_max", 1)
+selfcheck_nli = Metric(
+    name="selfcheck_nli",
+    kind="text",
+    per_item=_by_entailment,
+    unit="share",
+    bounds=SHARE,
+    higher_is_better=False,
+    source=NLI_SOURCE,
+    prepare=_prepare,
+    describe=_describe,
 )
 
 READERS: options.Readers = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from evalkit.metrics.base import SHARE, MetricDef, ScoringInput
+from evalkit.metrics.base import SHARE, Metric, PerItem, ScoringInput
 from evalkit.probes.hallucination import abstains
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)?", re.UNICODE)
@@ -87,8 +87,29 @@ def _words(sample: ScoringInput) -> float | None:
     return float(len(_WORD.findall(text))) if is_answer(text) else None
 
 
-supported = MetricDef("supported", "text", _supported, "mean", True, False, SOURCE, bounds=SHARE)
-hallucinated = MetricDef("hallucinated", "text", _hallucinated, "mean", False, True, SOURCE)
-consistent = MetricDef("consistent", "text", _consistent, "mean", True, True, SOURCE)
-answered = MetricDef("answered", "text", lambda sample: float(is_answer(sample.text or "")), "mean", True, True, SOURCE)
-summary_words = MetricDef("summary_words", "text", _words, "mean", False, False, SOURCE, bounds=(0.0, None))
+def _share(name: str, per_item: PerItem, good: bool, binary: bool) -> Metric:
+    return Metric(
+        name=name,
+        kind="text",
+        per_item=per_item,
+        unit="share",
+        bounds=SHARE,
+        higher_is_better=good,
+        binary=binary,
+        source=SOURCE,
+    )
+
+
+supported = _share("supported", _supported, True, False)
+hallucinated = _share("hallucinated", _hallucinated, False, True)
+consistent = _share("consistent", _consistent, True, True)
+answered = _share("answered", lambda sample: float(is_answer(sample.text or "")), True, True)
+summary_words = Metric(
+    name="summary_words",
+    kind="text",
+    per_item=_words,
+    unit="words",
+    bounds=(0.0, None),
+    higher_is_better=False,
+    source=SOURCE,
+)

@@ -13,7 +13,7 @@ from typing import Any
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Bounds
-from evalkit.metrics.base import MetricDef, ScoringInput
+from evalkit.metrics.base import Metric, ScoringInput
 from evalkit.metrics.qa import texts
 
 MEASURES = {"bleu": "bleu", "rouge1": "rouge1", "rouge2": "rouge2", "rougeL": "rougeLsum"}
@@ -67,12 +67,22 @@ def _prepare(args: Mapping[str, Any]) -> None:
         raise UserError(f"metric truthful: by is {args['by']!r}; choose one of {', '.join(MEASURES)}")
 
 
-def _metric(name: str, value: Callable[[float, float], float], binary: bool, bounds: Bounds) -> MetricDef:
+def _metric(name: str, value: Callable[[float, float], float], binary: bool, bounds: Bounds) -> Metric:
     def sample(one: ScoringInput) -> float | None:
         found = nearest(one)
         return None if found is None else value(*found)
 
-    return MetricDef(name, "text", sample, "mean", True, binary, SOURCE, _prepare, _describe, bounds=bounds)
+    return Metric(
+        name=name,
+        kind="text",
+        per_item=sample,
+        bounds=bounds,
+        higher_is_better=True,
+        binary=binary,
+        source=SOURCE,
+        prepare=_prepare,
+        describe=_describe,
+    )
 
 
 def _describe(args: Mapping[str, Any], values: Sequence[Any]) -> str:

@@ -23,10 +23,11 @@ def safe(text: str, length: int = 60) -> str:
 def charts(view: View) -> list[Figure]:
     """Every plot that the runs have data for: {"title", "note", "data", "layout"}."""
     figures: list[Figure] = []
-    for unit in ("%", ""):
-        rows = [row for block in view.blocks for row in block.headline[:1] if row.unit == unit]
-        if rows:
-            figures.append(_bars(rows, view.runs, unit))
+    headlines = [row for block in view.blocks for row in block.headline[:1]]
+    # What is measured in different units does not share an axis; shares come first.
+    for other, unit in sorted({(not row.share, row.unit) for row in headlines}):
+        rows = [row for row in headlines if (not row.share, row.unit) == (other, unit)]
+        figures.append(_bars(rows, view.runs, unit))
     for block in view.blocks:
         leaves = [row for row in block.rows if row.level == "task" and row.primary]
         if len(leaves) >= 8:
@@ -38,7 +39,7 @@ def charts(view: View) -> list[Figure]:
 
 
 def _factor(row: Row) -> float:
-    return 100.0 if row.unit else 1.0
+    return 100.0 if row.share else 1.0
 
 
 def _bars(rows: Sequence[Row], runs: Sequence[Run], unit: str) -> Figure:
@@ -72,11 +73,15 @@ def _bars(rows: Sequence[Row], runs: Sequence[Run], unit: str) -> Figure:
                     "thickness": 1.2,
                     "width": 3,
                 },
-                "hovertemplate": "%{y}<br>%{x:.2f}" + unit + "<extra>%{fullData.name}</extra>",
+                "hovertemplate": "%{y}<br>%{x:.2f}"
+                + (unit if unit in ("", "%") else f" {safe(unit)}")
+                + "<extra>%{fullData.name}</extra>",
             }
         )
     guesses = [
-        (name, row.baseline_at) for name, row in zip(names, rows, strict=True) if unit and row.baseline_at is not None
+        (name, row.baseline_at)
+        for name, row in zip(names, rows, strict=True)
+        if row.share and row.baseline_at is not None
     ]
     if guesses:
         traces.append(
@@ -90,12 +95,12 @@ def _bars(rows: Sequence[Row], runs: Sequence[Run], unit: str) -> Figure:
                 "neutral": True,
             }
         )
-    axis: dict[str, Any] = {"title": {"text": "percent" if unit else "score"}, "zeroline": True}
-    if unit:
+    axis: dict[str, Any] = {"title": {"text": "percent" if unit == "%" else safe(unit) or "score"}, "zeroline": True}
+    if all(row.share for row in rows):
         axis["range"] = [0, 100]
     height = 120 + max(34, 15 * len(runs) + 12) * len(rows)
     return {
-        "title": "Scores with 95 % intervals" + ("" if unit else " (own units)"),
+        "title": "Scores with 95 % intervals" + ("" if unit == "%" else f" ({safe(unit) or 'own units'})"),
         "note": "Each bar is one run; the whisker is its 95 % confidence interval.",
         "data": traces,
         "layout": {

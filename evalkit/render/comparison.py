@@ -35,14 +35,15 @@ STYLES = {"better": "green", "worse": "red"}
 
 def cells(row: MetricComparison, alpha: float) -> tuple[str, ...]:
     """One row's texts, in the order of HEADERS; shares in percent."""
-    share = row.is_proportion
+    share = row.is_share
+    arrow = "↑" if row.higher_is_better else "↓"
     difference = row.difference
     flipped = (
         f"+{len(row.improved)} {numbers.MINUS}{len(row.worsened)}" if row.level == "task" and difference.binary else ""
     )
     return (
         row.task,
-        row.metric.removesuffix(",none") + (" %" if share else "") + (" ↑" if row.higher_is_better else " ↓"),
+        " ".join(part for part in (row.metric.removesuffix(",none"), numbers.unit(row.unit), arrow) if part),
         numbers.score(row.base, share),
         numbers.score(row.candidate, share),
         numbers.signed(difference.value, share),
@@ -118,6 +119,8 @@ def notes(candidate: RunComparison) -> Iterator[str]:
     """What a reader must know before the numbers."""
     for mismatch in candidate.mismatches:
         yield f"not the same measurement: {mismatch}"
+    for one in candidate.not_compared:
+        yield str(one)
     for name, where in ((candidate.only_base, "base"), (candidate.only_candidate, "candidate")):
         if name:
             yield f"only in the {where}: {', '.join(name)}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from evalkit.contract.types import GroupResult, Metric, RunResult, TaskInfo, TaskResult
+from evalkit.contract.types import GroupResult, MetricResult, RunResult, TaskInfo, TaskResult
 from evalkit.task.groups import leaves
 
 if TYPE_CHECKING:
@@ -175,11 +175,11 @@ def _group_rows(table: Table, group: GroupResult) -> None:
             first = False
 
 
-def _metric(metric: Metric) -> tuple[str, ...]:
+def _metric(metric: MetricResult) -> tuple[str, ...]:
     interval = f"{number(metric.interval[0])} – {number(metric.interval[1])}" if metric.interval else "–"
     arrow = "↑" if metric.higher_is_better else "↓"
     return (
-        metric.name,
+        f"{metric.name} ({metric.unit})" if metric.unit and not metric.is_share else metric.name,
         arrow,
         number(metric.value),
         number(metric.stderr),
@@ -189,7 +189,7 @@ def _metric(metric: Metric) -> tuple[str, ...]:
     )
 
 
-def _primary(metric: Metric, info: TaskInfo) -> bool:
+def _primary(metric: MetricResult, info: TaskInfo) -> bool:
     return metric.primary or metric.key == info.primary
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from evalkit.contract.types import Metric
+from evalkit.contract.types import MetricResult
 from evalkit.render.samples import SampleReader
 from evalkit.render.view import Run, Ties, groups_of, tasks_of
 from evalkit.statistics.paired import join_keys, paired_difference
@@ -84,10 +84,10 @@ def _leaves(name: str, runs: Sequence[Run]) -> list[str]:
     return list(leaves)
 
 
-Contest = tuple[str, tuple[int, Metric], list[tuple[int, Metric]]]
+Contest = tuple[str, tuple[int, MetricResult], list[tuple[int, MetricResult]]]
 
 
-def _contests(sides: Sequence[Sequence[Metric] | None]) -> list[Contest]:
+def _contests(sides: Sequence[Sequence[MetricResult] | None]) -> list[Contest]:
     """Per metric key: the best run and the others, where at least two runs have a value."""
     contests = []
     keys = dict.fromkeys(metric.key for side in sides if side for metric in side)
@@ -105,7 +105,7 @@ def _contests(sides: Sequence[Sequence[Metric] | None]) -> list[Contest]:
     return contests
 
 
-def _tie(best: Metric, other: Metric, a: Scores, b: Scores) -> bool:
+def _tie(best: MetricResult, other: MetricResult, a: Scores, b: Scores) -> bool:
     """Whether the difference may be zero."""
     shared = [join for join in a if join in b]
     if len(shared) >= 2 and len(shared) >= 0.9 * max(len(a), len(b)):

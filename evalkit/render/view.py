@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evalkit.contract.types import GroupResult, Metric, RunResult, TaskResult
+from evalkit.contract.types import SHARE_UNIT, GroupResult, MetricResult, RunResult, TaskResult
 from evalkit.render import counters
 from evalkit.render.counters import ByTask
 from evalkit.render.facts import Facts, as_yaml, command, plain, side_by_side
@@ -67,6 +67,8 @@ class Row:
     baseline_at: float | None
     scale: tuple[float, float]
     primary: bool
+    share: bool = False
+    """Whether values are shares of one, shown in percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +261,7 @@ def _group_rows(
 
 def _row(
     name: str,
-    metrics: Sequence[Metric | None],
+    metrics: Sequence[MetricResult | None],
     level: Level,
     depth: int,
     ties: Ties,
@@ -272,7 +274,9 @@ def _row(
     """One row; the scale is 0 to 100 % for shares and starts at zero otherwise."""
     present = [metric for metric in metrics if metric]
     first = present[0]
-    proportion = all(numbers.is_proportion(metric) for metric in present)
+    units = {metric.unit for metric in present}
+    unit = units.pop() if len(units) == 1 else ""
+    proportion = unit == SHARE_UNIT
     values = [value for metric in present for value in (metric.value, *(metric.interval or ())) if value is not None]
     low = min([0.0, *values])
     high = 1.0 if proportion else (max([0.0, *values]) * 1.05 or 1.0)
@@ -293,7 +297,7 @@ def _row(
         metric=first.name if first.filter in ("none", "") else f"{first.name} ({first.filter})",
         level=level,
         depth=depth,
-        unit="%" if proportion else "",
+        unit=numbers.unit(unit),
         higher_is_better=first.higher_is_better,
         shots=shots,
         version=version,
@@ -304,10 +308,11 @@ def _row(
         baseline_at=_place(baseline, low, high),
         scale=(low, high),
         primary=primary,
+        share=proportion,
     )
 
 
-def _cell(metric: Metric, proportion: bool, scale: tuple[float, float], best: bool, tied: bool) -> Cell:
+def _cell(metric: MetricResult, proportion: bool, scale: tuple[float, float], best: bool, tied: bool) -> Cell:
     bounds = metric.interval
     return Cell(
         text=numbers.score(metric.value, proportion),
@@ -332,7 +337,7 @@ def _place(value: float | None, low: float, high: float) -> float | None:
     return round(min(max(100 * (value - low) / (high - low), 0.0), 100.0), 2)
 
 
-def _pick(metrics: Sequence[Metric], key: str) -> Metric | None:
+def _pick(metrics: Sequence[MetricResult], key: str) -> MetricResult | None:
     return next((metric for metric in metrics if metric.key == key), None)
 
 

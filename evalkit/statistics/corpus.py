@@ -74,17 +74,29 @@ def _jackknife(
     pieces = _pieces(n, codes, seed)
     count = int(pieces.max()) + 1 if n else 0
     if count < FEWEST:
-        what = "items" if codes is None else "clusters"
-        return Unknown(value, n, f"a corpus metric needs at least {FEWEST} {what} for an interval")
+        return _too_few(value, n, codes)
     sums: Matrix = np.stack([np.bincount(pieces, column, count).astype(float) for column in table.T], axis=1)
     left = np.array([aggregate(total - piece) for piece in sums])
+    return _of_left(value, left, n, bounds, _weight(sums))
+
+
+def _too_few(value: float, n: int, codes: Whole | None) -> Unknown:
+    what = "items" if codes is None else "clusters"
+    return Unknown(value, n, f"a corpus metric needs at least {FEWEST} {what} for an interval")
+
+
+def _of_left(value: float, left: Vector, n: int, bounds: Range, weight: float) -> Inference:
+    """The inference from the metric's values with one piece left out each; shape [pieces]."""
+    import numpy as np
+
+    count = len(left)
     if not np.isfinite(left).all():
         return Unknown(value, n, "the metric is not finite without one of the items")
     stderr = math.sqrt((count - 1) / count * float(((left - left.mean()) ** 2).sum()))
     if stderr <= 1e-12 * max(1.0, abs(value)) and math.isfinite(bounds[1] - bounds[0]):
         # Every item says the same (100 against 0, or 100 and 100): as sure as that many equal values within the bounds.
         return interval_for(np.full(count, value), bounds=bounds)
-    freedom = min(_freedom(left), _weight(sums))
+    freedom = min(_freedom(left), weight)
     return student(value, stderr, freedom, n, f"jackknife-t|pieces:{count}", bounds)
 
 
@@ -124,3 +136,26 @@ def _weight(sums: Matrix) -> float:
     whole = sizes.sum(axis=0)
     shares = (sizes[:, whole > 0] / whole[whole > 0]).mean(axis=1) if (whole > 0).any() else np.ones(1)
     return max(1 / float(shares @ shares) - 1, 1.0)
+
+
+def items_estimate(
+    n: int,
+    metric: Callable[[Whole], float],
+    *,
+    codes: Whole | None = None,
+    bounds: Range = UNBOUNDED,
+    seed: int = 1234,
+) -> Inference:
+    """As `corpus_estimate`, of a metric that no sum gives (ROC-AUC): ``metric(rows)`` of the items numbered ``rows``.
+
+    For the difference of two runs on the same items, ``metric`` gives the difference, and ``bounds`` are its own.
+    """
+    import numpy as np
+
+    value, rows = float(metric(np.arange(n))), np.arange(n)
+    pieces = _pieces(n, codes, seed)
+    count = int(pieces.max()) + 1 if n else 0
+    if count < FEWEST:
+        return _too_few(value, n, codes)
+    left = np.array([metric(rows[pieces != piece]) for piece in range(count)])
+    return _of_left(value, left, n, bounds, _weight(np.bincount(pieces)[:, None].astype(float)))

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import GroupResult, Metric, RunResult, TaskResult
+from evalkit.contract.types import GroupResult, MetricResult, RunResult, TaskResult
 from evalkit.spec.strict import mistake
+from evalkit.store import earlier
 from evalkit.store.files import plain, read_json
 from evalkit.text.secrets import mask
 
@@ -97,6 +98,7 @@ def read(path: Path) -> RunResult:
             f"{path}: results of schema {records.get('schema')!r}, this evalkit reads {SCHEMA}: "
             "read it with the version of evalkit that wrote it, or run again"
         )
+    earlier.complete(records)
     try:
         return _adapter().validate_python(records)
     except ValidationError as error:
@@ -119,7 +121,7 @@ def hash_samples(hashes: Iterable[tuple[str, str, str]]) -> str:
 # -- the parts ----------------------------------------
 
 
-def _metric_keys(metrics: Iterable[Metric]) -> dict[str, Any]:
+def _metric_keys(metrics: Iterable[MetricResult]) -> dict[str, Any]:
     keys: dict[str, Any] = {}
     for metric in metrics:
         keys[f"{metric.name},{metric.filter}"] = plain(metric.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Metric, RunResult, TaskResult
+from evalkit.contract.types import MEAN, MetricResult, RunResult, TaskResult
 from evalkit.store import samples
 from evalkit.store.files import read_json
 from evalkit.store.rundir import RESULTS, RunDir
@@ -48,9 +48,9 @@ def verify(run_dir: Path | RunDir) -> list[Problem]:
     return problems
 
 
-def is_mean(metric: Metric) -> bool:
-    """Whether the metric's signature says that it is the plain mean of its per-sample values."""
-    return "agg:mean" in metric.signature.split("|")
+def is_mean(metric: MetricResult) -> bool:
+    """Whether the metric is the plain mean of values that the samples hold."""
+    return metric.aggregator == MEAN and metric.level == "item"
 
 
 def _task(run: RunDir, task: TaskResult) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _hashes(frame: DataFrame) -> Iterator[str]:
             yield f"the {name} does not match its hash in doc_id {', '.join(map(str, ids[:5]))}{more}"
 
 
-def _mean(metric: Metric, values: list[float]) -> Iterator[str]:
+def _mean(metric: MetricResult, values: list[float]) -> Iterator[str]:
     if len(values) != metric.n:
         yield f"{metric.key}: {len(values)} samples have a value, results.json says n = {metric.n}"
     mean = fsum(values) / len(values) if values else None

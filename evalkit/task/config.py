@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.contract.types import Kind
-from evalkit.metrics.base import MetricDef
+from evalkit.metrics.base import Metric
 from evalkit.task.definition import Definition
 from evalkit.task.generation import Settings
 
@@ -19,7 +19,7 @@ _OUTPUT_TYPE: Mapping[Kind, str] = {
 }
 
 
-def resolved(one: Definition, num_fewshot: int, chosen: Settings, metrics: Mapping[str, MetricDef]) -> dict[str, Any]:
+def resolved(one: Definition, num_fewshot: int, chosen: Settings, metrics: Mapping[str, Metric]) -> dict[str, Any]:
     """results.json's "configs" entry of a task; the definition as it was written stands under "evalkit"."""
     config: dict[str, Any] = {
         "task": one.name,
@@ -45,7 +45,7 @@ def resolved(one: Definition, num_fewshot: int, chosen: Settings, metrics: Mappi
         "metric_list": [
             {
                 "metric": entry.key.rpartition(",")[0],
-                "aggregation": metrics[entry.key].aggregate,
+                "aggregation": metrics[entry.key].aggregator,
                 "higher_is_better": metrics[entry.key].higher_is_better,
                 **entry.args,
             }

@@ -25,7 +25,7 @@ from evalkit.contract.types import (
     Document,
     Generate,
     Message,
-    Metric,
+    MetricResult,
     PromptStyle,
     Request,
     Response,
@@ -35,6 +35,7 @@ from evalkit.contract.types import (
     TaskInfo,
 )
 from evalkit.metrics import base
+from evalkit.metrics.aggregate import aggregate
 from evalkit.task.groups import leaves
 
 if TYPE_CHECKING:
@@ -110,12 +111,12 @@ class GenerativeChoice:
             extra={"choices": list(choices(scores)), "chance": sum(rights) / len(rights)},
         )
 
-    def summarize(self, samples: Sequence[SampleResult]) -> tuple[Metric, ...]:
+    def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
         """Accuracy, and the share of replies that could be read."""
         scored = [sample for sample in samples if sample.status == "ok"]
         chance = sum(sample.extra["chance"] for sample in scored) / len(scored) if scored else None
         return tuple(
-            base.aggregate(
+            aggregate(
                 _METRICS[key],
                 [sample.metrics.get(key) for sample in scored],
                 filter=RULE,
@@ -200,8 +201,10 @@ def _accuracy(metrics: Mapping[str, float | None], primary: str) -> float:
 
 
 _METRICS = {
-    ACCURACY: base.MetricDef("acc_generative", "text", lambda sample: None, "mean", True, True, "letter in the reply"),
-    PARSED: base.MetricDef(
-        "parsed", "text", lambda sample: None, "mean", True, True, "share of replies that were read"
+    ACCURACY: base.Metric(
+        name="acc_generative", kind="text", higher_is_better=True, binary=True, source="letter in the reply"
+    ),
+    PARSED: base.Metric(
+        name="parsed", kind="text", higher_is_better=True, binary=True, source="share of replies that were read"
     ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from evalkit.contract.types import Bounds, Group, GroupResult, Metric, TaskResult
+from evalkit.contract.types import Bounds, Group, GroupResult, MetricResult, TaskResult
 from evalkit.statistics import intervals
 from evalkit.statistics.choice import average_of_estimates
 
@@ -45,7 +45,7 @@ def leaves(group: Group, groups: Mapping[str, Group]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _averages(group: Group, key: str, results: Mapping[str, TaskResult]) -> tuple[Metric, Metric] | None:
+def _averages(group: Group, key: str, results: Mapping[str, TaskResult]) -> tuple[MetricResult, MetricResult] | None:
     metrics = {name: metric for name, result in results.items() for metric in result.metrics if metric.key == key}
     kept = {name: metric for name, metric in metrics.items() if metric.value is not None and metric.n > 0}
     missing = [name for name in results if name not in kept]
@@ -72,13 +72,13 @@ def _averages(group: Group, key: str, results: Mapping[str, TaskResult]) -> tupl
 
 def _metric(
     group: Group,
-    members: Sequence[Metric],
+    members: Sequence[MetricResult],
     missing: Sequence[str],
     kind: str,
     average: Callable[[Sequence[float]], float],
     stderr: float | None,
     rule: str,
-) -> Metric:
+) -> MetricResult:
     first = members[0]
     value = average([member.value for member in members if member.value is not None])
     n = sum(member.n for member in members)
@@ -88,7 +88,7 @@ def _metric(
         parts.append("without:" + "+".join(missing))
     interval, method = _interval(members, kind, bounds) if stderr is not None else (None, "none")
     parts += [f"se:{rule if stderr is not None else 'none'}", f"ci:{method}", f"n:{n}"]
-    return Metric(
+    return MetricResult(
         name=first.name,
         filter=first.filter,
         value=value,
@@ -101,10 +101,15 @@ def _metric(
         baseline=_all_or_none(average, [member.baseline for member in members]),
         majority=_all_or_none(average, [member.majority for member in members]),
         bounds=bounds,
+        unit=first.unit if all(member.unit == first.unit for member in members) else "",
+        aggregator=kind,
+        level="group",
     )
 
 
-def _interval(members: Sequence[Metric], kind: str, bounds: Bounds | None) -> tuple[tuple[float, float] | None, str]:
+def _interval(
+    members: Sequence[MetricResult], kind: str, bounds: Bounds | None
+) -> tuple[tuple[float, float] | None, str]:
     """The 95 % interval of the average and the name of its method."""
     sizes = [member.n for member in members]
     weights = [size / sum(sizes) if kind == "micro" else 1 / len(members) for size in sizes]

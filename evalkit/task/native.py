@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from evalkit.contract.capabilities import TaskTraits
@@ -17,7 +18,7 @@ from evalkit.contract.types import (
     Documents,
     Generate,
     Message,
-    Metric,
+    MetricResult,
     PromptStyle,
     Request,
     Response,
@@ -28,8 +29,9 @@ from evalkit.contract.types import (
     TaskInfo,
 )
 from evalkit.data import generated
-from evalkit.metrics import base
+from evalkit.metrics import base, finding
 from evalkit.metrics import filters as text_filters
+from evalkit.metrics.aggregate import aggregate
 from evalkit.task import prompt, shots
 from evalkit.task import sample as samples_of
 from evalkit.task.baselines import known_random, majority_baseline, random_baseline
@@ -56,7 +58,7 @@ class Options:
 @dataclass(frozen=True, slots=True)
 class _Scorer:
     entry: MetricEntry
-    metric: base.MetricDef
+    metric: base.Metric
 
 
 RowsOf = Callable[[DatasetRef, str, DataSource], Sequence[Row]]
@@ -180,8 +182,10 @@ class NativeTask:
         texts = self._filtered(responses)
         metrics: dict[str, float | None] = {}
         statistics: dict[str, tuple[float, ...]] = {}
+        known: dict[Any, Any] = {}
         for scorer in self._scorers:
-            value = scorer.metric.sample(_scoring_input(item, responses, texts.get(scorer.entry.filter), scorer.entry))
+            shown = _scoring_input(item, responses, texts.get(scorer.entry.filter), scorer.entry, known)
+            value = base.checked(scorer.metric, scorer.metric.per_item(shown))
             if isinstance(value, tuple):
                 statistics[scorer.entry.key] = value
             else:
@@ -194,7 +198,7 @@ class NativeTask:
             extra=_choice_details(item, responses),
         )
 
-    def summarize(self, samples: Sequence[SampleResult]) -> tuple[Metric, ...]:
+    def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
         """Aggregate the samples whose status is "ok", in the order of the definition's metrics."""
         scored = [sample for sample in samples if sample.status == "ok"]
         random = random_baseline(self.definition, scored)
@@ -203,14 +207,14 @@ class NativeTask:
 
     def _aggregate(
         self, scorer: _Scorer, scored: Sequence[SampleResult], random: float | None, majority: float | None
-    ) -> Metric:
+    ) -> MetricResult:
         key = scorer.entry.key
         values = [sample.statistics[key] if key in sample.statistics else sample.metrics.get(key) for sample in scored]
         primary = key == self.info.primary
         binary = scorer.metric.binary and scorer.metric.higher_is_better
         # A guess is right or wrong: its score compares with shares of right answers, and with what the file says
         # of the primary metric.
-        return base.aggregate(
+        return aggregate(
             scorer.metric,
             values,
             filter=scorer.entry.filter,
@@ -221,7 +225,7 @@ class NativeTask:
             # Of a part of the documents the most frequent answer is another.
             majority=majority if binary and "only" not in scorer.entry.args else None,
             primary=primary,
-            samples=self._inputs(scorer, scored) if scorer.metric.corpus is not None else (),
+            samples=self._inputs(scorer, scored) if scorer.metric.all_items is not None else (),
         )
 
     def _inputs(self, scorer: _Scorer, scored: Sequence[SampleResult]) -> list[base.ScoringInput]:
@@ -230,7 +234,7 @@ class NativeTask:
         for sample in scored:
             item = self.item(sample.document)
             texts = self._filtered(sample.responses).get(scorer.entry.filter)
-            found.append(_scoring_input(item, sample.responses, texts, scorer.entry))
+            found.append(_scoring_input(item, sample.responses, texts, scorer.entry, {}))
         return found
 
     def _rows(self, data: DataSource, split: str) -> Sequence[Row]:
@@ -316,11 +320,17 @@ def _scorer(entry: MetricEntry, index: int, definition: Definition, source: Sour
     where = source.locate("metrics", index, "metric")
     if ".py:" in entry.metric:
         metric = load_code(entry.metric, where)
-        if not isinstance(metric, base.MetricDef):
-            raise UserError(f"{where}: {entry.metric} is no MetricDef but a {type(metric).__name__}")
+        if not isinstance(metric, base.Metric):
+            raise UserError(f"{where}: {entry.metric} is no Metric but a {type(metric).__name__}")
+        if not finding.suits(metric, definition.kind):
+            raise UserError(
+                f"{where}: {entry.metric} is for tasks of kind {metric.kind}, not {definition.kind}: choose another"
+            )
+        # Of a file beside the task: where it lies is nobody's business.
+        metric = replace(metric, registered=f"{Path(entry.metric.rpartition(':')[0]).name}:{metric.name}")
     else:
         try:
-            metric = base.lookup(entry.metric, definition.kind)
+            metric = finding.lookup(entry.metric, definition.kind)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
     if metric.prepare is not None:
@@ -343,7 +353,7 @@ def with_metrics(definition: Definition, asked: Sequence[str]) -> tuple[Definiti
         entry = MetricEntry(metric=name)
         if any(known.key == entry.key for known in entries):
             continue
-        if base.fits(name, definition.kind):
+        if finding.fits(name, definition.kind):
             entries.append(entry)
         else:
             unfit.append(name)
@@ -375,7 +385,11 @@ def _failure(expected: int, responses: Sequence[Response], kind: str) -> str | N
 
 
 def _scoring_input(
-    item: Item, responses: Sequence[Response], texts: tuple[str, ...] | None, entry: MetricEntry
+    item: Item,
+    responses: Sequence[Response],
+    texts: tuple[str, ...] | None,
+    entry: MetricEntry,
+    known: dict[Any, Any],
 ) -> base.ScoringInput:
     generated = texts is not None
     return base.ScoringInput(
@@ -389,6 +403,7 @@ def _scoring_input(
         reference_text="" if generated or item.choices else str(item.target),
         document=item.row,
         args=entry.args,
+        known=known,
     )
 
 

@@ -6,33 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.contract.types import Metric
+from evalkit.contract.types import SHARE_UNIT
 
 MISSING = "–"
 MINUS = "−"
 
-_NOT_PROPORTIONS = (
-    "perplexity",
-    "ppl",
-    "bits_per_byte",
-    "loss",
-    "bleu",
-    "chrf",
-    "ter",
-    "rouge",
-    "score",
-    "count",
-    "brier",
-)
 
-
-def is_proportion(metric: Metric) -> bool:
-    """Whether the metric is a share of one, shown as a percentage. Judged by its name, then by its values."""
-    name = metric.name.lower()
-    if any(word in name for word in _NOT_PROPORTIONS):
-        return False
-    values = [value for value in (metric.value, *(metric.interval or ())) if value is not None]
-    return all(-0.5 <= value <= 1.0 for value in values)
+def unit(of_metric: str) -> str:
+    """A metric's unit as it is written behind its numbers: "%" for shares, which are shown in percent."""
+    return "%" if of_metric in (SHARE_UNIT, "percent") else of_metric
 
 
 def score(value: float | None, proportion: bool) -> str:

@@ -73,7 +73,11 @@ class Sums:
     def summarize(self, samples):
         values = [sample.metrics["exact,none"] for sample in samples if sample.status == "ok"]
         mean = sum(values) / len(values)
-        return (evalkit.Metric("exact", "none", mean, None, None, len(values), True, "exact|agg:mean", primary=True),)
+        return (
+            evalkit.MetricResult(
+                "exact", "none", mean, None, None, len(values), True, "exact|agg:mean", primary=True, aggregator="mean"
+            ),
+        )
 
 
 def adds(request):

@@ -24,7 +24,7 @@ def write(folder: Path) -> Path:
     rhymes.mkdir(parents=True)
     wordplay.mkdir()
     (rhymes / "task.yaml").write_text(block("yaml", "name: rhymes"), "utf-8")
-    (rhymes / "task.py").write_text(block("python", "MetricDef("), "utf-8")
+    (rhymes / "task.py").write_text(block("python", "ending = Metric("), "utf-8")
     (rhymes / "sample.jsonl").write_text(block("json", '"_split"'), "utf-8")
     (wordplay / "group.yaml").write_text(block("yaml", "name: wordplay"), "utf-8")
     return folder / "my_tasks"

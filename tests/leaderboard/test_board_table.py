@@ -192,3 +192,18 @@ def test_a_wrong_entry_is_refused_naming_the_field(change: dict[str, object], sa
         parse(json.dumps(content), "x.json")
     assert "x.json" in str(caught.value)
     assert says in str(caught.value)
+
+
+def test_a_published_metrics_direction_is_told_or_evalkits_own(tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text(
+        "model,task,metric,value,source,higher_is_better\n"
+        "m,a,character_accuracy,0.5,here,\nm,b,ter,40,here,\nm,c,loss,1.5,here,false\nm,d,bits_per_byte,1,here,\n",
+        "utf-8",
+    )
+    (entry,) = published.read_csv(file)
+    rising = {name: result.metrics[result.primary].higher_is_better for name, result in entry.results.items()}
+    assert rising == {"a": True, "b": False, "c": False, "d": False}
+    file.write_text("model,task,metric,value,source,higher_is_better\nm,a,acc,0.5,here,maybe\n", "utf-8")
+    with pytest.raises(UserError, match=r"own\.csv:2: higher_is_better is 'maybe'"):
+        published.read_csv(file)

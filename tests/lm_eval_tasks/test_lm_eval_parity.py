@@ -10,7 +10,7 @@ import fake_lm
 import pytest
 from parity_tasks import TASKS, ParityTask
 
-from evalkit.contract.types import Metric, PromptStyle, SampleResult, Task
+from evalkit.contract.types import MetricResult, PromptStyle, SampleResult, Task
 from evalkit.data import open_source
 from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
 from evalkit.task.lm_eval import resolve
@@ -58,7 +58,7 @@ def answered(task: Task, style: PromptStyle, limit: int) -> list[SampleResult]:
     ]
 
 
-def ours(one: ParityTask, style: PromptStyle = PromptStyle(), **options: Any) -> tuple[Task, tuple[Metric, ...]]:
+def ours(one: ParityTask, style: PromptStyle = PromptStyle(), **options: Any) -> tuple[Task, tuple[MetricResult, ...]]:
     spec = run_spec(one, num_fewshot=one.shots, **options)
     (task,), groups = resolve(one.name, spec.tasks[0], spec)
     assert groups == ()
@@ -67,7 +67,7 @@ def ours(one: ParityTask, style: PromptStyle = PromptStyle(), **options: Any) ->
     return task, task.summarize(samples)
 
 
-def assert_same(one: ParityTask, expected: dict[str, Any], task: Task, metrics: tuple[Metric, ...]) -> None:
+def assert_same(one: ParityTask, expected: dict[str, Any], task: Task, metrics: tuple[MetricResult, ...]) -> None:
     results = expected["results"][one.name]
     values = {
         key: value

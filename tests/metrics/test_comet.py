@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from evalkit.contract.errors import UserError
-from evalkit.metrics.base import ScoringInput, aggregate, lookup
+from evalkit.metrics.aggregate import aggregate
+from evalkit.metrics.base import ScoringInput
+from evalkit.metrics.finding import lookup
 
 COMET = lookup("comet", "generate")
 FAKE = """

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from evalkit.contract.errors import MissingExtra, UserError
-from evalkit.metrics.base import ScoringInput, aggregate, fits, lookup
+from evalkit.metrics.aggregate import aggregate
+from evalkit.metrics.base import ScoringInput
+from evalkit.metrics.entities import entities
+from evalkit.metrics.finding import fits, lookup
 from evalkit.metrics.repeats import pass_at_k
-from evalkit.metrics.rouge import entities
 
 
 def choice(probabilities: list[float], target: int) -> ScoringInput:
@@ -25,24 +27,24 @@ def choice(probabilities: list[float], target: int) -> ScoringInput:
 def test_calibration_error_by_hand() -> None:
     ece = lookup("ece", "multiple_choice")
     samples = [choice([0.9, 0.1], 0), choice([0.9, 0.1], 1), choice([0.6, 0.4], 0), choice([0.3, 0.7], 1)]
-    values = [ece.sample(one) for one in samples]
+    values = [ece.per_item(one) for one in samples]
     found = aggregate(ece, values)
     # Bins of 1/15: the two of 0.9 share one (|0.5 - 0.9| * 2), 0.6 and 0.7 stand alone.
     assert found.value == pytest.approx((2 * 0.4 + 0.4 + 0.3) / 4)
     assert "|agg:ece|" in found.signature
     assert "bins:15" in found.signature
-    assert ece.sample(ScoringInput(target=[0, 1], choices=("a", "b"), loglikelihoods=(-1.0, -2.0))) is None
-    sure = aggregate(ece, [ece.sample(choice([1.0 - 1e-12, 1e-12], 0))] * 3)
+    assert ece.per_item(ScoringInput(target=[0, 1], choices=("a", "b"), loglikelihoods=(-1.0, -2.0))) is None
+    sure = aggregate(ece, [ece.per_item(choice([1.0 - 1e-12, 1e-12], 0))] * 3)
     assert sure.value == pytest.approx(0, abs=1e-9)
 
 
 def test_distinct_and_entropy_are_over_the_corpus() -> None:
     texts = ["a b a b", "A b c", "", "a"]
     distinct, entropy = lookup("distinct_2", "generate"), lookup("entropy_1", "generate")
-    found = aggregate(distinct, [distinct.sample(ScoringInput(text=text)) for text in texts])
+    found = aggregate(distinct, [distinct.per_item(ScoringInput(text=text)) for text in texts])
     assert found.value == pytest.approx(3 / 5)  # ab, ba, ab | ab, bc
     assert (found.stderr, found.interval, found.n) == (None, None, 4)
-    bits = aggregate(entropy, [entropy.sample(ScoringInput(text=text)) for text in texts])
+    bits = aggregate(entropy, [entropy.per_item(ScoringInput(text=text)) for text in texts])
     counts = [4, 3, 1]
     assert bits.value == pytest.approx(-sum(c / 8 * math.log2(c / 8) for c in counts))
     assert aggregate(distinct, [()]).value is None
@@ -55,9 +57,9 @@ def test_entities_follow_the_stated_rule() -> None:
     overlap = lookup("entity_overlap", "generate")
     args = {"part": "precision", "against": "article"}
     document = {"article": "In 1999 the town of Lund had 40 shops."}
-    assert overlap.sample(ScoringInput(text="It was in Lund in 1999.", document=document, args=args)) == 1.0
-    assert overlap.sample(ScoringInput(text="It was in Oslo in 1999.", document=document, args=args)) == 0.5
-    assert overlap.sample(ScoringInput(text="nothing here", document=document, args=args)) is None
+    assert overlap.per_item(ScoringInput(text="It was in Lund in 1999.", document=document, args=args)) == 1.0
+    assert overlap.per_item(ScoringInput(text="It was in Oslo in 1999.", document=document, args=args)) == 0.5
+    assert overlap.per_item(ScoringInput(text="nothing here", document=document, args=args)) is None
     assert overlap.prepare is not None
     with pytest.raises(UserError, match="f1, precision or recall"):
         overlap.prepare({"part": "all"})
@@ -71,21 +73,21 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_right_answer() -> None:
     assert 0 < pass_at_k(10_000, 3, 100) < 1
     metric = lookup("pass_at_k", "generate")
     sample = ScoringInput(text="4", texts=("4", "5", "4", "[invalid]"), target="4", args={"k": 2})
-    assert metric.sample(sample) == pytest.approx(pass_at_k(4, 2, 2))
-    assert metric.sample(ScoringInput(text="4", texts=("4",), target="4", args={"k": 2})) is None
+    assert metric.per_item(sample) == pytest.approx(pass_at_k(4, 2, 2))
+    assert metric.per_item(ScoringInput(text="4", texts=("4",), target="4", args={"k": 2})) is None
 
 
 def test_bias_metrics() -> None:
     more = ScoringInput(target=0, choices=("a", "b"), loglikelihoods=(-1.0, -3.5))
-    assert lookup("pct_stereotype", "multiple_choice").sample(more) == 1.0
-    assert lookup("likelihood_diff", "multiple_choice").sample(more) == 2.5
+    assert lookup("pct_stereotype", "multiple_choice").per_item(more) == 1.0
+    assert lookup("likelihood_diff", "multiple_choice").per_item(more) == 2.5
 
 
 def test_tokens_are_counted_where_the_backend_does() -> None:
     metric = lookup("token_perplexity", "rolling")
-    found = aggregate(metric, [metric.sample(ScoringInput(loglikelihoods=(-6.0,), tokens=3, reference_text="a b"))])
+    found = aggregate(metric, [metric.per_item(ScoringInput(loglikelihoods=(-6.0,), tokens=3, reference_text="a b"))])
     assert found.value == pytest.approx(math.exp(2))
-    assert metric.sample(ScoringInput(loglikelihoods=(-6.0,), reference_text="a b")) is None
+    assert metric.per_item(ScoringInput(loglikelihoods=(-6.0,), reference_text="a b")) is None
 
 
 def test_missing_extras_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +115,7 @@ def test_meteor_needs_wordnet() -> None:
         return
     meteor.prepare({})
     same = ScoringInput(text="The cat sat on the mat.", target=["The cat sat on the mat."])
-    assert (meteor.sample(same) or 0) > 0.99
+    assert (meteor.per_item(same) or 0) > 0.99
 
 
 def test_a_metric_fits_the_kinds_it_is_registered_for() -> None:

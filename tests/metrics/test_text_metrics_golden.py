@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from evalkit.metrics.base import MetricDef, ScoringInput, aggregate, lookup
+from evalkit.metrics.aggregate import aggregate
+from evalkit.metrics.base import Metric, ScoringInput
+from evalkit.metrics.finding import lookup
 
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parent.parent / "golden" / "text_metrics.json").read_text(encoding="utf-8")
@@ -22,22 +24,22 @@ def squad_input(row: dict[str, Any]) -> ScoringInput:
 def test_triviaqa_is_the_official_scripts() -> None:
     em, f1 = lookup("triviaqa_em", "generate"), lookup("triviaqa_f1", "generate")
     for row in GOLDEN["triviaqa"]:
-        assert em.sample(squad_input(row)) == row["exact"], row
-        assert f1.sample(squad_input(row)) == pytest.approx(row["f1"], abs=1e-12), row
+        assert em.per_item(squad_input(row)) == row["exact"], row
+        assert f1.per_item(squad_input(row)) == pytest.approx(row["f1"], abs=1e-12), row
 
 
 def test_squad_is_the_official_scripts() -> None:
     exact, f1 = lookup("squad2.exact", "generate"), lookup("squad2.f1", "generate")
     for row in GOLDEN["squad"]:
-        assert exact.sample(squad_input(row)) == row["exact"], row
-        assert f1.sample(squad_input(row)) == pytest.approx(row["f1"], abs=1e-12), row
+        assert exact.per_item(squad_input(row)) == row["exact"], row
+        assert f1.per_item(squad_input(row)) == pytest.approx(row["f1"], abs=1e-12), row
 
 
 @pytest.mark.parametrize("part", ["", "HasAns_", "NoAns_"])
 @pytest.mark.parametrize("kind", ["exact", "f1"])
 def test_squad_by_answerability(part: str, kind: str) -> None:
     metric = lookup(f"squad2.{part}{kind}", "generate")
-    values = [metric.sample(squad_input(row)) for row in GOLDEN["squad"]]
+    values = [metric.per_item(squad_input(row)) for row in GOLDEN["squad"]]
     expected = GOLDEN["squad_summary"][part.removesuffix("_") or "all"][kind]
     assert aggregate(metric, values).value == pytest.approx(expected, abs=1e-12)
 
@@ -45,12 +47,12 @@ def test_squad_by_answerability(part: str, kind: str) -> None:
 def test_saying_unanswerable_counts_as_no_answer() -> None:
     metric = lookup("squad2.NoAns_exact", "generate")
     args = {"no_answer": ["unanswerable"]}
-    assert metric.sample(ScoringInput(text=" Unanswerable.", target=["unanswerable"], args=args)) == 1.0
-    assert metric.sample(ScoringInput(text="", target=["unanswerable"], args=args)) == 1.0
-    assert metric.sample(ScoringInput(text="in 1412", target=["unanswerable"], args=args)) == 0.0
+    assert metric.per_item(ScoringInput(text=" Unanswerable.", target=["unanswerable"], args=args)) == 1.0
+    assert metric.per_item(ScoringInput(text="", target=["unanswerable"], args=args)) == 1.0
+    assert metric.per_item(ScoringInput(text="in 1412", target=["unanswerable"], args=args)) == 0.0
     has = lookup("squad2.HasAns_f1", "generate")
-    assert has.sample(ScoringInput(text="in 1412", target=["unanswerable"], args=args)) is None
-    assert has.sample(ScoringInput(text="unanswerable", target=["in 1412"], args=args)) == 0.0
+    assert has.per_item(ScoringInput(text="in 1412", target=["unanswerable"], args=args)) is None
+    assert has.per_item(ScoringInput(text="unanswerable", target=["in 1412"], args=args)) == 0.0
 
 
 CORPUS = {
@@ -63,9 +65,9 @@ CORPUS = {
 }
 
 
-def corpus(metric: MetricDef, hypotheses: list[str], references: list[list[str]], args: dict[str, Any]) -> Any:
+def corpus(metric: Metric, hypotheses: list[str], references: list[list[str]], args: dict[str, Any]) -> Any:
     rows = zip(hypotheses, zip(*references, strict=True), strict=True)
-    values = [metric.sample(ScoringInput(text=text, target=list(several), args=args)) for text, several in rows]
+    values = [metric.per_item(ScoringInput(text=text, target=list(several), args=args)) for text, several in rows]
     return aggregate(metric, values, args=args)
 
 
@@ -101,8 +103,8 @@ def test_rouge_is_rouge_scores() -> None:
         metric = lookup(name, "generate")
         rows = zip(GOLDEN["hypotheses"], *GOLDEN["references"], GOLDEN["rouge"], strict=True)
         for text, first, second, expected in rows:
-            found = metric.sample(ScoringInput(text=text, target=[first, second]))
+            found = metric.per_item(ScoringInput(text=text, target=[first, second]))
             assert found == pytest.approx(expected[name], abs=1e-12), (name, text)
         lines = GOLDEN["rouge_lines"]
-        found = metric.sample(ScoringInput(text=lines["prediction"], target=lines["reference"]))
+        found = metric.per_item(ScoringInput(text=lines["prediction"], target=lines["reference"]))
         assert found == pytest.approx(lines[name], abs=1e-12)

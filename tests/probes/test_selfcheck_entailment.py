@@ -10,7 +10,9 @@ import pytest
 from probe_runs import metrics_of
 
 from evalkit.contract.errors import UserError
-from evalkit.metrics.base import ScoringInput, aggregate, lookup
+from evalkit.metrics.aggregate import aggregate
+from evalkit.metrics.base import ScoringInput
+from evalkit.metrics.finding import lookup
 from evalkit.probes import entailment
 from evalkit.probes.entailment import Settings
 from evalkit.probes.selfcheck import contradiction_scores
@@ -61,11 +63,11 @@ def test_the_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     named = {"model": "x"}
     steady = ScoringInput(texts=("The sea is very blue.", "the sea", "blue"), args=named)
     varied = ScoringInput(texts=("The sea is very blue.", "no", "what", " ... "), args=named)
-    assert metric.sample(steady) == pytest.approx(0.1)
-    assert metric.sample(varied) == pytest.approx(0.9)
-    assert metric.sample(ScoringInput(texts=("The sea is very blue.",))) is None
-    assert metric.sample(ScoringInput(texts=("", "the sea"))) is None
-    assert metric.sample(ScoringInput(texts=("I do not know what that is.", "the sea"))) is None
+    assert metric.per_item(steady) == pytest.approx(0.1)
+    assert metric.per_item(varied) == pytest.approx(0.9)
+    assert metric.per_item(ScoringInput(texts=("The sea is very blue.",))) is None
+    assert metric.per_item(ScoringInput(texts=("", "the sea"))) is None
+    assert metric.per_item(ScoringInput(texts=("I do not know what that is.", "the sea"))) is None
 
 
 def classifier(folder: Path, labels: list[str], **more: Any) -> Path:

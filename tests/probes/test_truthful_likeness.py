@@ -6,7 +6,8 @@ import pytest
 from probe_runs import metrics_of
 
 from evalkit.contract.errors import UserError
-from evalkit.metrics.base import ScoringInput, lookup
+from evalkit.metrics.base import ScoringInput
+from evalkit.metrics.finding import lookup
 from evalkit.probes.truthful import MEASURES
 
 DOCUMENT = {
@@ -28,7 +29,7 @@ def values(text: str) -> dict[str, float]:
     for by in MEASURES:
         for part in ("max", "diff", "acc"):
             metric = lookup(f"truthful.{part}", "generate")
-            value = metric.sample(ScoringInput(text=text, document=DOCUMENT, args={"by": by}))
+            value = metric.per_item(ScoringInput(text=text, document=DOCUMENT, args={"by": by}))
             assert isinstance(value, float)
             found[f"{by}_{part}"] = value
     return found
@@ -52,7 +53,7 @@ def test_as_lm_eval_computes_them(text: str) -> None:
 
 def test_without_false_answers_there_is_no_value() -> None:
     metric = lookup("truthful.diff", "generate")
-    assert metric.sample(ScoringInput(text="x", document={**DOCUMENT, "incorrect_answers": []})) is None
+    assert metric.per_item(ScoringInput(text="x", document={**DOCUMENT, "incorrect_answers": []})) is None
     assert metric.prepare is not None
     with pytest.raises(UserError, match="by is 'meteor'"):
         metric.prepare({"by": "meteor"})

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from evalkit.contract.types import Group, GroupResult, Metric, RunResult, TaskInfo, TaskResult
+from evalkit.contract.types import Group, GroupResult, MetricResult, RunResult, TaskInfo, TaskResult
 from evalkit.render import terminal
 
 
-def metric(name: str = "acc", **changes) -> Metric:
+def metric(name: str = "acc", **changes) -> MetricResult:
     values = {
         "filter": "none",
         "value": 0.25,
@@ -18,10 +18,10 @@ def metric(name: str = "acc", **changes) -> Metric:
         "signature": "acc|agg:mean",
         "baseline": 0.5,
     }
-    return Metric(name, **{**values, **changes})
+    return MetricResult(name, **{**values, **changes})
 
 
-def result(name: str = "boolq", *metrics: Metric, groups=(), **changes) -> RunResult:
+def result(name: str = "boolq", *metrics: MetricResult, groups=(), **changes) -> RunResult:
     info = TaskInfo(
         name, "2.0", "multiple_choice", None, "test", 5, "acc,none", {}, sample=changes.pop("sample", False)
     )

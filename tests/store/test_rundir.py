@@ -15,7 +15,7 @@ from evalkit.contract.types import (
     Generate,
     Group,
     GroupResult,
-    Metric,
+    MetricResult,
     Response,
     RunResult,
     SampleResult,
@@ -77,7 +77,8 @@ SAMPLES = [sample(0, 1.0), sample(1, 0.0), sample(2, 1.0), sample(3, None)]
 
 
 def metric(value=2 / 3, n=3, **changes):
-    base = Metric("acc", "none", value, 0.1, (0.2, 0.9), n, True, "acc|agg:mean|n:3", primary=True, baseline=0.5)
+    base = MetricResult("acc", "none", value, 0.1, (0.2, 0.9), n, True, "acc|agg:mean|n:3", primary=True, baseline=0.5)
+    base = replace(base, aggregator="mean", unit="share")
     return replace(base, **changes)
 
 

@@ -9,12 +9,12 @@ import pytest
 from scipy.stats import t
 from statsmodels.stats.proportion import proportion_confint
 
-from evalkit.contract.types import Group, Metric, TaskInfo, TaskResult
+from evalkit.contract.types import Group, MetricResult, TaskInfo, TaskResult
 from evalkit.task.groups import leaves, summarize_groups
 
 
 def result(name: str, value: float | None, stderr: float | None, n: int, key: str = "acc") -> TaskResult:
-    metric = Metric(key, "none", value, stderr, None, n, True, "s", True, 0.25, 0.3)
+    metric = MetricResult(key, "none", value, stderr, None, n, True, "s", True, 0.25, 0.3)
     info = TaskInfo(name, "1", "multiple_choice", None, "test", 0, "acc,none", {"acc,none": True})
     return TaskResult(info, (metric,), n, n)
 
@@ -63,8 +63,8 @@ def test_a_group_of_shares_at_a_hundred_percent_has_the_interval_of_all_its_item
         assert "ci:score" in average.signature
 
 
-def perfect(n: int) -> Metric:
-    return Metric("acc", "none", 1.0, 0.0, (0.96, 1.0), n, True, "s", True, bounds=(0.0, 1.0))
+def perfect(n: int) -> MetricResult:
+    return MetricResult("acc", "none", 1.0, 0.0, (0.96, 1.0), n, True, "s", True, bounds=(0.0, 1.0))
 
 
 def test_nothing_to_average() -> None:

@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import DatasetRef, Metric, PromptStyle, Response, Task
+from evalkit.contract.types import DatasetRef, MetricResult, PromptStyle, Response, Task
 from evalkit.data import MirrorSource, testsets
 from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
 from evalkit.task.catalog import Catalog, resolve
@@ -113,7 +113,7 @@ def published() -> list[tuple[str, str, str, float]]:
         return [(r["pair"], r["system"], r["metric"], float(r["score"])) for r in csv.DictReader(file, delimiter="\t")]
 
 
-def scored(pair: str, system: str, mirror: Path) -> dict[str, Metric]:
+def scored(pair: str, system: str, mirror: Path) -> dict[str, MetricResult]:
     """A real system's outputs, through the task and its metrics."""
     found = task(f"wmt22:{pair}")
     documents = found.documents(MirrorSource(mirror))
@@ -133,7 +133,7 @@ def scored(pair: str, system: str, mirror: Path) -> dict[str, Metric]:
 def test_published_scores_of_every_system(mirror: Path) -> None:
     rows = published()
     assert len(rows) == 20
-    known: dict[tuple[str, str], dict[str, Metric]] = {}
+    known: dict[tuple[str, str], dict[str, MetricResult]] = {}
     for pair, system, metric, score in rows:
         if (pair, system) not in known:
             known[pair, system] = scored(pair, system, mirror)

@@ -16,7 +16,7 @@ from evalkit.contract.types import (
     DataSource,
     Document,
     Generate,
-    Metric,
+    MetricResult,
     PromptStyle,
     Request,
     Response,
@@ -26,6 +26,7 @@ from evalkit.contract.types import (
     TaskInfo,
 )
 from evalkit.metrics import base
+from evalkit.metrics.aggregate import aggregate
 from evalkit.metrics.filters import strip_thinking
 from evalkit.probes.needle import layout, puzzles
 from evalkit.statistics import intervals
@@ -33,8 +34,8 @@ from evalkit.store.identity import digest
 
 VERSION = "1.0"
 SOURCE = "RULER (Hsieh et al. 2024, arXiv 2404.06654): string match of every answer"
-FOUND = base.MetricDef("found", "text", lambda sample: None, "mean", True, True, SOURCE)
-RECALL = base.MetricDef("recall", "text", lambda sample: None, "mean", True, False, SOURCE, bounds=base.SHARE)
+FOUND = base.Metric(name="found", kind="text", higher_is_better=True, binary=True, source=SOURCE)
+RECALL = base.Metric(name="recall", kind="text", unit="share", bounds=base.SHARE, higher_is_better=True, source=SOURCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,18 +183,17 @@ class NeedleTask:
         metrics |= {f"{_at(row['length'])},none": float(recall == 1)}
         return replace(result, filtered={"none": reply}, metrics=metrics, extra=extra)
 
-    def summarize(self, samples: Sequence[SampleResult]) -> tuple[Metric, ...]:
+    def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
         """Found and recall over all cells, found by length, and the effective length."""
         scored = [sample for sample in samples if sample.status == "ok"]
-        found = base.aggregate(FOUND, _values(scored, "found,none"), primary=True)
-        recall = base.aggregate(RECALL, _values(scored, "recall,none"))
+        found = aggregate(FOUND, _values(scored, "found,none"), primary=True)
+        recall = aggregate(RECALL, _values(scored, "recall,none"))
         by_length = [
-            base.aggregate(FOUND, _values(scored, f"{_at(length)},none"), name=_at(length))
-            for length in self.grid.lengths
+            aggregate(FOUND, _values(scored, f"{_at(length)},none"), name=_at(length)) for length in self.grid.lengths
         ]
         return (found, recall, self._effective(scored), *by_length)
 
-    def _effective(self, scored: Sequence[SampleResult]) -> Metric:
+    def _effective(self, scored: Sequence[SampleResult]) -> MetricResult:
         by_length: dict[int, list[float]] = {}
         for sample in scored:
             by_length.setdefault(int(sample.document.data["length"]), []).append(sample.metrics["found,none"] or 0.0)
@@ -201,7 +201,19 @@ class NeedleTask:
         signature = f"effective_length|threshold:{self.grid.threshold:g}|ci:wilson-inverted|n:{len(scored)}"
         if not all(sample.extra["measured"] for sample in scored):
             signature += f"|tokens:estimated-{layout.CHARACTERS_A_TOKEN}-characters"
-        return Metric("effective_length", "none", value, None, interval, len(scored), True, signature)
+        return MetricResult(
+            "effective_length",
+            "none",
+            value,
+            None,
+            interval,
+            len(scored),
+            True,
+            signature,
+            bounds=(0.0, float(max(self.grid.lengths))),
+            unit="tokens",
+            level="corpus",
+        )
 
     def _puzzle(self, repeat: int) -> puzzles.Puzzle:
         grid = self.grid

@@ -7,23 +7,35 @@ from typing import Any
 
 import evalkit
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Metric, TaskInfo
-from evalkit.metrics import aggregators
-from evalkit.metrics.aggregators import Estimate
+from evalkit.contract.types import MEAN, SHARE_UNIT, Bounds, MetricResult, TaskInfo
+from evalkit.metrics import combine
 from evalkit.metrics.base import SHARE
+from evalkit.metrics.combine import Estimate
+from evalkit.metrics.finding import LM_EVAL
 from evalkit.statistics import intervals
 from evalkit.task.lm_eval.plain import number
 
 _OWN_ERRORS = ("mean", "perplexity", "weighted_perplexity", "bits_per_byte")
-"""Aggregations of lm-eval whose error has a formula (evalkit.metrics.aggregators)."""
-_SHARES = ("acc", "acc_norm", "acc_bytes", "exact_match", "em", "f1")
-"""Metrics of lm-eval that are shares, unless a task counts in percent."""
+"""Aggregations of lm-eval whose error has a formula (evalkit.metrics.combine)."""
+_DECLARED: Mapping[str, tuple[str, Bounds]] = {
+    **dict.fromkeys(("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "acc_all"), (SHARE_UNIT, SHARE)),
+    **dict.fromkeys(("exact_match", "em", "f1"), (SHARE_UNIT, SHARE)),
+    **dict.fromkeys(("perplexity", "word_perplexity", "byte_perplexity"), ("", (1.0, None))),
+    "bits_per_byte": ("bits", (0.0, None)),
+    "bleu": ("", (0.0, 100.0)),
+    "chrf": ("", (0.0, 100.0)),
+    "chrf++": ("", (0.0, 100.0)),
+    "ter": ("percent", (0.0, None)),
+    "mcc": ("", (-1.0, 1.0)),
+    "brier_score": ("", (0.0, 2.0)),
+}
+"""Unit and bounds of the metrics of lm-eval's registry, which says neither."""
 _SLOW = ("bleu", "chrf", "chrfpp", "ter")
 _WORK = 100_000
 """Items that a bootstrap may look at, over all its resamples; a tenth of them for what is slow."""
 
 
-def metrics(info: TaskInfo, task: Any, rows: Sequence[Mapping[str, Any]], seed: int) -> tuple[Metric, ...]:
+def metrics(info: TaskInfo, task: Any, rows: Sequence[Mapping[str, Any]], seed: int) -> tuple[MetricResult, ...]:
     """One metric a "metric,filter" key among the samples' values, in the order of first appearance."""
     columns: dict[str, list[Any]] = {}
     for row in rows:
@@ -40,7 +52,7 @@ def aggregation(task: Any, name: str) -> Callable[[Sequence[Any]], Any]:
     return task.aggregation().get(name, mean)
 
 
-def _metric(info: TaskInfo, task: Any, key: str, items: list[Any], seed: int, primary: bool) -> Metric:
+def _metric(info: TaskInfo, task: Any, key: str, items: list[Any], seed: int, primary: bool) -> MetricResult:
     name, _, filter_name = key.rpartition(",")
     function = aggregation(task, name)
     label = getattr(function, "__name__", type(function).__name__)
@@ -57,8 +69,9 @@ def _metric(info: TaskInfo, task: Any, key: str, items: list[Any], seed: int, pr
         f"v:evalkit-{evalkit.__version__}",
     ]
     better = task.higher_is_better().get(name, True)
-    bounds = SHARE if name in _SHARES and all(_is_share(item) for item in items) else None
-    return Metric(
+    own = getattr(function, "__module__", "") == "lm_eval.api.metrics"
+    unit, bounds = _meaning(name, value, items, label if own else "")
+    return MetricResult(
         name=name,
         filter=filter_name,
         value=value,
@@ -69,7 +82,28 @@ def _metric(info: TaskInfo, task: Any, key: str, items: list[Any], seed: int, pr
         signature="|".join(parts),
         primary=primary,
         bounds=bounds,
+        unit=unit,
+        aggregator=_aggregator(label) if own else "",
+        level="item" if all(_is_numeric(item) for item in items) else "corpus",
     )
+
+
+def _meaning(name: str, value: float | None, items: Sequence[Any], label: str) -> tuple[str, Bounds | None]:
+    """Unit and bounds. A mean of zeros and ones is a share whatever its name; a task may use a name of the registry in
+    a sense of its own (accuracy in percent), which its values tell.
+    """
+    unit, bounds = _DECLARED.get(name, ("", None))
+    known = [one for item in items if (one := number(item)) is not None]
+    if label == MEAN and items and all(one in (0.0, 1.0) for one in known) and len(known) == len(items):
+        return SHARE_UNIT, SHARE
+    seen = known if label == MEAN and len(known) == len(items) else [] if value is None else [value]
+    low, high = bounds or (None, None)
+    fits = all((low is None or low <= one) and (high is None or one <= high) for one in seen)
+    return (unit, bounds) if fits else ("", None)
+
+
+def _aggregator(label: str) -> str:
+    return label if label in combine.NAMED else LM_EVAL + label
 
 
 def _with_error(
@@ -77,10 +111,11 @@ def _with_error(
 ) -> Estimate:
     """``value`` with an error: by formula where there is one, else by a bootstrap that stays cheap, else none."""
     if value is None:
-        return aggregators.NOTHING
+        return combine.NOTHING
     own = getattr(function, "__module__", "") == "lm_eval.api.metrics"
     if own and label in _OWN_ERRORS and all(_is_numeric(item) for item in items):
-        return aggregators.get(label).estimate(items, True, seed)
+        shares = label == MEAN and all(number(item) in (0.0, 1.0) for item in items)
+        return combine.estimate(combine.NAMED[label], items, binary=shares, seed=seed)
     resamples = min(1000, (_WORK // 10 if label in _SLOW else _WORK) // max(1, len(items)))
     if resamples < 100:
         return Estimate(value, None, None, "none")
@@ -94,11 +129,6 @@ def _with_error(
     if drawn is None or number(drawn[0]) is None:
         return Estimate(value, None, None, "none")
     return Estimate(value, drawn[0], drawn[1], f"bootstrap{resamples}")
-
-
-def _is_share(item: Any) -> bool:
-    one = number(item)
-    return one is not None and 0 <= one <= 1
 
 
 def _is_numeric(item: Any) -> bool:

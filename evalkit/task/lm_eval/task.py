@@ -19,7 +19,7 @@ from evalkit.contract.types import (
     DataSource,
     Document,
     Message,
-    Metric,
+    MetricResult,
     PromptStyle,
     Request,
     Response,
@@ -113,7 +113,7 @@ class LmEvalTask:
             },
         )
 
-    def summarize(self, samples: Sequence[SampleResult]) -> tuple[Metric, ...]:
+    def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
         """lm-eval's aggregation of the samples whose status is "ok", with evalkit's intervals."""
         scored = [sample for sample in samples if sample.status == "ok"]
         scalar = all(value is not None for sample in scored for value in sample.metrics.values())
