@@ -19,10 +19,15 @@ REPORT = "report.html"
 class Reported(Finished):
     """A run's end, with its page."""
 
-    report: Path
+    report: Path = Path(REPORT)
 
 
 def carry_out(spec: RunSpec, observer: Observer, resume: bool = False, live: Live = Live()) -> Reported:
-    """Run ``spec`` and write its report, of an interrupted run too. Raises UserError as `runner.evaluate` does."""
+    """Run ``spec`` and write its report, of an interrupted run too. Raises UserError as `runner.evaluate` does, and
+    where something failed behind the last answer, once all else is written.
+    """
     done = evaluate(spec, observer, resume, live)
-    return Reported(done.result, done.path, write_report([done.path], done.path / REPORT))
+    page = done.path / REPORT
+    done.aftermath.attempt("the report", lambda: write_report([done.path], page), lambda reason: page)
+    done.aftermath.tell(done.path)
+    return Reported(done.result, done.path, done.aftermath, page)

@@ -315,6 +315,8 @@ class TaskResult:
     """Documents of which at least one prompt was longer than the context window."""
     data_source: str = ""
     """Where the documents came from: "hub", "mirror", "sample", "generated", with the content's hash."""
+    problem: str | None = None
+    """Why its numbers could not be computed or its samples not be written, where that failed."""
 
 
 @dataclass(frozen=True, slots=True)

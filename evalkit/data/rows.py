@@ -1,84 +1,145 @@
-"""Reading one file of rows: JSON lines (also gzipped), CSV or Parquet. Every error names the file and the line."""
+"""Reading one file of rows, plain or compressed (.gz, .zst): JSON lines, JSON, CSV, TSV, text lines, Parquet.
+
+What the file says is what a prompt shows: a value of a text format becomes a number or a boolean only where that is
+written back as the very same text ("7" and "0.5", but not "007", "1.50", "1e5" or "yes"). A byte-order mark, CRLF and a
+key that only some rows have make no difference: the key is None elsewhere. Every error names the file and the line.
+"""
 
 from __future__ import annotations
 
 import csv
 import gzip
-import json
+import io
+import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from evalkit.contract.errors import UserError
+from evalkit.text.reading import MAX_DIGITS, MAX_LINE, Malformed, bounded_lines, json_lines, parse_json
 
 Row = dict[str, Any]
-SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
+_KINDS = (".jsonl", ".ndjson", ".csv", ".tsv", ".json", ".txt")
+SUFFIXES = (
+    ".jsonl",
+    ".jsonl.gz",
+    ".csv",
+    ".parquet",
+    *(
+        kind + more
+        for kind in _KINDS
+        for more in ("", ".gz", ".zst")
+        if kind + more not in (".jsonl", ".jsonl.gz", ".csv")
+    ),
+)
+"""Of one split's files the first kind here is read."""
+
 _MEND = "mend or remove that line, or fetch the file again"
+log = logging.getLogger(__name__)
 
 
 def read(path: Path) -> list[Row]:
     """All rows of a file; each has the same fields. Raises UserError for anything that is not whole."""
+    name = path.name.removesuffix(".gz").removesuffix(".zst")
     try:
-        if path.name.endswith(".parquet"):
+        if name.endswith(".parquet"):
             return _parquet(path)
         with _open(path) as file:
-            return _csv(path, file) if path.name.endswith(".csv") else _json_lines(path, file)
+            return _whole_characters(path, _READERS.get(Path(name).suffix, _json_lines)(path, file))
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path}: the compressed file is damaged ({error}); fetch it again") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (OSError, MemoryError, ValueError) as error:  # a ValueError: NUL in the path, a damaged .zst
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _open(path: Path) -> TextIO:
     if path.name.endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    if path.name.endswith(".zst"):
+        import pyarrow
+
+        return io.TextIOWrapper(pyarrow.input_stream(str(path), compression="zstd"), "utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
 
 
 def _json_lines(path: Path, file: TextIO) -> list[Row]:
-    rows: list[Row] = []
-    for number, line in _lines(file):
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{where}: no valid JSON ({error}); {_MEND}") from error
-        except RecursionError as error:
-            raise UserError(f"{where}: JSON nested too deep; {_MEND}") from error
-        if not isinstance(row, dict):
-            raise UserError(f"{where}: a row must be a JSON object, not {_kind(row)}; {_MEND}")
-        if rows:
-            _check_fields(where, rows[0], row)
-        rows.append(row)
-    return rows
+    return _filled([_object(f"{path}:{number}", row) for number, row in json_lines(path, bounded_lines(file), _MEND)])
 
 
-def _lines(file: TextIO) -> Iterator[tuple[int, str]]:
-    """Numbered lines that are not blank. Only a newline ends one: JSON strings may hold other separators."""
-    for number, line in enumerate(file, start=1):
-        if line.strip():
-            yield number, line
+def _json(path: Path, file: TextIO) -> list[Row]:
+    """A list of objects, or one object whose only list of objects the rows are ({"data": [...]})."""
+    try:
+        found = parse_json(file.read())
+    except Malformed as error:
+        raise UserError(f"{path}:{error.line or 1}: not valid JSON ({error}); {_MEND}") from None
+    if isinstance(found, dict):
+        lists = [value for value in found.values() if isinstance(value, list)]
+        found = lists[0] if len(lists) == 1 else found
+    if not isinstance(found, list):
+        raise UserError(f"{path}: a file of rows is a list of JSON objects, not {_kind(found)}; write [{{...}}, ...]")
+    return _filled([_object(f"{path}, row {number}", row) for number, row in enumerate(found, 1)])
 
 
-def _check_fields(where: str, first: Row, row: Row) -> None:
-    if row.keys() == first.keys():
-        return
-    missing = ", ".join(sorted(first.keys() - row.keys()))
-    extra = ", ".join(sorted(row.keys() - first.keys()))
-    what = " and ".join(part for part in (missing and f"lacks {missing}", extra and f"has beside them {extra}") if part)
-    raise UserError(f"{where}: its fields differ from the first row's: it {what}; {_MEND}")
+def _object(where: str, row: Any) -> Row:
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: a row must be a JSON object, not {_kind(row)}; {_MEND}")
+    return row
+
+
+def _filled(rows: list[Row]) -> list[Row]:
+    """The same rows, each with all fields, in the order in which they appear first; None where a row has none."""
+    fields: dict[str, None] = {}
+    for row in rows:
+        fields.update(dict.fromkeys(row))
+    if all(len(row) == len(fields) for row in rows):
+        return rows
+    return [{name: row.get(name) for name in fields} for row in rows]
 
 
 def _kind(value: object) -> str:
-    names = {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
 
 
-def _csv(path: Path, file: TextIO) -> list[Row]:
-    reader = csv.reader(file, strict=True)
+def _text_lines(path: Path, file: TextIO) -> list[Row]:
+    """A row for each line, its text in the field "text"."""
+    return [{"text": line.removesuffix("\n").removesuffix("\r")} for line in bounded_lines(file)]
+
+
+def _whole_characters(path: Path, rows: list[Row]) -> list[Row]:
+    """The rows, with U+FFFD for each half of a surrogate pair: JSON may spell one, no model's tokenizer takes it."""
+    bad = 0
+
+    def mend(value: Any) -> Any:
+        nonlocal bad
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                bad += 1
+                return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        elif isinstance(value, list):
+            return [mend(one) for one in value]
+        elif isinstance(value, Mapping):
+            return {mend(key): mend(one) for key, one in value.items()}
+        return value
+
+    mended = [mend(row) for row in rows]
+    if bad:
+        log.warning("%s: %d texts hold half a surrogate pair, which is no character: read as U+FFFD", path, bad)
+    return mended
+
+
+def _tsv(path: Path, file: TextIO) -> list[Row]:
+    return _csv(path, file, "\t")
+
+
+def _csv(path: Path, file: TextIO, delimiter: str = ",") -> list[Row]:
+    csv.field_size_limit(MAX_LINE)  # the package's own limit, 128 Ki characters, is shorter than an article
+    reader = csv.reader(bounded_lines(file), strict=True, delimiter=delimiter)
     try:
         header = next(reader, [])
         if len(set(header)) != len(header):
@@ -99,8 +160,8 @@ def _csv(path: Path, file: TextIO) -> list[Row]:
 
 
 def _typed(cells: list[str]) -> list[Any]:
-    """A CSV column as whole numbers, numbers, booleans, or JSON lists and objects where every cell reads so."""
-    for convert in (int, float, _boolean, _container):
+    """A column as whole numbers, numbers, booleans, or JSON lists and objects where every cell reads so."""
+    for convert in (_number, _boolean, _container):
         try:
             return [convert(cell) for cell in cells]
         except ValueError:
@@ -108,14 +169,24 @@ def _typed(cells: list[str]) -> list[Any]:
     return cells
 
 
-def _boolean(cell: str) -> bool:
-    if cell.lower() not in ("true", "false"):
+def _same(value: Any, cell: str) -> Any:
+    if str(value) != cell:
         raise ValueError(cell)
-    return cell.lower() == "true"
+    return value
+
+
+def _number(cell: str) -> int | float:
+    if cell.removeprefix("-").isdecimal() and len(cell) < MAX_DIGITS:
+        return int(_same(int(cell), cell))
+    return float(_same(float(cell), cell))
+
+
+def _boolean(cell: str) -> bool:
+    return bool(_same(cell == "True", cell))
 
 
 def _container(cell: str) -> Any:
-    value = json.loads(cell)
+    value = parse_json(cell)
     if not isinstance(value, list | dict):
         raise ValueError(cell)  # noqa: TRY004 - the caller tries the next type
     return value
@@ -129,3 +200,11 @@ def _parquet(path: Path) -> list[Row]:
         return pyarrow.parquet.read_table(path).to_pylist()
     except (pyarrow.ArrowException, ValueError) as error:
         raise UserError(f"{path}: no valid Parquet file ({error}); fetch it again") from error
+
+
+_READERS: Mapping[str, Callable[[Path, TextIO], list[Row]]] = {
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".json": _json,
+    ".txt": _text_lines,
+}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +30,7 @@ from evalkit.data import open_source
 from evalkit.perf.counters import CountingProgress, Metered, run_counters
 from evalkit.perf.memory import Sampler
 from evalkit.runner import suitability
+from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.interruptible import answer_all, unanswered
 from evalkit.runner.progress import Silent
 from evalkit.runner.styling import LaterChat, chat_of, measured, style_of
@@ -70,6 +72,8 @@ class Finished:
 
     result: RunResult
     path: Path
+    aftermath: Aftermath = field(default_factory=Aftermath)
+    """What failed behind the last answer; `Aftermath.tell` raises it, once all else is written."""
 
     @property
     def error_rate(self) -> float:
@@ -112,7 +116,9 @@ class Unwatched:
 
 def execute(spec: RunSpec, progress: Progress | None = None) -> RunResult:
     """Run ``spec`` to its end and return what was written. Raises UserError for bad input."""
-    return evaluate(spec, Unwatched(progress or Silent())).result
+    done = evaluate(spec, Unwatched(progress or Silent()))
+    done.aftermath.tell(done.path)
+    return done.result
 
 
 def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live = Live()) -> Finished:
@@ -125,7 +131,7 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live
     from evalkit.backends import opening
     from evalkit.task import catalog
 
-    clock = Clock()
+    clock, aftermath = Clock(), Aftermath()
     selection = catalog.resolve(spec, live.tasks)
     model = opening.resolve(spec.model) if live.backend is None else spec.model
     if opening.by_generation(model):
@@ -152,23 +158,31 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live
         sampled = sampler.counters()
         with clock.measure("score"):
             scored = _score(workloads, responses)
-            tasks = tuple(_summarize(workload, samples) for workload, samples in zip(workloads, scored, strict=True))
+            tasks = tuple(
+                _summarize(workload, samples, aftermath) for workload, samples in zip(workloads, scored, strict=True)
+            )
+        tasks = _write_samples(directory, tasks, scored, aftermath)
         result = RunResult(
             spec=spec.model_dump(mode="json"),
             environment=directory.environment(),
             model=asdict(backend.info),
             tasks=tasks,
             groups=_groups(selection, tasks),
-            counters={
-                **run_counters(backend, _by_task(workloads), responses, counting, clock.seconds(), sampled),
-                **_reported(workloads, backend, observer),
-            },
+            counters=aftermath.attempt(
+                "the counters of performance",
+                lambda: {
+                    **run_counters(backend, _by_task(workloads), responses, counting, clock.seconds(), sampled),
+                    **_reported(workloads, backend, observer),
+                },
+                lambda reason: {},
+            ),
             partial=partial,
         )
         if isinstance(backend, Metered):
-            directory.write_performance(backend.meter.raw())
-        _write(directory, result, workloads, scored)
-    return Finished(result, directory.path)
+            meter = backend.meter
+            aftermath.attempt("the durations", lambda: directory.write_performance(meter.raw()), lambda reason: None)
+        directory.write_results(result)
+    return Finished(result, directory.path, aftermath)
 
 
 class Clock:
@@ -331,11 +345,11 @@ def _reported(workloads: Sequence[Workload], backend: Backend, observer: Observe
     return {report.name: report.values}
 
 
-def _summarize(workload: Workload, samples: Sequence[SampleResult]) -> TaskResult:
+def _summarize(workload: Workload, samples: Sequence[SampleResult], aftermath: Aftermath) -> TaskResult:
     statuses = [sample.status for sample in samples]
-    return TaskResult(
+    counted = TaskResult(
         info=workload.info,
-        metrics=workload.task.summarize(samples),
+        metrics=(),
         n=len(samples),
         n_total=workload.n_total,
         n_ok=statuses.count("ok"),
@@ -344,6 +358,11 @@ def _summarize(workload: Workload, samples: Sequence[SampleResult]) -> TaskResul
         n_truncated=sum(any(response.truncated for response in sample.responses) for sample in samples),
         data_source=workload.source,
     )
+    return aftermath.attempt(
+        f"task {workload.info.name}",
+        lambda: replace(counted, metrics=workload.task.summarize(samples)),
+        lambda reason: replace(counted, problem=reason),
+    )
 
 
 def _groups(selection: Selection, tasks: Sequence[TaskResult]) -> tuple[GroupResult, ...]:
@@ -351,10 +370,20 @@ def _groups(selection: Selection, tasks: Sequence[TaskResult]) -> tuple[GroupRes
     return summarize_groups(selection.groups, tasks)
 
 
-def _write(
-    directory: RunDir, result: RunResult, workloads: Sequence[Workload], scored: Sequence[Sequence[SampleResult]]
-) -> None:
-    """Samples first: results.json says that the run is there."""
-    for workload, samples in zip(workloads, scored, strict=True):
-        directory.write_samples(workload.info.name, samples, workload.info)
-    directory.write_results(result)
+def _write_samples(
+    directory: RunDir, tasks: Sequence[TaskResult], scored: Sequence[Sequence[SampleResult]], aftermath: Aftermath
+) -> tuple[TaskResult, ...]:
+    """Samples before results.json, which says that the run is there. A task whose file cannot be written is marked."""
+
+    def written(task: TaskResult, samples: Sequence[SampleResult]) -> TaskResult:
+        directory.write_samples(task.info.name, samples, task.info)
+        return task
+
+    return tuple(
+        aftermath.attempt(
+            f"task {task.info.name}",
+            functools.partial(written, task, samples),
+            functools.partial(lambda task, reason: replace(task, problem=task.problem or reason), task),
+        )
+        for task, samples in zip(tasks, scored, strict=True)
+    )

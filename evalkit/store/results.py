@@ -68,7 +68,7 @@ def document(result: RunResult, task_hashes: Mapping[str, str], end_time: float 
 
 def _records(result: RunResult, spec: Any, environment: Any, model: Any) -> dict[str, Any]:
     sample = any(task.info.sample for task in result.tasks)
-    whole = all(task.n == task.n_total and not task.n_error for task in result.tasks)
+    whole = all(task.n == task.n_total and not (task.n_error or task.problem) for task in result.tasks)
     return {
         "schema": SCHEMA,
         "version": __version__,

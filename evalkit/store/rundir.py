@@ -80,13 +80,14 @@ class RunDir:
         Raises UserError if the folder holds something else, another spec (naming what changed), cannot be written,
         or is in use by another process.
         """
-        if path.exists() and not path.is_dir():
-            raise UserError(f"{path}: is a file, not a folder: give another --output")
         try:
+            if path.exists() and not path.is_dir():
+                raise UserError(f"{path}: is a file, not a folder: give another --output")
             path.mkdir(parents=True, exist_ok=True)
             strangers = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror}): give another --output") from None
+        except (OSError, ValueError) as error:  # a ValueError: NUL in the path
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"{_shortened(path)}: cannot be written ({reason}): give another --output") from None
         if strangers and SPEC not in strangers and not _stillborn(path, strangers):
             raise UserError(
                 f"{path}: is not empty and not a run directory (it holds {strangers[0]}): give a new or empty --output"
@@ -107,8 +108,12 @@ class RunDir:
     @classmethod
     def open(cls, path: Path) -> RunDir:
         """The run directory at ``path``. Raises UserError if it is none."""
-        if not path.is_dir():
-            raise UserError(f"{path}: no such folder: give the folder of a run (evalkit run --output)")
+        try:
+            there = path.is_dir()
+        except (OSError, ValueError):
+            there = False
+        if not there:
+            raise UserError(f"{_shortened(path)}: no such folder: give the folder of a run (evalkit run --output)")
         if not (path / SPEC).is_file() and not (path / RESULTS).is_file():
             raise UserError(f"{path}: not a run directory (no {SPEC}): give the folder of a run (evalkit run --output)")
         return cls(path)
@@ -269,6 +274,11 @@ class RunDir:
         write_json(self.path / ENVIRONMENT, {**seen, "resumes": resumes})
         if before != now:
             write_json(self.path / SPEC, now)
+
+
+def _shortened(path: Path) -> str:
+    text = str(path).replace("\0", "\\0")
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _stillborn(path: Path, names: Sequence[str]) -> bool:

@@ -44,8 +44,13 @@ def target_hash(target: Any) -> str:
 
 
 def document_text(data: Mapping[str, Any]) -> str:
-    """The canonical JSON whose SHA-256 is the document's hash."""
-    return canonical(data).decode()
+    """The canonical JSON whose SHA-256 is the document's hash; NaN and infinities, which no prompt needs to have used,
+    as Python writes them.
+    """
+    try:
+        return canonical(data).decode()
+    except UserError:
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
 def schema(metric_keys: Sequence[str], info: TaskInfo) -> pa.Schema:

@@ -19,6 +19,18 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length
 """A task's name is also a file's name and may be written in a list, so its characters are few."""
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:/=+-]*$", max_length=200)]
 """A task's or group's name, or a parametrised one ("wmt20:de-en")."""
+
+
+def _quoted(value: Any) -> Any:
+    """Refuse what YAML made a boolean or a number of where a text is meant; pydantic would make an index of it."""
+    several = isinstance(value, list | tuple)
+    for one in value if several else (value,):
+        if isinstance(one, bool) or (several and isinstance(one, int | float)):
+            given = str(one).lower() if isinstance(one, bool) else one
+            raise ValueError(f"{given} is no text in YAML: write it in quotes to mean the text")
+    return value
+
+
 Version = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
 
 
@@ -130,11 +142,11 @@ class Definition(Strict):
     dataset: Dataset
     kind: Kind
     prompt: str = ""
-    choices: str | tuple[str, ...] | None = None
+    choices: Annotated[str | tuple[str, ...] | None, BeforeValidator(_quoted)] = None
     contexts: str | tuple[str, ...] | None = None
     """Prompts that differ from choice to choice, each followed by the same ``continuation`` (winogrande)."""
     continuation: str | None = None
-    target: int | str | tuple[str, ...]
+    target: Annotated[int | str | tuple[str, ...], BeforeValidator(_quoted)]
     instruction: str = ""
     system: str | None = None
     target_delimiter: str = " "
@@ -278,7 +290,10 @@ def _explain(problem: Any, keys: Keys, model: type[BaseModel]) -> str:
         known = (_NESTED.get(parents[-1], model) if parents else model).model_fields
         near = did_you_mean(str(keys[-1]), [name for name in known if name != "config" or parents])
         return f"unknown key{near}"
-    return str(problem["msg"])
+    if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float):
+        given = str(problem["input"]).lower() if isinstance(problem["input"], bool) else problem["input"]
+        return f"{given} is no text in YAML: write it in quotes to mean the text"
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _contradictions(one: Definition) -> Iterator[tuple[Keys, str]]:

@@ -95,7 +95,9 @@ class Reader:
                 raise UserError(
                     f"{where}: {self.source.locate('contexts')}: {len(contexts)} contexts for {len(choices)} choices"
                 )
-        target, problem = settle(self._apply("target", self._target, view, where), choices, self.definition.kind)
+        raw = self._raw_target(view, choices, where)
+        self._check_target(raw, where)
+        target, problem = settle(raw, choices, self.definition.kind)
         continuation = str(self._apply("continuation", self._continuation, view, where))
         return Item(view, question, choices, target, problem, contexts, continuation)
 
@@ -119,6 +121,27 @@ class Reader:
         except UserError as error:
             raise UserError(f"{where}: {self.source.locate(key)}: {error}") from error
 
+    def _raw_target(self, view: Row, choices: tuple[str, ...], where: str) -> Any:
+        """What the template gives. A bare word is a field, but where there is none, the choice of that name."""
+        written = self.definition.target
+        if isinstance(written, str) and written in choices and written not in view:
+            return written
+        return self._apply("target", self._target, view, where)
+
+    def _check_target(self, raw: Any, where: str) -> None:
+        """A target is a text or a number, or a list of them: of an object only its Python form could be compared."""
+        inside = next((one for one in (raw if isinstance(raw, list | tuple) else [raw]) if not _plain(one)), None)
+        if inside is None:
+            return
+        fields = [str(name) for name, value in inside.items() if _plain(value)] if isinstance(inside, Mapping) else []
+        hint = f"choose a field of it ({', '.join(fields)})" if fields else "choose one of its parts"
+        shown = self.definition.target
+        example = f"{{{{ answers | map(attribute='{fields[0] if fields else 'text'}') | list }}}}"
+        raise UserError(
+            f"{where}: {self.source.locate('target')}: {shown!r} gives {raw!r:.80}, whose entries are no texts: "
+            f"{hint}, for example {example}"
+        )
+
     def _as_choices(self, value: Any, where: str, key: str = "choices") -> tuple[str, ...]:
         if isinstance(value, Mapping):
             value = list(value.values())
@@ -127,10 +150,14 @@ class Reader:
         return tuple(value)
 
 
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
 def settle(raw: Any, choices: tuple[str, ...], kind: Kind) -> tuple[Any, str | None]:
     """A target in its kind's form, and what is wrong with it (None: nothing).
 
-    For choices: an index, an index as text, or a choice's own text; or a list of these.
+    For choices: an index, a choice's own text (also where that is a number), or an index as text; or a list of these.
     """
     if kind != "multiple_choice":
         if isinstance(raw, list | tuple):
@@ -144,7 +171,7 @@ def settle(raw: Any, choices: tuple[str, ...], kind: Kind) -> tuple[Any, str | N
 
 
 def _index(raw: Any, choices: tuple[str, ...]) -> tuple[int | None, str | None]:
-    if isinstance(raw, str) and raw in choices and not raw.isdigit():
+    if isinstance(raw, str) and raw in choices:
         return choices.index(raw), None
     try:
         index = int(raw)
