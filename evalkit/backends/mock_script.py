@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.contract.errors import UserError
+from evalkit.text.patterns import compiled
 from evalkit.text.reading import read_json, read_yaml
 
 
@@ -32,10 +33,10 @@ class Rule:
 
     def applies(self, prompt: str, continuation: str | None) -> bool:
         """Whether the rule is for this prompt (and this scored text; None when generating)."""
-        if self.match and not re.search(self.match, prompt):
+        if self.match and not compiled(self.match).search(prompt):
             return False
         if self.continuation:
-            return continuation is not None and bool(re.search(self.continuation, continuation))
+            return continuation is not None and compiled(self.continuation).search(continuation)
         return True
 
     def replies(self) -> tuple[str, ...]:

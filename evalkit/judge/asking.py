@@ -19,7 +19,7 @@ from evalkit.judge.prompts import render
 from evalkit.metrics.filters import strip_thinking
 from evalkit.spec.models import EngineSpec, ModelSpec
 
-_MARKED = re.compile(r"\[\[\s*([^\[\]]{1,20}?)\s*\]\]")
+_MARKED = re.compile(r"\[\[([^\[\]]*+)\]\]")
 Row = Mapping[str, Any]
 
 
@@ -123,7 +123,7 @@ def verdict(response: Response, known: Sequence[str]) -> str | None:
         return None
     text = strip_thinking()(response.text)
     table = {one.lower(): one for one in known}
-    marked = [table[mark.lower()] for mark in _MARKED.findall(text) if mark.lower() in table]
+    marked = [table[mark] for found in _MARKED.findall(text) if (mark := found.strip().lower()) in table]
     if marked:
         return marked[-1]
     first = re.match(r"\W*(\w+)", text)

@@ -12,7 +12,7 @@ from evalkit.metrics.base import SHARE, Metric, ScoringInput
 from evalkit.metrics.qa import texts
 
 _WORD = re.compile(r"[^\W_]+(?:[-'’.,][^\W_]+)*")
-_SENTENCE_END = re.compile(r"[.!?:;\n\"“”()]\s*$")
+_SENTENCE_END = frozenset('.!?:;"“”()')
 
 
 def entities(text: str) -> Counter[str]:
@@ -26,12 +26,12 @@ def entities(text: str) -> Counter[str]:
     numbers: list[str] = []
     previous_end = -1
     for match in _WORD.finditer(text):
-        word, before = match[0], text[: match.start()]
+        word = match[0]
         if any(char.isdigit() for char in word):
             numbers.append(word.lower())
             previous_end = -1
         elif word[0].isupper():
-            first = not before.strip() or bool(_SENTENCE_END.search(before))
+            first = _begins(text, match.start())
             if runs and previous_end >= 0 and text[previous_end : match.start()] == " ":
                 runs[-1] = (f"{runs[-1][0]} {word.lower()}", False)
             else:
@@ -41,6 +41,15 @@ def entities(text: str) -> Counter[str]:
             previous_end = -1
     inside = {name for name, first in runs if not first}
     return Counter([name for name, first in runs if not first or name in inside] + numbers)
+
+
+def _begins(text: str, at: int) -> bool:
+    """Whether a sentence begins at ``at``: nothing but white space, a new line, or the end of one before it."""
+    while at > 0 and text[at - 1].isspace():
+        at -= 1
+        if text[at] == "\n":
+            return True
+    return at == 0 or text[at - 1] in _SENTENCE_END
 
 
 def entity_sample(sample: ScoringInput) -> float | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
+from evalkit.text.patterns import compiled
 
 Filter = Callable[[str], str]
 Many = Callable[[Sequence[str]], list[str]]
@@ -99,11 +100,13 @@ def strip_thinking(start: str = "<think>", end: str = "</think>") -> Filter:
     """
     if not start or not end:
         raise UserError("filter strip_thinking: start and end cannot be empty")
-    spans = re.compile(re.escape(start) + r".*?" + re.escape(end), re.DOTALL)
 
     def strip(text: str) -> str:
-        text = spans.sub("", text)
-        text = text.rpartition(end)[2]
+        kept, at = [], 0
+        while (begin := text.find(start, at)) >= 0 and (stop := text.find(end, begin + len(start))) >= 0:
+            kept.append(text[at:begin])
+            at = stop + len(end)
+        text = "".join((*kept, text[at:])).rpartition(end)[2]
         return text.partition(start)[0].strip()
 
     return strip
@@ -115,7 +118,7 @@ def regex(regex_pattern: str = r"#### (\-?[0-9\.\,]+)", group_select: int = 0, f
     With several groups it is the first one of the match that is not empty.
     """
     try:
-        pattern = re.compile(regex_pattern)
+        pattern = compiled(regex_pattern)
     except re.error as error:
         raise UserError(f"filter regex: the pattern {regex_pattern!r} is malformed: {error}") from error
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from evalkit.metrics.base import SHARE, Metric, PerItem, ScoringInput
+from evalkit.text.patterns import compiled
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -81,7 +82,7 @@ def exact_match_sample(sample: ScoringInput) -> float | None:
     In this order: each of ``regexes_to_ignore`` removed, ``ignore_case``, ``ignore_punctuation`` (ASCII, deleted),
     ``ignore_numbers`` (ASCII digits, deleted).
     """
-    patterns = [re.compile(pattern) for pattern in sample.args.get("regexes_to_ignore") or ()]
+    patterns = [compiled(pattern) for pattern in sample.args.get("regexes_to_ignore") or ()]
 
     def normalize(text: str) -> str:
         for pattern in patterns:

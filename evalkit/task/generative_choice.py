@@ -173,7 +173,8 @@ def read(reply: str, listed: Sequence[str]) -> int | None:
     if found and not (found[1] == "A" and re.match(r"A\s+[a-z]", text)):
         return letters.index(found[1])
     named = re.findall(
-        rf"(?:answer(?:\s+is)?\s*:?\s*|\\boxed\{{)[\s*_`'\"(\[]*(?:option\s+|choice\s+)?([{letters}])(?![A-Za-z0-9])",
+        # ++ and *+ give nothing back: white space, however much, is read once.
+        rf"(?:answer(?:\s++is)?\s*+:?\s*+|\\boxed\{{)[\s*_`'\"(\[]*+(?:option\s++|choice\s++)?([{letters}])(?![A-Za-z0-9])",
         text,
         flags=re.IGNORECASE,
     )

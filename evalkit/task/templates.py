@@ -14,6 +14,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefine
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from evalkit.contract.errors import UserError
+from evalkit.text.patterns import compiled
 
 Row = Mapping[str, Any]
 
@@ -30,7 +31,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 def _regex_replace(text: str, pattern: str, repl: str, count: int = 0) -> str:
-    return re.sub(pattern, repl, text, count=count)
+    return compiled(pattern).sub(repl, text, count)
 
 
 def compile_text(source: str) -> Callable[[Row], str]:
