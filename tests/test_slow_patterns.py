@@ -22,8 +22,10 @@ from evalkit.text.secrets import mask_text
 
 LENGTH = 100_000
 PIECES = (
-    " ", "\n", " \n", "\t", "a", "A", "A ", "aB", "é", "0", "1,", "1.", ".", ",", "-", "$", "#", "#### ", "(", "((A", "[",
-    "[[", "[[ ", "]]", "[](", "{}", "'", '"', "*_`", ":", ":\n", ": a", "a, ", "a b:", "<think>", "</think>", "<", "answer ",
+    " ", "\n", " \n", "\t", "a", "A", "A ", "aB", "é", "0", "1,", "1.", ".", ",", "-", "$", "#", "#### ", "(", "((A",
+    "[",
+    "[[", "[[ ", "]]", "[](", "{}", "'", '"', "*_`", ":", ":\n", ": a", "a, ", "a b:", "<think>", "</think>", "<",
+    "answer ",
     "answer is ", "Answer: ", "\\boxed{", "option ", "The answer is ", "The answer is 1", "i do not ", "not ", "no ",
     "yes", "is not ", "unknown", "n/", "the ", "The ", "api_key=", "Bearer ", "eyJ", "a://", "?key=", "\u3000",
 )  # fmt: skip

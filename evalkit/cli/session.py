@@ -14,7 +14,7 @@ import typer
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
 from evalkit.render.terminal import plain, plan_table, results_table, warnings
-from evalkit.runner.interruption import Stop, Stoppable, two_step
+from evalkit.runner.interruption import Stop, Stoppable, as_interrupts, two_step
 from evalkit.runner.progress import for_console
 from evalkit.spec import config
 from evalkit.text.reading import parse_json
@@ -51,7 +51,8 @@ def run(asked: Asked, *, as_json: bool, quiet: bool) -> int:
     worst = 0
     finished: list[Reported] = []
     for job in _jobs(asked):
-        code = _carry_out(job, screen, finished)
+        with as_interrupts():
+            code = _carry_out(job, screen, finished)
         if code == INTERRUPTED:
             return code
         worst = max(worst, code)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from math import isfinite
 from typing import Any, cast
 
 from evalkit.contract.backend import (
@@ -29,6 +28,7 @@ from evalkit.contract.optional import ReproducesBatches, StopsBetweenPasses, cap
 from evalkit.contract.store import Progress, ResponseStore, StopsWork
 from evalkit.contract.types import Request, Response
 from evalkit.engine.encode import Job, encode
+from evalkit.engine.plausible import Places, impossible, possible
 from evalkit.spec.models import EngineSpec
 from evalkit.store.identity import text_key
 
@@ -137,9 +137,10 @@ def _scored(job: Job, parts: Sequence[tuple[int, LoglikelihoodResult]], failure:
         return _failure(failure, job)
     # Summed in the order of the rows, not of their arrival: floating-point sums depend on it.
     answers = [part for _, part in sorted(parts, key=lambda part: part[0])]
+    problem = next((why for part in answers if (why := impossible(part.loglikelihood))), None)
+    if problem is not None:
+        return _failure(ArithmeticError(problem), job)
     total = sum(part.loglikelihood for part in answers)
-    if not isfinite(total):
-        return _failure(ArithmeticError(f"the log-likelihood is {total}: the model's logits are not finite"), job)
     return Response(
         loglikelihood=total,
         is_greedy=all(part.is_greedy for part in answers),
@@ -172,10 +173,7 @@ def _feed(call: Callable[[Sequence[Any], OnResult], None], rows: Sequence[Any], 
     while pending:
         part = pending[:at_once]
         answered: set[int] = set()
-
-        def note(place: int, result: RowResult | Exception, part: list[int] = part, seen: set[int] = answered) -> None:
-            seen.add(part[place])
-            done(part[place], result)
+        note = partial(_note, Places(len(part)), part, answered, done)
 
         try:
             call([rows[index] for index in part], note)
@@ -189,6 +187,14 @@ def _feed(call: Callable[[Sequence[Any], OnResult], None], rows: Sequence[Any], 
                     answered.add(index)
                     done(index, RuntimeError("the backend gave no answer"))
         pending = [index for index in pending if index not in answered]
+
+
+def _note(
+    places: Places, part: Sequence[int], answered: set[int], done: OnResult, place: int, result: RowResult | Exception
+) -> None:
+    index = part[places.take(place)]
+    answered.add(index)
+    done(index, result)
 
 
 def _as_failure(result: RowResult | Exception) -> Exception:
@@ -207,8 +213,9 @@ def _answer_texts(
     first = dict(zip(reversed(keys), reversed(requests), strict=True))
     ledger.begin(len(requests), None)
     missing = ledger.missing
+    places = Places(len(missing))
     for index, response in backend.respond([first[key] for key in missing]):
-        ledger.settle(missing[index], response, response.output_tokens)
+        ledger.settle(missing[places.take(index)], possible(response), response.output_tokens)
     ledger.end()
     silent = Response(status="error", error="the backend gave no answer")
     return [ledger.known.get(key, silent) for key in keys]

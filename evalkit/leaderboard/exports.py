@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,16 @@ def write_exports(table: Table, folder: Path) -> None:
     with replacing(folder / "board.parquet") as draft:
         frame.to_parquet(draft, compression="zstd")
     with replacing(folder / "board.csv") as draft:
-        frame.map(_no_formula).to_csv(draft, index=False, lineterminator="\n")
+        frame.map(no_formula).rename(columns=no_formula).to_csv(draft, index=False, lineterminator="\n")
 
 
-def _no_formula(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection)."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+_FORMULA = re.compile(r"(?:^|[\r\n\t;,|])\s*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212\ufe62\ufe63\ufe66\ufe6b]|^[\t\r\n]")
+
+
+def no_formula(value: Any) -> Any:
+    """Text that a spreadsheet would take for a formula gets an apostrophe in front, and its line breaks and tabs become
+    spaces, behind which another cell might begin (OWASP, CSV injection: also full-width signs).
+    """
+    if not isinstance(value, str) or not _FORMULA.search(value):
+        return value
+    return "'" + re.sub(r"[\r\n\t]+", " ", value)

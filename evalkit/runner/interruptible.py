@@ -9,6 +9,7 @@ from evalkit.contract.capabilities import Capabilities
 from evalkit.contract.optional import KnowsEncoding, capabilities
 from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import Message, Request, Response
+from evalkit.engine.plausible import Places, possible
 from evalkit.runner.interruption import Interrupted
 from evalkit.runner.progress import Silent
 from evalkit.spec.models import EngineSpec
@@ -42,8 +43,9 @@ def _by_position(backend: TextBackend, requests: Sequence[Request], progress: Pr
     """
     progress.begin(len(requests), 0, None)
     responses: list[Response | None] = [None] * len(requests)
+    places = Places(len(requests))
     for index, response in backend.respond(requests):
-        responses[index] = response
+        responses[places.take(index)] = possible(response)
         progress.advance(1)
     progress.end()
     return [response or Response(status="error", error="the backend gave no answer") for response in responses]

@@ -1,4 +1,4 @@
-"""Ctrl-C in two steps: the first stops the run when the batch at work is done, the second stops it at once.
+"""Ctrl-C, SIGTERM and SIGHUP in two steps: the first stops the run when the batch at work is done, the second at once.
 
 A backend that works in passes says when one is done (`Stoppable.by_passes`). Of the others only the answers are seen:
 there a batch counts as done when no answer has come for a moment.
@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from evalkit.contract.store import Progress
@@ -22,6 +22,10 @@ QUIET_SECONDS = 0.05
 
 PATIENCE_SECONDS = 2.0
 """Where answers come one by one without a pause, so long is waited for one."""
+
+
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Ctrl-C, what kill and a job's scheduler send, and what a terminal sends that closes."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -44,7 +48,8 @@ class Stop:
 
 @contextmanager
 def two_step(stop: Stop, announce: str) -> Iterator[None]:
-    """Within the block the first SIGINT sets ``stop`` (and prints ``announce``); the second interrupts at once.
+    """Within the block the first of `ENDING` signals sets ``stop`` (and prints ``announce``); the second interrupts at
+    once.
 
     Outside the main thread, where Python allows no handlers, the block changes nothing.
     """
@@ -53,16 +58,43 @@ def two_step(stop: Stop, announce: str) -> Iterator[None]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for one in before:
+            signal.signal(one, signal.default_int_handler)
         stop.set()
-        os.write(2, f"\n{announce}\n".encode())  # a handler may run in the middle of a print
+        with suppress(OSError):  # a terminal that hung up takes no more text
+            os.write(2, f"\n{announce}\n".encode())  # a handler may run in the middle of a print
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in _heard()}
     try:
         yield
     finally:
         _disarm()
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def as_interrupts() -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP do what Ctrl-C does: KeyboardInterrupt, so that files are closed and locks
+    let go. Those that are ignored (nohup) or handled already stay as they are.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    mine = [number for number in _heard() if signal.getsignal(number) is signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _heard() -> list[signal.Signals]:
+    """The signals of `ENDING` that this system has and that are not ignored."""
+    found = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+    return [one for one in found if one is signal.SIGINT or signal.getsignal(one) is not signal.SIG_IGN]
 
 
 class Stoppable:

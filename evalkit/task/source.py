@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from evalkit.contract.errors import UserError
+from evalkit.store.paths import share
 from evalkit.text.reading import Keys, read_yaml
 
 
@@ -93,14 +94,27 @@ def _parse_version(file: Path, modified: int, size: int) -> Source:
     if not isinstance(found.data, dict):
         raise UserError(f"{file}:1: a definition is a mapping of keys to values (name: ..., dataset: ...)")
     marks = {keys: (file, line) for keys, line in found.lines.items()}
-    return Source(file, _anchor(found.data, file.parent), marks)
+    return Source(file, _anchor(found.data, file.parent, found.locate), marks)
 
 
-def _anchor(data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Paths inside a file are relative to it; made absolute before another file can extend it."""
+def _anchor(data: dict[str, Any], folder: Path, locate: Callable[[str], str]) -> dict[str, Any]:
+    """Paths inside a file are relative to it; made absolute before another file can extend it. UserError for a path of
+    rows that leads elsewhere.
+    """
 
     def absolute(value: Any) -> Any:
         return str((folder / value).resolve()) if isinstance(value, str) else value
+
+    def inside(value: Any, key: str) -> Any:
+        """A file of rows, which goes into prompts and reports: only the definition's own folder has such."""
+        if not isinstance(value, str):
+            return value
+        found = (folder / value.replace("\0", "")).resolve()
+        shipped = share("tasks").resolve()  # ours may share a file
+        homes = [folder.resolve(), *([shipped] if folder.resolve().is_relative_to(shipped) else [])]
+        if Path(value).is_absolute() or "\0" in value or not any(map(found.is_relative_to, homes)):
+            raise UserError(f"{locate(key)}: {value!r} leads out of the definition's folder: put the file beside it")
+        return str(found)
 
     def code(value: Any) -> Any:
         if not isinstance(value, str) or ".py:" not in value:
@@ -112,10 +126,10 @@ def _anchor(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     if "sample" in data:
         sample = data["sample"]
         with_file = isinstance(sample, dict) and "file" in sample
-        data["sample"] = {**sample, "file": absolute(sample["file"])} if with_file else absolute(sample)
+        data["sample"] = {**sample, "file": inside(sample["file"], "sample")} if with_file else inside(sample, "sample")
     fewshot = data.get("fewshot")
     if isinstance(fewshot, dict) and "file" in fewshot:
-        data["fewshot"] = {**fewshot, "file": absolute(fewshot["file"])}
+        data["fewshot"] = {**fewshot, "file": inside(fewshot["file"], "fewshot")}
     if "process" in data:
         data["process"] = code(data["process"])
     if isinstance(data.get("metrics"), list):

@@ -59,9 +59,9 @@ class Life:
         assert code in (0, -signal.SIGKILL), f"exit code {code}: {self.output()}"
         return code != 0
 
-    def interrupt(self) -> None:
-        """What Ctrl-C sends."""
-        os.kill(self._process.pid or 0, signal.SIGINT)
+    def interrupt(self, how: signal.Signals = signal.SIGINT) -> None:
+        """What Ctrl-C sends, or another signal."""
+        os.kill(self._process.pid or 0, how)
 
     def end(self) -> int:
         """Wait for the end; the exit code (negative: the signal)."""

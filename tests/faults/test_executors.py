@@ -171,3 +171,54 @@ def test_answers_of_a_backend_are_what_the_fleet_reports():
         assert all(isinstance(result, LoglikelihoodResult) for result in found.values())
     finally:
         backend.close()
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_replica_that_is_stopped_is_given_up(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """Without that the driver waits for its meter, or for its rows, for ever."""
+    monkeypatch.setattr("evalkit.engine.executors.processes.PATIENCE_S", 1.0)
+    monkeypatch.setattr("evalkit.engine.executors.processes.LOOK_S", 0.2)
+    asked = requests(40)
+    backend = replicas(mock(delay_s=0.001), "local", 2)
+    try:
+        frozen = backend.fleet.pid(1)
+        assert frozen is not None
+        stop = lambda: os.kill(frozen, signal.SIGSTOP)  # noqa: E731
+        found = answer(backend, asked, Book(5, stop if when == "during" else lambda: None), EngineSpec(), None)
+        assert all(one.status == "ok" for one in found)
+        if when == "before":
+            stop()
+        backend.fleet.measured()
+    finally:
+        backend.close()
+
+
+def test_a_stopped_replica_ends_with_its_driver(tmp_path) -> None:
+    """SIGKILL of the driver leaves no process behind, not even one that is stopped and reads no pipe."""
+    import subprocess
+    import sys
+
+    if sys.platform != "linux":
+        pytest.skip("the system ends children with their parent on Linux only")
+    psutil = pytest.importorskip("psutil")
+    script = tmp_path / "drive.py"
+    script.write_text(
+        "import os, signal, sys, time\n"
+        "from evalkit.engine.executors import open_replicas\n"
+        "from evalkit.spec.models import EngineSpec, ModelSpec\n"
+        "if __name__ == '__main__':\n"
+        "    model = ModelSpec(name='mock', backend='mock')\n"
+        "    backend = open_replicas(model, EngineSpec(executor='local', replicas=2))\n"
+        "    pids = [backend.fleet.pid(0), backend.fleet.pid(1)]\n"
+        "    os.kill(pids[0], signal.SIGSTOP)\n"
+        "    print(*pids, flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    driver = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    pids = [int(pid) for pid in driver.stdout.readline().split()]
+    assert len(pids) == 2
+    driver.kill()
+    driver.wait()
+    psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=30)
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -151,11 +152,12 @@ def test_a_run_killed_between_its_first_two_files_begins_again(tmp_path, monkeyp
 # -- Ctrl-C -------------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_once_writes_partial_results_and_says_how_to_go_on(unbroken, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_once_writes_partial_results_and_says_how_to_go_on(unbroken, tmp_path, how):
     expected, total = unbroken
     life = Life(tmp_path, *MOCK)
     assert life.wait_for_answers(20)
-    life.interrupt()
+    life.interrupt(how)
     assert life.end() == 130, life.output()
     said = life.output()
     assert "stopping after the batch at work" in said
@@ -171,15 +173,16 @@ def test_ctrl_c_once_writes_partial_results_and_says_how_to_go_on(unbroken, tmp_
     assert len(again.answered()) == total - len(kept)
 
 
-def test_ctrl_c_twice_stops_at_once(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_twice_stops_at_once(tmp_path, how):
     slow = script(tmp_path, {"delay_s": 0.01})  # seconds a row
     life = Life(tmp_path, "run", "--model", "mock", "--model-args", slow, "--sample", "--tasks", "boolq", "--output",
                 "run")  # fmt: skip
     assert life.wait_for_answers(1)
-    life.interrupt()
+    life.interrupt(how)
     while "stopping after" not in life.output():
         pass
-    life.interrupt()
+    life.interrupt(how)
     assert life.end() == 130, life.output()
     said = life.output()
     assert "continue with: evalkit run --resume run" in said

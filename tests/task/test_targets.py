@@ -136,3 +136,17 @@ def _plain() -> Any:
     from evalkit.contract.types import PromptStyle
 
     return PromptStyle()
+
+
+@pytest.mark.parametrize("path", ["../rows.jsonl", "/etc/hostname", "a/../../rows.jsonl", "link.jsonl"])
+@pytest.mark.parametrize("key", ["sample: {0}", "sample: {{file: {0}}}", "fewshot: {{file: {0}}}"])
+def test_rows_lie_beside_their_definition(tmp_path: Path, key: str, path: str) -> None:
+    """What a definition names goes into prompts and reports: it must not reach for the reader's own files."""
+    (tmp_path / "rows.jsonl").write_text('{"_split": "test", "q": "secret"}\n')
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "link.jsonl").symlink_to(tmp_path / "rows.jsonl")
+    with pytest.raises(UserError, match="leads out of the definition's folder") as refused:
+        made(folder, TEXT + f"target: a\n{key.format(path)}\n")
+    assert "task.yaml:9: " in str(refused.value)
+    assert made(folder, TEXT + "target: a\nsample: rows.jsonl\n").definition.sample

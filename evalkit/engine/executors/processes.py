@@ -8,7 +8,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -19,6 +21,12 @@ from evalkit.contract.errors import UserError
 from evalkit.engine.executors.cluster import Lost
 from evalkit.engine.executors.service import Service
 from evalkit.perf.cores import usable_cores
+
+LOOK_S = 1.0
+"""Seconds between looks at a worker that says nothing."""
+PATIENCE_S = 10.0
+"""So long may a worker be stopped by a signal before it counts as lost."""
+STOPPED = "it was stopped by a signal and not let go on"
 
 Devices = Callable[[int], dict[str, str]]
 """Environment variables that give a worker its devices."""
@@ -37,12 +45,16 @@ class Processes:
         self._asked: dict[int, int] = {}
         self._number = 0
         self._inbox: list[tuple[int, Any]] = []
+        self._stopped_since: dict[int, tuple[float, float]] = {}
+        """Of workers that were found stopped: seconds of it that the driver was there to see, and the last look."""
 
     def start(self, worker: int) -> None:
         """See `Cluster.start`."""
         self._end(worker)
         here, there = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(there,), name=f"evalkit replica {worker}", daemon=True)
+        process = self._context.Process(
+            target=_serve, args=(there, os.getpid()), name=f"evalkit replica {worker}", daemon=True
+        )
         with _deaf_to_interrupts():
             process.start()
         there.close()
@@ -64,6 +76,8 @@ class Processes:
         """See `Cluster.call`."""
         number = self._send(worker, method, args)
         while True:
+            if not self._speaks(worker):
+                return Lost(STOPPED)
             answered, reply = self._receive(worker)
             if answered == number or isinstance(reply, Lost):
                 return reply
@@ -76,8 +90,12 @@ class Processes:
         for worker in lost:
             self._file(worker, self._asked[worker], Lost("the process was never started"))
         for connection in wait(list(waiting), 0 if self._inbox else timeout):
-            worker = waiting[connection]  # type: ignore[index]
+            worker = waiting.pop(connection)  # type: ignore[arg-type]
+            self._stopped_since.pop(worker, None)
             self._file(worker, *self._receive(worker))
+        for worker in waiting.values():
+            if self._has_stopped(worker):
+                self._file(worker, self._asked[worker], Lost(STOPPED))
         found, self._inbox = self._inbox, []
         return found
 
@@ -102,6 +120,35 @@ class Processes:
         except (EOFError, OSError):
             process.join(timeout=5)
             return self._asked.get(worker, -1), Lost(_how_it_ended(process))
+
+    def _speaks(self, worker: int) -> bool:
+        """Wait until the worker has said something or has ended; False if it is stopped and stays so."""
+        connection = self._workers[worker][1]
+        with suppress(OSError):
+            while not connection.poll(LOOK_S):
+                if self._has_stopped(worker):
+                    return False
+        self._stopped_since.pop(worker, None)
+        return True
+
+    def _has_stopped(self, worker: int) -> bool:
+        """Whether the process has been stopped (SIGSTOP) for longer than PATIENCE_S, as the driver sees it: a pause of
+        all of them together (Ctrl-Z) does not count.
+        """
+        import psutil
+
+        try:
+            state = psutil.Process(self._workers[worker][0].pid).status()
+        except psutil.Error:
+            return False  # its pipe tells
+        if state != psutil.STATUS_STOPPED:
+            self._stopped_since.pop(worker, None)
+            return False
+        now = time.monotonic()
+        seconds, looked = self._stopped_since.get(worker, (0.0, now))
+        seconds += min(now - looked, 2 * LOOK_S)
+        self._stopped_since[worker] = (seconds, now)
+        return seconds > PATIENCE_S
 
     def _file(self, worker: int, number: int, reply: Any) -> None:
         """Keep a reply that was asked for; others belong to questions that were given up."""
@@ -142,9 +189,28 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _serve(connection: Connection) -> None:
+def _ends_with(driver: int) -> None:
+    """Have the system end this process when the driver ends (Linux), also while it is stopped and reads no pipe."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != driver:
+        os._exit(0)  # it ended before
+
+
+PR_SET_PDEATHSIG = 1
+"""See prctl(2)."""
+
+
+def _serve(connection: Connection, driver: int) -> None:
     """A worker's life: answer calls until the driver closes the pipe, or is gone itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the driver decides
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _ends_with(driver)
     service = Service()
     while True:
         try:
