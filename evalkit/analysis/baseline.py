@@ -20,6 +20,7 @@ from evalkit.contract.errors import UserError
 from evalkit.spec.strict import Strict, mistake
 from evalkit.store import earlier
 from evalkit.store.files import replacing
+from evalkit.text.reading import read_text
 
 FORMAT: Literal["evalkit-baseline"] = "evalkit-baseline"
 
@@ -94,9 +95,7 @@ def save_baseline(run: Path, out: Path, cluster_by: str | None = None, *, perfor
 def read_baseline(path: Path) -> RunScores:
     """The scores in a baseline file. Raises UserError naming the first thing that is wrong with it."""
     try:
-        record = _BaselineRecord.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}: give a run directory or a baseline file") from None
+        record = _BaselineRecord.model_validate_json(read_text(path, "run directory or baseline file"))
     except ValidationError as error:
         found = mistake(error)
         raise UserError(

@@ -70,7 +70,9 @@ def read_script(script: Any) -> tuple[Rule, ...]:
         path = Path(script)
         script = read_json(path, "mock script") if path.suffix == ".json" else read_yaml(path, "mock script").data
     if isinstance(script, Mapping):
-        script = script.get("rules")
+        if set(script) != {"rules"}:
+            raise UserError(f"{where}: is not a list of rules: write a list of {{match: ..., text: ...}}")
+        script = script["rules"]
     if script is None:
         return ()
     if not isinstance(script, Sequence) or isinstance(script, str):

@@ -76,7 +76,10 @@ def _resumed(asked: Asked, run_dir: Path) -> RunSpec:
     if not asked.flags and not asked.config:
         return written.model_copy(update={"output": run_dir})
     settings, origin = config.load(asked.config) if asked.config else (config.settings_of(written), config.Origin())
-    specs = config.expand(*config.merge(settings, {**asked.flags, "output": run_dir}, origin))
+    flags = {**asked.flags, "output": run_dir}
+    if "data_dir" not in settings and "data_dir" not in flags and written.data_dir is not None:
+        flags["data_dir"] = written.data_dir  # what EVALKIT_DATA_DIR said when the run began
+    specs = config.expand(*config.merge(settings, flags, origin))
     if len(specs) != 1:
         raise UserError(f"--resume {run_dir}: continues one run, but the configuration asks for {len(specs)} models")
     return specs[0]

@@ -11,6 +11,7 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from evalkit.contract.errors import UserError
@@ -134,6 +135,26 @@ def regex(regex_pattern: str = r"#### (\-?[0-9\.\,]+)", group_select: int = 0, f
     return extract
 
 
+_NUMBER = re.compile(r"(?:(?<![\w.)\]])[-−])?[$€£¥₹]?(?:\d+(?:,\d{3})*+(?:\.\d+)?|(?<!\w)\.\d+)")
+
+
+def last_number(text: str) -> str:
+    """The last number of a text as a plain decimal: "it costs $1,029.00." gives "1029", no number "[invalid]".
+
+    A rule of ours: signs of currency, commas between thousands, the point that ends a sentence, and zeros behind a
+    decimal point are no part of a number. (lm-eval's flexible-extract keeps them: "29.00." is not 29.)
+    """
+    found = _NUMBER.findall(text)
+    if not found:
+        return "[invalid]"
+    digits = found[-1].replace("−", "-").translate(_NO_DIGITS)
+    value = format(Decimal(digits), "f")
+    return (value.rstrip("0").rstrip(".") if "." in value else value).removeprefix("+") or "0"
+
+
+_NO_DIGITS = str.maketrans("", "", "$€£¥₹,")
+
+
 def first_paragraph(text: str) -> str:
     """The text up to its first blank line; blank lines before it and white space around it go."""
     return re.split(r"\n[^\S\n]*\n", text.strip(), maxsplit=1)[0].strip()
@@ -168,6 +189,7 @@ _STEPS: Mapping[str, Callable[..., Filter]] = {
     "map": map_text,
     "strip_thinking": strip_thinking,
     "first_paragraph": _plain(first_paragraph),
+    "last_number": _plain(last_number),
 }
 
 

@@ -8,15 +8,17 @@ from typing import Any
 
 from evalkit.metrics.base import SHARE, Metric, ScoringInput, shared
 from evalkit.metrics.qa import texts
+from evalkit.text import scripts
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
 @lru_cache(maxsize=4)
-def _scorer(stemmer: bool) -> Any:
+def _scorer(stemmer: bool, latin: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(list(ROUGE), use_stemmer=stemmer)
+    # rouge-score's own tokenizer keeps the letters a to z and digits; of other scripts nothing would be left.
+    return RougeScorer(list(ROUGE), use_stemmer=stemmer, tokenizer=None if latin else scripts.Tokenizer())
 
 
 def rouges(item: ScoringInput) -> Mapping[str, float] | None:
@@ -24,7 +26,8 @@ def rouges(item: ScoringInput) -> Mapping[str, float] | None:
     references = texts(item.target)
     if item.text is None or not references:
         return None
-    found = _scorer(bool(item.args.get("stemmer", True))).score_multi(references, item.text)
+    latin = scripts.mostly_latin("".join(references))
+    found = _scorer(bool(item.args.get("stemmer", True)), latin).score_multi(references, item.text)
     return {name: float(score.fmeasure) for name, score in found.items()}
 
 

@@ -34,6 +34,7 @@ from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.interruptible import answer_all, unanswered
 from evalkit.runner.progress import Silent
 from evalkit.runner.styling import LaterChat, chat_of, measured, style_of
+from evalkit.runner.surroundings import with_environment
 from evalkit.runner.workload import Workload, build_requests, load_documents
 from evalkit.spec.models import ModelSpec, RunSpec
 from evalkit.spec.naming import default_output, model_label
@@ -136,7 +137,7 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live
     model = opening.resolve(spec.model) if live.backend is None else spec.model
     if opening.by_generation(model):
         selection = by_generation(selection)
-    spec = spec.model_copy(update={"output": spec.output or default_output(spec)})
+    spec = with_environment(spec.model_copy(update={"output": spec.output or default_output(spec)}))
     later = LaterChat() if spec.model.chat_template else None
     workloads = _load(selection, open_source(spec.data_dir), spec, later)
     can = opening.type_of(model.backend or "").capabilities if live.backend is None else capabilities(live.backend)

@@ -29,7 +29,7 @@ def key_values(flag: str, text: str) -> dict[str, Any]:
     for part in _split(text):
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
-            raise UserError(f"{flag}: {part!r} is not key=value: write {flag} key=value,key=value")
+            raise UserError(f"{flag}: {part[:60]!r} is not key=value: write {flag} key=value,key=value")
         result[key.strip()] = literal(value.strip())
     return result
 

@@ -90,7 +90,7 @@ class Processes:
         for worker in lost:
             self._file(worker, self._asked[worker], Lost("the process was never started"))
         for connection in wait(list(waiting), 0 if self._inbox else timeout):
-            worker = waiting.pop(connection)  # type: ignore[arg-type]
+            worker = waiting.pop(connection)  # type: ignore[call-overload]
             self._stopped_since.pop(worker, None)
             self._file(worker, *self._receive(worker))
         for worker in waiting.values():
