@@ -124,9 +124,9 @@ def notes(candidate: RunComparison) -> Iterator[str]:
     for name, where in ((candidate.only_base, "base"), (candidate.only_candidate, "candidate")):
         if name:
             yield f"only in the {where}: {', '.join(name)}"
-    for one in candidate.coverage:
-        if one.reason and one.base and one.candidate:
-            yield f"{one.task}: not judged: {one.reason}"
+    for covered in candidate.coverage:
+        if covered.reason and covered.base and covered.candidate:
+            yield f"{covered.task}: not judged: {covered.reason}"
     for row in candidate.metrics:
         if row.level == "task" and row.primary and (row.unmatched_base or row.unmatched_candidate):
             yield (
