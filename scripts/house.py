@@ -71,7 +71,8 @@ def _floors(arrows: list[tuple[str, str]]) -> int:
 def _circles(graph: grimp.ImportGraph) -> int:
     """Groups of files that import each other, directly or through others (a package's own file left out)."""
     files = {module for module in graph.modules if not graph.find_children(module)}
-    reach = {one: graph.find_upstream_modules(one) & files for one in files}
+    below = {one: graph.find_modules_directly_imported_by(one) & files for one in files}
+    reach = {one: _reached(one, below) for one in files}
     left, circles = set(files), 0
     while left:
         one = left.pop()
@@ -79,6 +80,17 @@ def _circles(graph: grimp.ImportGraph) -> int:
         circles += bool(circle)
         left -= circle
     return circles
+
+
+def _reached(start: str, below: dict[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    left = list(below[start])
+    while left:
+        one = left.pop()
+        if one not in seen:
+            seen.add(one)
+            left += below[one]
+    return seen
 
 
 def _inside(file: Path) -> int:
