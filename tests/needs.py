@@ -54,6 +54,12 @@ def top_level(tree: ast.AST) -> Iterable[str]:
 
 
 @cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """Modules that a file imports when it is imported itself."""
+    return tuple(dict.fromkeys(top_level(ast.parse(path.read_text(encoding="utf-8")))))
+
+
+@cache
 def needs(path: Path) -> frozenset[str]:
     """Optional packages without which the file cannot be imported."""
     found: set[str] = set()
@@ -64,7 +70,7 @@ def needs(path: Path) -> frozenset[str]:
         if one in seen:
             continue
         seen.add(one)
-        for module in top_level(ast.parse(one.read_text(encoding="utf-8"))):
+        for module in _imports(one):
             name = module.partition(".")[0]
             if name in OPTIONAL:
                 found.add(name)

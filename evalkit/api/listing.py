@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from evalkit.api.settings import ModelSettings, run_spec
+from evalkit.backends import opening
 from evalkit.contract.backend import Backend
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ def models() -> pd.DataFrame:
     """Models that have a name of their own, one a row; a Hub id, a folder, a .gguf file or a URL needs none."""
     import pandas as pd
 
-    from evalkit.backends import opening
-
     return pd.DataFrame(opening.listing())
 
 
@@ -41,7 +40,6 @@ def load_model(model: str, **settings: Unpack[ModelSettings]) -> Backend:
 
     Raises UserError where it cannot be loaded.
     """
-    from evalkit.backends import opening
 
     spec = run_spec({**settings, "model": model, "tasks": ["any"]})
     return opening.open_backend(spec.model, spec.engine)

@@ -24,6 +24,11 @@ PROMPTING = frozenset(("name", "backend", "args", "given", "label", "chat_templa
 """Settings of a model that are not about loading it: evalkit itself heeds them, whatever the backend."""
 
 
+HARMLESS = frozenset(("device",))
+"""Settings that change no answer: lm_eval's command lines give them by habit, so that a backend which does not take
+them has it said and goes on."""
+
+
 def listing() -> list[dict[str, str]]:
     """Rows for `evalkit models list`: name, backend, whether it is ready, description."""
     return [
@@ -62,6 +67,9 @@ def _check_settings(model: ModelSpec, kind: BackendType) -> None:
     fields = type(model).model_fields
     for field in fields:
         if field not in taken and getattr(model, field) != fields[field].get_default(call_default_factory=True):
+            if field in HARMLESS:
+                log.warning("--%s: ignored: the backend %s does not choose it", field, kind.name)
+                continue
             others = [one.name for one in _types() if field in one.settings]
             raise UserError(
                 f"--{field.replace('_', '-')}: {model.name} runs on the backend {kind.name}, which does not take it: "

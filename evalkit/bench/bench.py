@@ -13,6 +13,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+from evalkit.backends import opening
 from evalkit.bench.estimate import estimate
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, TokenBackend
 from evalkit.contract.errors import UserError
@@ -89,8 +90,6 @@ class Bench:
 def bench(spec: ModelSpec, engine: EngineSpec, plan: Plan, note: Callable[[str], None] = lambda _: None) -> Bench:
     """Load the model and measure. Raises UserError for a model whose tokens cannot be fed from here."""
     from dataclasses import asdict
-
-    from evalkit.backends import opening
 
     with Sampler() as sampler:
         started = now()

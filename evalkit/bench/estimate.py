@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from evalkit.backends.hf.local_files import local_folder
 from evalkit.backends.hf.quiet import quiet
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.spec.models import ModelSpec
@@ -65,7 +66,6 @@ def estimate(spec: ModelSpec, context: int, batch: int) -> Estimate:
     except ImportError as error:
         raise MissingExtra("evalkit estimate", error.name or "torch", "hf") from error
     from evalkit.backends.hf import memory
-    from evalkit.backends.hf.local_files import local_folder
     from evalkit.backends.hf.prefix_forward import HEAD_ROWS
 
     source = _config_folder(spec) or local_folder(spec) or spec.name

@@ -15,9 +15,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from evalkit.backends.openai.replies import counted
+from evalkit.backends.openai.settings import settings
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.perf import latency
 from evalkit.perf.clocks import now
+from evalkit.spec.models import ModelSpec
 from evalkit.text.reading import parse_json
 
 WORDS = ("river", "stone", "cloud", "maple", "copper", "lantern", "harbor", "velvet", "thunder", "orchard", "silver")
@@ -89,8 +91,6 @@ def bench_server(url: str, model: str | None, load: Load) -> ServerBench:
         import httpx2  # noqa: F401
     except ImportError:
         raise MissingExtra("bench --server", "httpx2", "openai") from None
-    from evalkit.backends.openai.settings import settings
-    from evalkit.spec.models import ModelSpec
 
     base = settings(ModelSpec(name=url)).base_url
     name, seconds, replies = asyncio.run(_send(base, model, load))

@@ -12,6 +12,7 @@ from evalkit.data import Wanted
 from evalkit.data import pull as fetch
 from evalkit.spec.models import TaskSpec
 from evalkit.spec.values import words
+from evalkit.task.catalog import Catalog, parse_suffixes
 
 if TYPE_CHECKING:
     from evalkit.data import Wanted
@@ -42,7 +43,6 @@ def pull(
 
 def _wanted(tasks: str, include_path: list[Path]) -> list[Wanted]:
     """Every data set that the named tasks read, with the splits they read of it."""
-    from evalkit.task.catalog import Catalog, parse_suffixes
 
     catalog = Catalog.of(include_path)
     names = [name for word in words(tasks) for name in catalog.expand(parse_suffixes(TaskSpec(name=word)).name)]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from evalkit.backends import opening
 from evalkit.cli.options import Given, model_spec, takes
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
@@ -15,6 +16,7 @@ from evalkit.render.terminal import rows_table
 from evalkit.spec.models import EngineSpec, ModelSpec
 from evalkit.spec.option import MODEL
 from evalkit.spec.table import of_panel
+from evalkit.store import RunDir
 from evalkit.text.reading import parse_json, read_text
 
 app = typer.Typer(help="A model as judge of answers that are already there.", no_args_is_help=True)
@@ -142,7 +144,6 @@ def answer(
     """A model's answers to questions in two turns, ready to be graded by `evalkit judge pointwise`."""
     import json
 
-    from evalkit.backends import opening
     from evalkit.judge import two_turn
 
     asked = _read(questions) if questions else two_turn.questions()
@@ -219,7 +220,6 @@ def _answers_of(run: Path) -> list[dict[str, Any]]:
 
 def _scored(run: Path, task: str) -> list[tuple[dict[str, Any], str]]:
     """The documents of a run's task that were answered, each with its filtered answer."""
-    from evalkit.store import RunDir
 
     frame = RunDir.open(run).samples(task, ["document", "filtered", "status"])
     return [

@@ -12,6 +12,7 @@ from evalkit.contract.types import DatasetRef, DataSource
 from evalkit.data import rows, testsets
 from evalkit.data.mirror import MirrorSource
 from evalkit.spec.option import DATA_DIR
+from evalkit.store.identity import digest
 
 _WAYS_OUT = (
     "use a mirror (`--data-dir DIR` or EVALKIT_DATA_DIR; make one with `evalkit data pull TASKS --to DIR` on a "
@@ -139,6 +140,5 @@ class GeneratedSource:
 
     def provenance(self, dataset: DatasetRef, split: str) -> str:
         """ "generated:sha256=" and the first twelve hex digits of the rows' SHA-256, as canonical JSON."""
-        from evalkit.store.identity import digest
 
         return f"generated:sha256={digest(list(self.load(dataset, split)))[:12]}"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from evalkit.backends import opening
 from evalkit.contract.backend import Backend
 from evalkit.contract.errors import UserError
 from evalkit.contract.optional import HasChatTemplate
@@ -97,7 +98,6 @@ class Judge:
 @contextmanager
 def opened(model: ModelSpec, engine: EngineSpec = EngineSpec(), **settings: Any) -> Iterator[Judge]:
     """A judge whose model is loaded, and freed at the end."""
-    from evalkit.backends import opening
 
     backend = opening.open_backend(model, engine)
     try:

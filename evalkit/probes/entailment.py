@@ -12,8 +12,10 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal
 
+from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.quiet import quiet
 from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.spec.models import ModelSpec
 
 Pair = tuple[str, str]
 """Premise and hypothesis."""
@@ -69,7 +71,6 @@ def check(settings: Settings) -> None:
 @lru_cache(maxsize=4)
 def identity(settings: Settings) -> str:
     """Twelve hexadecimal digits that stand for the model's weights (its commit, or its files' hashes)."""
-    from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
     from evalkit.backends.hf.loading import locate
 
     spec, _, folder = locate(_spec(settings))
@@ -126,7 +127,6 @@ def load(settings: Settings) -> Contradiction:
 
 
 def _spec(settings: Settings) -> Any:
-    from evalkit.spec.models import ModelSpec
 
     return ModelSpec(name=settings.model, revision=settings.revision, device=settings.device)
 

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from evalkit.backends import opening
 from evalkit.contract.backend import Backend
 from evalkit.contract.optional import ByDocument, Reporting, capabilities
 from evalkit.contract.store import Progress, ResponseStore
@@ -38,6 +39,8 @@ from evalkit.runner.surroundings import with_environment
 from evalkit.runner.workload import Workload, build_requests, load_documents
 from evalkit.spec.models import ModelSpec, RunSpec
 from evalkit.spec.naming import default_output, model_label
+from evalkit.store import Chained, ResponseCache, RunDir, environment
+from evalkit.task import catalog
 from evalkit.task.generative_choice import by_generation
 from evalkit.task.groups import summarize_groups
 
@@ -129,8 +132,6 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live
     ``live`` holds the objects of those entries of ``spec`` that say ``given``.
     Raises UserError for bad input, before the model is loaded wherever that can be known.
     """
-    from evalkit.backends import opening
-    from evalkit.task import catalog
 
     clock, aftermath = Clock(), Aftermath()
     selection = catalog.resolve(spec, live.tasks)
@@ -239,7 +240,6 @@ def _plan(spec: RunSpec, model: ModelSpec, workloads: Sequence[Workload]) -> Pla
 @contextmanager
 def _run_directory(spec: RunSpec, resume: bool) -> Iterator[RunDir]:
     """The run's directory, locked, before anything is computed: what cannot be saved must fail now."""
-    from evalkit.store import RunDir, environment
 
     path = spec.output or Path()
     if resume:
@@ -255,7 +255,6 @@ def _ready(
     """The loaded backend, and the workloads in its words. A template that is there without the weights is used before
     they load, so that what is wrong with it is told then.
     """
-    from evalkit.backends import opening
 
     if later is not None and live.backend is None:
         load_tokens = opening.type_of(model.backend or "").load_tokens
@@ -270,7 +269,6 @@ def _ready(
 
 @contextmanager
 def _loaded(model: ModelSpec, spec: RunSpec, clock: Clock, live: Live) -> Iterator[Backend]:
-    from evalkit.backends import opening
 
     if live.backend is not None:
         yield live.backend
@@ -286,7 +284,6 @@ def _loaded(model: ModelSpec, spec: RunSpec, clock: Clock, live: Live) -> Iterat
 @contextmanager
 def _book(directory: RunDir, spec: RunSpec) -> Iterator[ResponseStore]:
     """The run's journal, with the shared cache behind it where there is one."""
-    from evalkit.store import Chained, ResponseCache
 
     journal = directory.journal()
     if spec.engine.cache is None or spec.model.allow_missing_weights:

@@ -9,6 +9,7 @@ from evalkit.contract.capabilities import Capabilities
 from evalkit.contract.optional import KnowsEncoding, capabilities
 from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import Message, Request, Response
+from evalkit.engine import answer
 from evalkit.engine.plausible import Places, possible
 from evalkit.runner.interruption import Interrupted
 from evalkit.runner.progress import Silent
@@ -25,8 +26,6 @@ def answer_all(
     After an interruption the answers already in the book are taken from there; the rest are errors with the
     reason NOT_ANSWERED.
     """
-    from evalkit.engine import answer
-
     if capabilities(backend).by_document and isinstance(backend, TextBackend):
         return _by_position(backend, requests, progress), False
     try:

@@ -120,6 +120,12 @@ def test_a_setting_that_a_backend_does_not_take_is_refused(backend: str, setting
         opening.resolve(ModelSpec(name=name, backend=backend, **{setting: value}))
 
 
+def test_a_device_is_no_mistake_where_none_is_chosen(caplog: pytest.LogCaptureFixture) -> None:
+    """lm_eval's command lines give one by habit; it changes no answer, and its being ignored is said."""
+    assert opening.resolve(ModelSpec(name="x", backend="mock", device="cpu")).backend == "mock"
+    assert "--device: ignored: the backend mock does not choose it" in caplog.text
+
+
 def test_two_backends_that_claim_a_name_are_told_apart_by_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = {name: BackendType(name, lambda *_: None, prefixes=("both:",)) for name in ("one", "two")}  # type: ignore[arg-type, return-value]
     monkeypatch.setattr(registry, "names", lambda group: tuple(kinds))

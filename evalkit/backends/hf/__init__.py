@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evalkit.backends.hf.local_files import KNOWN
+from evalkit.backends.hf.tokens import Tokens
 from evalkit.contract.capabilities import COMMON_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra
 
 if TYPE_CHECKING:
     from evalkit.backends.hf.backend import HfBackend
     from evalkit.backends.hf.encoder_decoder import EncoderDecoderBackend
-    from evalkit.backends.hf.tokens import Tokens
     from evalkit.spec.models import EngineSpec, ModelSpec
 
 
@@ -33,7 +33,6 @@ def load_tokens(model: ModelSpec) -> Tokens:
     """The tokenizer without the weights. Raises UserError where it cannot be loaded."""
     _require_packages()
     from evalkit.backends.hf.loading import load_tokenizer
-    from evalkit.backends.hf.tokens import Tokens
 
     tokenizer, family = load_tokenizer(model)
     return Tokens(tokenizer, model.add_bos, model.chat_template, keep_end=family == "encoder-decoder")
