@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
+from evalkit.contract.groups import leaves
 from evalkit.statistics.paired import join_keys
 from evalkit.store import RunDir
 from evalkit.store.rows import metrics_of, title_of
@@ -120,16 +121,8 @@ def _groups(result: RunResult, tasks: Mapping[str, TaskScores]) -> dict[str, tup
     """Leaves of every group that has an average."""
     children = {group.group.name: group.group.children for group in result.groups}
 
-    def leaves(name: str, above: tuple[str, ...] = ()) -> list[str]:
-        found: list[str] = []
-        for child in children[name]:
-            if child in children and child not in above:
-                found.extend(leaves(child, (*above, name)))
-            elif child in tasks:
-                found.append(child)
-        return list(dict.fromkeys(found))
-
-    return {group.group.name: tuple(leaves(group.group.name)) for group in result.groups if group.micro or group.macro}
+    averaged = [group.group.name for group in result.groups if group.micro or group.macro]
+    return {name: tuple(leaf for leaf in leaves(name, children) if leaf in tasks) for name in averaged}
 
 
 def _task_scores(run: RunDir, task: TaskResult, cluster_by: str | None) -> TaskScores:

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from evalkit import __version__
 from evalkit.contract.errors import UserError
+from evalkit.contract.groups import leaves
 from evalkit.contract.types import MetricResult, RunResult, TaskResult
 from evalkit.spec.strict import Strict, mistake
 from evalkit.text.numbers import flatten
@@ -231,34 +232,27 @@ def _results(result: RunResult) -> Iterator[tuple[str, Result]]:
                 metrics=_metrics(task.metrics),
             ),
         )
+    children = {name: group.group.children for name, group in groups.items()}
     for name, group in groups.items():
         # lm-eval's groups weigh by size, as our micro averages do.
         metrics = group.micro or group.macro
-        leaves = [tasks[leaf] for leaf in _leaves(name, groups, frozenset()) if leaf in tasks]
-        if metrics and leaves and name not in tasks:
-            yield name, _group(group.group.version, metrics, leaves)
+        members = [tasks[leaf] for leaf in leaves(name, children) if leaf in tasks]
+        if metrics and members and name not in tasks:
+            yield name, _group(group.group.version, metrics, members)
 
 
-def _group(version: str, metrics: Sequence[MetricResult], leaves: Sequence[TaskResult]) -> Result:
-    shots = {task.info.num_fewshot for task in leaves}
+def _group(version: str, metrics: Sequence[MetricResult], members: Sequence[TaskResult]) -> Result:
+    shots = {task.info.num_fewshot for task in members}
     return Result(
         version=version,
         num_fewshot=shots.pop() if len(shots) == 1 else None,
-        n=sum(task.n for task in leaves),
-        n_total=sum(task.n_total for task in leaves),
-        errors=sum(task.n_error for task in leaves),
-        sample=any(task.info.sample for task in leaves),
+        n=sum(task.n for task in members),
+        n_total=sum(task.n_total for task in members),
+        errors=sum(task.n_error for task in members),
+        sample=any(task.info.sample for task in members),
         primary=metrics[0].key,
         metrics=_metrics(metrics),
     )
-
-
-def _leaves(name: str, groups: Mapping[str, Any], above: frozenset[str]) -> Iterator[str]:
-    for child in groups[name].group.children:
-        if child in groups and child not in above:
-            yield from _leaves(child, groups, above | {name})
-        else:
-            yield child
 
 
 def _metrics(metrics: Sequence[MetricResult]) -> dict[str, Score]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from evalkit.contract.groups import leaves
 from evalkit.contract.types import MetricResult
 from evalkit.render.samples import SampleReader
 from evalkit.render.view import Run, Ties, groups_of, tasks_of
@@ -36,13 +37,13 @@ def find_ties(sides: Sequence[SampleReader], runs: Sequence[Run]) -> Ties:
             }
             tied[f"{name}/task", key] = frozenset(n for n, metric in others if _tie(best[1], metric, *pairs[n]))
     for name, found in groups_of(runs).items():
-        leaves = _leaves(name, runs)
+        below = _leaves(name, runs)
         for level in ("micro", "macro"):
             sides_ = [None if group is None else (group.micro if level == "micro" else group.macro) for group in found]
             for key, best, others in _contests(sides_):
                 numbers = set()
                 for number, metric in others:
-                    a, b = (_pooled(kept, leaves, run, key) if level == "micro" else {} for run in (best[0], number))
+                    a, b = (_pooled(kept, below, run, key) if level == "micro" else {} for run in (best[0], number))
                     if _tie(best[1], metric, a, b):
                         numbers.add(number)
                 tied[f"{name}/{level}", key] = frozenset(numbers)
@@ -65,23 +66,18 @@ def _scores(side: SampleReader, task: str, keys: Sequence[str]) -> dict[str, dic
     return found
 
 
-def _pooled(kept: Mapping[tuple[str, int, str], Scores], leaves: Sequence[str], run: int, key: str) -> Scores:
-    return {f"{leaf}/{join}": value for leaf in leaves for join, value in kept.get((leaf, run, key), {}).items()}
+def _pooled(kept: Mapping[tuple[str, int, str], Scores], below: Sequence[str], run: int, key: str) -> Scores:
+    return {f"{leaf}/{join}": value for leaf in below for join, value in kept.get((leaf, run, key), {}).items()}
 
 
 def _leaves(name: str, runs: Sequence[Run]) -> list[str]:
-    """Names of all tasks below a group."""
-    groups, tasks = groups_of(runs), tasks_of(runs)
-    leaves: dict[str, None] = {}
-    waiting, seen = [name], set()
-    while waiting:
-        current = waiting.pop()
-        if current in tasks:
-            leaves[current] = None
-        if current in groups and current not in seen:
-            seen.add(current)
-            waiting.extend(child for group in groups[current] if group for child in group.group.children)
-    return list(leaves)
+    """Names of all tasks below a group, in any of the runs."""
+    tasks = tasks_of(runs)
+    children = {
+        one: [child for group in found if group for child in group.group.children]
+        for one, found in groups_of(runs).items()
+    }
+    return [leaf for leaf in leaves(name, children) if leaf in tasks]
 
 
 Contest = tuple[str, tuple[int, MetricResult], list[tuple[int, MetricResult]]]

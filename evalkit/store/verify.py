@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
+from evalkit.contract.groups import leaves
 from evalkit.contract.types import MEAN, MetricResult, RunResult, TaskResult
 from evalkit.store import samples
 from evalkit.store.files import read_json
@@ -110,14 +111,8 @@ def _groups(result: RunResult) -> Iterator[str]:
     tasks = {task.info.name: task for task in result.tasks}
     children = {g.group.name: g.group.children for g in result.groups}
 
-    def leaves(name: str, seen: frozenset[str] = frozenset()) -> Iterator[TaskResult]:
-        if name in tasks:
-            yield tasks[name]
-        for child in children.get(name, ()) if name not in seen else ():
-            yield from leaves(child, seen | {name})
-
     for group in result.groups:
-        members = {task.info.name: task for task in leaves(group.group.name)}.values()
+        members = [tasks[leaf] for leaf in leaves(group.group.name, children) if leaf in tasks]
         for metric in group.micro:
             parts = [m for task in members for m in task.metrics if m.key == metric.key and m.value is not None]
             if not parts or not all(is_mean(part) for part in parts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from evalkit.contract.groups import leaves as below
 from evalkit.contract.types import Bounds, Group, GroupResult, MetricResult, TaskResult
 from evalkit.statistics import intervals
 from evalkit.statistics.choice import average_of_estimates
@@ -30,19 +31,7 @@ def summarize_groups(groups: Sequence[Group], task_results: Sequence[TaskResult]
 
 def leaves(group: Group, groups: Mapping[str, Group]) -> tuple[str, ...]:
     """The names of all tasks in a group and its nested groups, each once, in order."""
-    found: dict[str, None] = {}
-
-    def walk(name: str, above: tuple[str, ...]) -> None:
-        if name in above:
-            return
-        if name in groups:
-            for child in groups[name].children:
-                walk(child, (*above, name))
-        else:
-            found[name] = None
-
-    walk(group.name, ())
-    return tuple(found)
+    return below(group.name, {name: one.children for name, one in groups.items()} | {group.name: group.children})
 
 
 def _averages(group: Group, key: str, results: Mapping[str, TaskResult]) -> tuple[MetricResult, MetricResult] | None:
