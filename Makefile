@@ -34,7 +34,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(PIP) --no-build-isolation -e '.[hf,quant,peft,openai,ray,leaderboard,translation,lm-eval,docs,dev]'
+	$(PIP) --no-build-isolation -e '.[hf,quant,peft,openai,ray,translation,lm-eval,docs,dev]'
 	@if [ -f tests/plugin/pyproject.toml ]; then $(PIP) --no-build-isolation --no-deps -e tests/plugin; fi
 	@touch $@
 
