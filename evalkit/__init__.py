@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     )
     from evalkit.metrics.base import Metric, MetricDef, ScoringInput
     from evalkit.spec.models import EngineSpec, ModelSpec
+    from evalkit.task.benchmark import Benchmark
 
 __version__ = "0.1.0"
 
@@ -64,6 +65,7 @@ __all__ = [
     "Backend",
     "BackendType",
     "Baseline",
+    "Benchmark",
     "Capabilities",
     "Comparison",
     "DataSource",
@@ -142,6 +144,7 @@ _PLACES = {
     "evalkit.contract.store": ("Progress",),
     "evalkit.metrics.base": ("Metric", "MetricDef", "ScoringInput"),
     "evalkit.spec.models": ("EngineSpec", "ModelSpec"),
+    "evalkit.task.benchmark": ("Benchmark",),
 }
 _PLACE = {name: module for module, names in _PLACES.items() for name in names}
 

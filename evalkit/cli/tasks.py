@@ -32,9 +32,11 @@ def list_tasks(
     from dataclasses import asdict
     from fnmatch import fnmatchcase
 
-    from evalkit.task.catalog import listing
+    from evalkit.task.catalog import left_out, listing
 
     rows = listing(include_path or ())
+    for line in left_out(include_path or ()):
+        typer.echo(line, err=True)
     chosen = [row for row in rows if fnmatchcase(row.name, pattern)]
     if not chosen:
         raise UserError(f"no task or group matches {pattern!r}: see them all with: evalkit tasks list --all")

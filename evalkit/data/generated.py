@@ -21,6 +21,11 @@ def is_own(dataset_id: str) -> bool:
     return dataset_id.startswith(PREFIX)
 
 
+def of_task(name: str) -> str:
+    """The data set's id of rows that are written in the task's own file."""
+    return PREFIX + name
+
+
 def make(dataset: DatasetRef) -> Sequence[Mapping[str, Any]]:
     """The rows. UserError for a generator that is not there and for a config that it does not understand."""
     rows: Sequence[Mapping[str, Any]] = registry.load(GENERATORS, dataset.id.removeprefix(PREFIX))(dataset.config)

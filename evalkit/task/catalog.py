@@ -16,7 +16,7 @@ from evalkit.contract.types import Group, PromptStyle, Shots, Task
 from evalkit.data.generated import is_own
 from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
 from evalkit.store import paths
-from evalkit.task import families, lm_eval, objects, shots
+from evalkit.task import declared, families, lm_eval, objects, shots
 from evalkit.task import sample as samples_of
 from evalkit.task.definition import Defined, Definition, load_group, load_task
 from evalkit.task.groups import leaves
@@ -131,6 +131,17 @@ def listing(include_path: Iterable[Path] = ()) -> list[Row]:
     return sorted(rows, key=lambda row: row.name)
 
 
+def left_out(include_path: Iterable[Path] = ()) -> list[str]:
+    """What is wrong with the files that `listing` leaves out, a line each."""
+    return _left_out(Catalog.of(include_path))
+
+
+def _left_out(catalog: Catalog, pattern: str = "*") -> list[str]:
+    return [
+        f"left out: {error}" for file, error in sorted(catalog.broken.items()) if fnmatchcase(file.parent.name, pattern)
+    ]
+
+
 def describe(name: str, include_path: Iterable[Path] = (), num_fewshot: int | None = None) -> Description:
     """A task's resolved definition and the first prompt of its bundled items; of a group, its members. The name may
     end in "@5shot", as in a run.
@@ -152,7 +163,8 @@ def describe(name: str, include_path: Iterable[Path] = (), num_fewshot: int | No
     task = catalog.task(name, _options(shots=decided[name], sample=True))
     prompt, target = "", ""
     choices: tuple[str, ...] = ()
-    if catalog.n_sample(definition):
+    written = defined.source.file.name == declared.FILE and is_own(definition.dataset.id)
+    if catalog.n_sample(definition) or written:
         documents = task.documents(_NoData())[:1]
         requests = next(iter(task.requests(documents, PromptStyle())))
         prompt = str(getattr(requests[0], "context", getattr(requests[0], "text", "")))
@@ -179,8 +191,13 @@ class Catalog:
         self.files: dict[str, Path] = {}
         self.notes: dict[str, str] = {}
         self.shots: dict[str, Mapping[str, int]] = {}
+        self.broken: dict[Path, UserError] = {}
+        """What is wrong with a benchmark.py, which is in nobody's way until its folder's name is asked for."""
         for file in _files(folders):
-            self._add(load_task(file) if file.name == "task.yaml" else load_group(file))
+            if file.name == declared.FILE:
+                self._add_benchmark(file)
+            else:
+                self._add(load_task(file) if file.name == "task.yaml" else load_group(file))
         self._check_children()
 
     @classmethod
@@ -192,6 +209,14 @@ class Catalog:
                 raise UserError(f"--include-path {path}: there is no such folder")
             folders.append(path)
         return cls(folders)
+
+    def _add_benchmark(self, file: Path) -> None:
+        try:
+            defined = declared.load_benchmark(file)
+        except UserError as error:
+            self.broken[file] = error
+        else:
+            self._add(defined)
 
     def _add(self, defined: Defined) -> None:
         for name in (*(one.name for one in defined.tasks), *(one.name for one in defined.groups)):
@@ -240,6 +265,7 @@ class Catalog:
         if any(sign in name for sign in "*?["):
             if matches := tuple(one for one in self.files if fnmatchcase(one, name)):
                 return matches
+            self._tell_broken(name)
             raise UserError(f"no task or group matches the pattern {name!r}; see `evalkit tasks list`")
         self.require(name)
         return ()
@@ -259,8 +285,15 @@ class Catalog:
     def require(self, name: str) -> None:
         """UserError with near names unless this is a task or group."""
         if not self.has(name):
+            self._tell_broken(name)
             near = registry.did_you_mean(name, (*self.files, *self.tags, *registry.names(registry.TASK_OBJECTS)))
             raise UserError(f"unknown task {name!r}{near}; see `evalkit tasks list`")
+
+    def _tell_broken(self, pattern: str) -> None:
+        """UserError if a file that could not be read lies in a folder of this name."""
+        for file, error in self.broken.items():
+            if fnmatchcase(file.parent.name, pattern):
+                raise error
 
     def leaves(self, name: str) -> tuple[str, ...]:
         """The tasks of a group and of its nested groups, in order; of a task, itself."""
@@ -361,7 +394,8 @@ def _from_catalog(
         names = _with_sample(catalog, entry.name, names)
     groups = [group for top in tops for group in catalog.nested(top, set(names))]
     fixed = {task: one for top in tops for task, one in shots.fixed(catalog.groups, catalog.shots, top).items()}
-    tasks, notes = [], []
+    tasks: list[Task] = []
+    notes = _left_out(catalog, entry.name) if any(sign in entry.name for sign in "*?[") else []
     for name in names:
         definition = catalog.tasks[name][0]
         decided = shots.decide(definition, number, fixed.get(name), options.sample)
@@ -407,10 +441,10 @@ def _folder(name: str) -> Path:
 
 
 def _files(folders: Sequence[Path]) -> list[Path]:
-    """Every task.yaml and group.yaml below the folders; the same file is taken once."""
+    """Every task.yaml, benchmark.py and group.yaml below the folders; the same file is taken once."""
     found: dict[Path, None] = {}
     for folder in folders:
-        for pattern in ("task.yaml", "group.yaml"):
+        for pattern in ("task.yaml", declared.FILE, "group.yaml"):
             for file in sorted(folder.rglob(pattern)):
                 found[file.resolve()] = None
     return list(found)

@@ -242,6 +242,15 @@ def load_task(file: Path) -> Defined:
     if "config" in data:
         raise UserError(f"{source.locate('config')}: is no key of a definition; write dataset.config or configs")
     definition = _validated(Definition, data, source)
+    return _made(definition, source)
+
+
+def define(source: Source) -> Defined:
+    """The same of values that another reader has put together, with the line of each."""
+    return _made(_validated(Definition, source.data, source), source)
+
+
+def _made(definition: Definition, source: Source) -> Defined:
     for keys, problem in _contradictions(definition):
         raise UserError(f"{source.locate(*keys)}: {problem}")
     return Defined(source, *_expand(definition), definition.description)

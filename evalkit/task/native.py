@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from evalkit.contract.capabilities import TaskTraits
@@ -66,18 +67,28 @@ RowsOf = Callable[[DatasetRef, str, DataSource], Sequence[Row]]
 
 
 class NativeTask:
-    """A definition with its options, as :class:`evalkit.contract.types.Task`. UserError for one that cannot work."""
+    """A definition with its options, as :class:`evalkit.contract.types.Task`. UserError for one that cannot work.
+
+    ``reader`` renders rows where the definition's templates do not; ``own`` has metrics that its entries name and that
+    are registered nowhere.
+    """
 
     def __init__(
-        self, definition: Definition, source: Source, options: Options = Options(), rows: RowsOf | None = None
+        self,
+        definition: Definition,
+        source: Source,
+        options: Options = Options(),
+        rows: RowsOf | None = None,
+        reader: Reader | None = None,
+        own: Mapping[str, base.Metric] = MappingProxyType({}),
     ) -> None:
         definition, self._unfit = with_metrics(definition, options.metrics)
         self.definition = definition
         self._rows_of = rows
         self.options = options
-        self._reader = Reader(definition, source)
+        self._reader = reader or Reader(definition, source)
         self._scorers = tuple(
-            _scorer(entry, index, definition, source) for index, entry in enumerate(definition.metrics)
+            _scorer(entry, index, definition, source, own) for index, entry in enumerate(definition.metrics)
         )
         self._filters = {name: _built(name, steps, source) for name, steps in definition.filters.items()}
         self._settings = settings(
@@ -316,10 +327,12 @@ class NativeTask:
         return {"none": tuple(texts)} | {name: tuple(apply(texts)) for name, apply in self._filters.items()}
 
 
-def _scorer(entry: MetricEntry, index: int, definition: Definition, source: Source) -> _Scorer:
+def _scorer(
+    entry: MetricEntry, index: int, definition: Definition, source: Source, own: Mapping[str, base.Metric]
+) -> _Scorer:
     where = source.locate("metrics", index, "metric")
-    if ".py:" in entry.metric:
-        metric = load_code(entry.metric, where)
+    if entry.metric in own or ".py:" in entry.metric:
+        metric = own[entry.metric] if entry.metric in own else load_code(entry.metric, where)
         if not isinstance(metric, base.Metric):
             raise UserError(f"{where}: {entry.metric} is no Metric but a {type(metric).__name__}")
         if not finding.suits(metric, definition.kind):

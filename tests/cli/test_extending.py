@@ -54,6 +54,22 @@ def test_the_metric_beside_the_task_scores(tmp_path):
     assert results["ending_two,none"] == 0.5
 
 
+def test_the_benchmark_in_one_file_scores(tmp_path):
+    place = tmp_path / "my_tasks" / "shouting"
+    place.mkdir(parents=True)
+    (place / "benchmark.py").write_text(block("python", "class Shouting("), "utf-8")
+    outputs = tmp_path / "outputs.jsonl"
+    answers = (" APPLE", " TABLe", "green", "")
+    rows = ({"task": "shouting", "doc_id": index, "text": text} for index, text in enumerate(answers))
+    outputs.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    line = ["run", "--model", f"predictions:{outputs}", "--tasks", "shouting@2shot", "--json", "--quiet"]
+    line += ["--include-path", str(tmp_path / "my_tasks"), "--output", str(tmp_path / "run")]
+    results = json.loads(evalkit(*line))["results"]["shouting"]
+    assert results["correct,none"] == 0.25
+    # A blank answer has no capitals to count, and "green" none that is right.
+    assert results["share,none"] == (1 + 4 / 5 + 0) / 3
+
+
 def test_the_group_fixes_its_childrens_shots(tmp_path):
     line = ["run", "--model", "mock", "--tasks", "wordplay", "--sample", "--json", "--quiet"]
     line += ["--include-path", str(write(tmp_path)), "--output", str(tmp_path / "run")]
