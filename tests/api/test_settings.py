@@ -4,12 +4,14 @@ import inspect
 
 import evalkit
 from evalkit.api.settings import Settings
-from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
+from evalkit.spec.table import ALIASES, SETTINGS
 
-RECORDS = {"given", "name", "args", "model", "tasks", "engine"}
+OWN = {"model", "tasks", "resume", "progress", "settings"}
+"""Parameters that are no settings of a file, or are given by position."""
 
 
 def test_every_setting_is_a_keyword():
-    fields = {*ModelSpec.model_fields, *EngineSpec.model_fields, *RunSpec.model_fields} - RECORDS | {"model_args"}
-    named = set(inspect.signature(evalkit.evaluate).parameters) - {"model", "tasks", "resume", "progress", "settings"}
-    assert named | set(Settings.__annotations__) == fields
+    named = set(inspect.signature(evalkit.evaluate).parameters) - OWN | set(Settings.__annotations__)
+    settings = set(SETTINGS) - OWN
+    assert settings <= named
+    assert {ALIASES.get(one, one) for one in named} == settings
