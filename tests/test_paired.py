@@ -90,7 +90,7 @@ def test_corpus_bleu_agrees_with_sacrebleu() -> None:
     from sacrebleu.metrics import BLEU
     from sacrebleu.significance import PairedTest
 
-    from evalkit.analysis.compare import AGGREGATES
+    from evalkit.metrics.finding import lookup
 
     words = [
         "the",
@@ -122,14 +122,13 @@ def test_corpus_bleu_agrees_with_sacrebleu() -> None:
 
     one, two = system(0.3), system(0.33)
     metric = BLEU()
+    corpus = lookup("bleu", "text").combine.function
     statistics = [np.array(BLEU()._extract_corpus_statistics(lines, [references]), float) for lines in (one, two)]
-    one_tail = paired.corpus_difference(
-        statistics[0], statistics[1], AGGREGATES["bleu"], resamples=300, rule="sacrebleu"
-    )
-    found = paired.corpus_difference(statistics[0], statistics[1], AGGREGATES["bleu"], resamples=300)
+    one_tail = paired.corpus_difference(statistics[0], statistics[1], corpus, resamples=300, rule="sacrebleu")
+    found = paired.corpus_difference(statistics[0], statistics[1], corpus, resamples=300)
     test = PairedTest([("one", one), ("two", two)], {"BLEU": metric}, [references], "bs", n_samples=300)
     theirs = test()[1]["BLEU"]
-    assert AGGREGATES["bleu"](statistics[0].sum(axis=0)) == pytest.approx(theirs[0].score)
+    assert corpus(statistics[0].sum(axis=0)) == pytest.approx(theirs[0].score)
     assert found.value == pytest.approx(theirs[1].score - theirs[0].score)
     assert one_tail.p_value == pytest.approx(theirs[1].p_value)
     assert found.p_value > one_tail.p_value

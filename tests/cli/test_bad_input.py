@@ -86,7 +86,7 @@ def test_a_missing_field(evalkit, tmp_path):
 def test_a_mirror_with_a_broken_line(evalkit, tmp_path):
     content = json.dumps(ITEM) + "\n" + json.dumps(ITEM)[:-5] + "\n"
     line = ("--include-path", task(tmp_path), "--data-dir", mirror(tmp_path, content))
-    assert "test.jsonl, line 2" in refused(evalkit("run", "--model", "mock", "--tasks", "capitals", *line))
+    assert "test.jsonl:2" in refused(evalkit("run", "--model", "mock", "--tasks", "capitals", *line))
 
 
 def test_a_mirror_without_the_data_set(evalkit, tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import is_dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_engine_and_runner_ask_for_protocols_and_values_only(file: Path) -> None
     module = module_of(file)
     for call in calls(file, "isinstance"):
         asked = eval(compile(ast.Expression(call.args[1]), str(file), "eval"), vars(module))
-        for kind in asked if isinstance(asked, tuple) else [asked]:
+        for kind in asked if isinstance(asked, tuple) else get_args(asked) or [asked]:
             own = kind.__module__.startswith("evalkit")
             protocol = getattr(kind, "_is_protocol", False)
             value = issubclass(kind, tuple) or (is_dataclass(kind) and kind.__dataclass_params__.frozen)

@@ -138,14 +138,23 @@ def test_open_source_prefers_the_flag(tmp_path: Path, monkeypatch: pytest.Monkey
     assert open_source(None).name == "hub"
 
 
+NO_ROWS = {
+    "defog-ai/defog-data",  # schemas of databases
+    "gorilla-llm",  # JSON lines in files that end in .json
+    "gorilla-llm/Berkeley-Function-Calling-Leaderboard",
+    "xlangai/spider",  # databases beside the rows
+}
+"""Folders of the mirror that no task reads as rows."""
+
+
 @pytest.mark.mirror
 @pytest.mark.skipif("EVALKIT_DATA_DIR" not in os.environ, reason="EVALKIT_DATA_DIR names no mirror")
 def test_every_file_of_the_mirror_reads() -> None:
     source = MirrorSource(Path(os.environ["EVALKIT_DATA_DIR"]))
     ids = source.ids()
     assert {"Rowan/hellaswag", "cais/mmlu", "mandarjoshi/trivia_qa"} <= set(ids)
-    for id in ids:
-        for config in sorted((source.folder / id).iterdir())[:5]:
+    for id in sorted(set(ids) - NO_ROWS):
+        for config in sorted(one for one in (source.folder / id).iterdir() if one.is_dir())[:5]:
             ref = DatasetRef(id, config.name)
             for split in source.splits(ref):
                 assert len(source.load(ref, split)) >= 5

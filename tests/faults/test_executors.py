@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from evalkit.backends.opening import open_backend
+from evalkit.backends.opening import open_backend, type_of
 from evalkit.contract.backend import LoglikelihoodResult
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Generate, Score
@@ -54,7 +54,7 @@ class Book:
 
 
 def replicas(model: ModelSpec, executor: str, count: int) -> Replicated:
-    backend = open_replicas(model, EngineSpec(executor=executor, replicas=count))
+    backend = open_replicas(model, EngineSpec(executor=executor, replicas=count), type_of(model.backend or "hf"))
     deadline = time.monotonic() + 120
     while backend.fleet.ready < count and time.monotonic() < deadline:
         backend.fleet.wait()  # for all of them, so that each has a part in the work
@@ -148,7 +148,9 @@ def test_the_real_model_as_two(executor, smollm2_folder):
     asked = [request for request in requests(16) if isinstance(request, Score)]
     alone = open_backend(model, EngineSpec())
     expected = answer(alone, asked, None, EngineSpec())
-    backend = open_replicas(model.model_copy(update={"backend": "hf"}), EngineSpec(executor=executor, replicas=2))
+    backend = open_replicas(
+        model.model_copy(update={"backend": "hf"}), EngineSpec(executor=executor, replicas=2), type_of("hf")
+    )
     try:
         assert backend.encode(["Hello", ""]) == alone.encode(["Hello", ""])
         assert (backend.eot_id, backend.prefix_id) == (alone.eot_id, alone.prefix_id)
@@ -204,11 +206,12 @@ def test_a_stopped_replica_ends_with_its_driver(tmp_path) -> None:
     script = tmp_path / "drive.py"
     script.write_text(
         "import os, signal, sys, time\n"
+        "from evalkit.backends.opening import type_of\n"
         "from evalkit.engine.executors import open_replicas\n"
         "from evalkit.spec.models import EngineSpec, ModelSpec\n"
         "if __name__ == '__main__':\n"
         "    model = ModelSpec(name='mock', backend='mock')\n"
-        "    backend = open_replicas(model, EngineSpec(executor='local', replicas=2))\n"
+        "    backend = open_replicas(model, EngineSpec(executor='local', replicas=2), type_of('mock'))\n"
         "    pids = [backend.fleet.pid(0), backend.fleet.pid(1)]\n"
         "    os.kill(pids[0], signal.SIGSTOP)\n"
         "    print(*pids, flush=True)\n"

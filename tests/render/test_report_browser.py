@@ -134,7 +134,7 @@ def test_plots_are_drawn_and_follow_the_theme(browser: Any, report: Path) -> Non
         page.wait_for_timeout(100)
     until(page, "Array.from(document.querySelectorAll('.chart')).every(c => c.querySelector('.main-svg'))")
     titles = [place.get_attribute("aria-label").split(".")[0] for place in page.locator(".chart").all()]
-    assert len(titles) == len(set(titles)) == 4
+    assert len(titles) == len(set(titles)) == 5
     assert titles[0] == "Scores with 95 % intervals"
     assert titles[-1] == "Calibration"
     page.click("#theme")
