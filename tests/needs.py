@@ -27,6 +27,7 @@ OPTIONAL = {
     "bitsandbytes": "quant",
     "torchao": "quant",
     "llama_cpp": "gguf",
+    "sklearn": "lm-eval",
     "httpx2": "openai",
     "playwright": "dev",
 }
