@@ -13,7 +13,7 @@ import gc
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evalkit.backends.hf import local_files
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
@@ -25,9 +25,6 @@ from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.meter import Exchange, Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
-
-if TYPE_CHECKING:
-    from evalkit.backends.hf.tokens import Tokens
 
 ARGUMENTS = {
     "tensor_parallel_size",

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from evalkit.contract.errors import UserError
 from evalkit.data import Wanted
 from evalkit.data import pull as fetch
+from evalkit.data.generated import is_own
 from evalkit.spec.models import TaskSpec
 from evalkit.spec.values import words
 from evalkit.task.catalog import Catalog, parse_suffixes
-
-if TYPE_CHECKING:
-    from evalkit.data import Wanted
-    from evalkit.data.generated import is_own
 
 app = typer.Typer(help="Data sets for machines without a network.", no_args_is_help=True)
 

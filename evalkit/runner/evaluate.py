@@ -45,7 +45,6 @@ from evalkit.task.generative_choice import by_generation
 from evalkit.task.groups import summarize_groups
 
 if TYPE_CHECKING:
-    from evalkit.store import RunDir
     from evalkit.task.catalog import Selection
 
 
