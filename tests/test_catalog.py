@@ -10,7 +10,7 @@ import pytest
 
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
-from evalkit.task import catalog
+from evalkit.task import catalog, listing
 
 TOY = """\
 name: {name}
@@ -33,7 +33,7 @@ def resolve(*names: str, **spec: Any) -> catalog.Selection:
 
 
 def test_native_tasks_are_there() -> None:
-    rows = {row.name: row for row in catalog.listing()}
+    rows = {row.name: row for row in listing.listing()}
     assert {"hellaswag", "boolq", "triviaqa", "arc_easy", "arc_challenge", "piqa", "openbookqa"} <= set(rows)
     assert {"truthfulqa_mc1", "truthfulqa_mc2", "lambada_openai", "nq_open", "mmlu", "mmlu_stem"} <= set(rows)
     assert rows["mmlu"].kind == "group"
@@ -157,8 +157,8 @@ def test_include_path(tmp_path: Path) -> None:
     selection = resolve("toy_all", include_path=(tmp_path,))
     assert [task.info.name for task in selection.tasks] == ["toy_one", "toy_two", "boolq"]
     assert [task.info.name for task in resolve("toys", include_path=(tmp_path,)).tasks] == ["toy_one", "toy_two"]
-    assert "toy_one" in {row.name for row in catalog.listing([tmp_path])}
-    assert "toy_one" not in {row.name for row in catalog.listing()}
+    assert "toy_one" in {row.name for row in listing.listing([tmp_path])}
+    assert "toy_one" not in {row.name for row in listing.listing()}
     with pytest.raises(UserError, match="there is no such folder"):
         resolve("boolq", include_path=(tmp_path / "nowhere",))
 
@@ -180,16 +180,16 @@ def test_mistakes_in_folders_are_told(tmp_path: Path) -> None:
 
 
 def test_describe() -> None:
-    shown = catalog.describe("mmlu_anatomy", num_fewshot=1)
+    shown = listing.describe("mmlu_anatomy", num_fewshot=1)
     assert shown.prompt.startswith("The following are multiple choice questions (with answers) about anatomy.\n\n")
     assert shown.prompt.count("Answer:") == 2
     assert shown.choices == (" A", " B", " C", " D")
     assert shown.target in "ABCD"
     assert shown.config["num_fewshot"] == 1
     assert shown.file.name == "task.yaml"
-    assert catalog.describe("mmlu").children == ("mmlu_stem", "mmlu_other", "mmlu_social_sciences", "mmlu_humanities")
+    assert listing.describe("mmlu").children == ("mmlu_stem", "mmlu_other", "mmlu_social_sciences", "mmlu_humanities")
     with pytest.raises(UserError, match="unknown task 'anatomy'"):
-        catalog.describe("anatomy")
+        listing.describe("anatomy")
 
 
 @pytest.mark.lm_eval

@@ -21,7 +21,7 @@ def tasks(pattern: str = "*", *, include_path: Sequence[str | Path] = ()) -> pd.
 
     import pandas as pd
 
-    from evalkit.task.catalog import Row, listing
+    from evalkit.task.listing import Row, listing
 
     rows = listing([Path(path) for path in include_path])
     columns = list(Row.__dataclass_fields__)

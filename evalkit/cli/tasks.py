@@ -12,7 +12,7 @@ from evalkit.contract.errors import UserError
 from evalkit.render.terminal import rows_table
 
 if TYPE_CHECKING:
-    from evalkit.task.catalog import Description
+    from evalkit.task.listing import Description
 
 app = typer.Typer(help="What can be evaluated.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def list_tasks(
     from dataclasses import asdict
     from fnmatch import fnmatchcase
 
-    from evalkit.task.catalog import left_out, listing
+    from evalkit.task.listing import left_out, listing
 
     rows = listing(include_path or ())
     for line in left_out(include_path or ()):
@@ -67,7 +67,7 @@ def show(
     import json
     from dataclasses import asdict
 
-    from evalkit.task.catalog import describe
+    from evalkit.task.listing import describe
 
     told = describe(name, include_path or (), num_fewshot)
     if as_json:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from evalkit.contract import registry
 from evalkit.contract.capabilities import traits
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Group, PromptStyle, Shots, Task
+from evalkit.contract.types import Group, Shots, Task
 from evalkit.data.generated import is_own
-from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
+from evalkit.spec.models import RunSpec, TaskSpec
 from evalkit.store import paths
 from evalkit.task import declared, families, lm_eval, objects, shots
 from evalkit.task import sample as samples_of
@@ -40,39 +40,6 @@ class Selection:
     roots: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     asked: Mapping[str, TaskSpec] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of `evalkit tasks list`; ``kind`` is a task's kind, or "group"."""
-
-    name: str
-    kind: str
-    version: str
-    dataset: str
-    metrics: tuple[str, ...]
-    groups: tuple[str, ...]
-    n_sample: int
-    description: str
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """All of `evalkit tasks show`: the resolved definition, where it is written, and one rendered prompt.
-
-    ``target`` is that prompt's right answer as text; for a group, ``children`` are its members and the rest is empty.
-    ``shots`` are the few-shot examples of the task, or of each of the group's tasks, and what decides their number.
-    """
-
-    row: Row
-    file: Path
-    config: Mapping[str, Any]
-    prompt: str
-    choices: tuple[str, ...]
-    target: str
-    citation: str
-    children: tuple[str, ...] = ()
-    shots: Mapping[str, Shots] = field(default_factory=dict)
 
 
 def builtin_tasks() -> Path:
@@ -123,63 +90,11 @@ def resolve(spec: RunSpec, given: Sequence[Task] = ()) -> Selection:
     return Selection(tuple(tasks.values()), tuple(groups.values()), roots, tuple(dict.fromkeys(warnings)), asked)
 
 
-def listing(include_path: Iterable[Path] = ()) -> list[Row]:
-    """All tasks and groups by name, groups before their members' names where these sort together."""
-    catalog = Catalog.of(include_path)
-    rows = [catalog.row(name) for name in (*catalog.tasks, *catalog.groups)]
-    rows += [_row_of_object(name) for name in registry.names(registry.TASK_OBJECTS)]
-    return sorted(rows, key=lambda row: row.name)
-
-
-def left_out(include_path: Iterable[Path] = ()) -> list[str]:
-    """What is wrong with the files that `listing` leaves out, a line each."""
-    return _left_out(Catalog.of(include_path))
-
-
-def _left_out(catalog: Catalog, pattern: str = "*") -> list[str]:
+def broken_files(catalog: Catalog, pattern: str = "*") -> list[str]:
+    """What is wrong with the files that the catalog leaves out, of those in folders of such names, a line each."""
     return [
         f"left out: {error}" for file, error in sorted(catalog.broken.items()) if fnmatchcase(file.parent.name, pattern)
     ]
-
-
-def describe(name: str, include_path: Iterable[Path] = (), num_fewshot: int | None = None) -> Description:
-    """A task's resolved definition and the first prompt of its bundled items; of a group, its members. The name may
-    end in "@5shot", as in a run.
-    """
-    catalog = Catalog.of(include_path)
-    entry = TaskSpec(name=name)
-    number = shots.asked(entry, RunSpec(model=ModelSpec(name=""), tasks=(entry,), num_fewshot=num_fewshot))
-    name = parse_suffixes(entry).name
-    catalog.require(name)
-    fixed = shots.fixed(catalog.groups, catalog.shots, name)
-    decided = {
-        leaf: shots.decide(catalog.tasks[leaf][0], number, fixed.get(leaf), bundled=False)
-        for leaf in catalog.leaves(name)
-    }
-    if name in catalog.groups:
-        group = catalog.groups[name]
-        return Description(catalog.row(name), catalog.files[name], {}, "", (), "", "", group.children, decided)
-    definition, defined = catalog.tasks[name]
-    task = catalog.task(name, _options(shots=decided[name], sample=True))
-    prompt, target = "", ""
-    choices: tuple[str, ...] = ()
-    written = defined.source.file.name == declared.FILE and is_own(definition.dataset.id)
-    if catalog.n_sample(definition) or written:
-        documents = task.documents(_NoData())[:1]
-        requests = next(iter(task.requests(documents, PromptStyle())))
-        prompt = str(getattr(requests[0], "context", getattr(requests[0], "text", "")))
-        choices = tuple(getattr(one, "continuation", "") for one in requests if hasattr(one, "continuation"))
-        target = task.answer(documents[0])
-    return Description(
-        catalog.row(name),
-        defined.source.file,
-        task.info.config,
-        prompt,
-        choices,
-        target,
-        definition.citation,
-        shots={name: task.info.shots or decided[name]},
-    )
 
 
 class Catalog:
@@ -327,37 +242,6 @@ class Catalog:
         """How many evaluated items the bundled sample has."""
         return len(samples_of.rows(definition.sample, definition.dataset.splits.eval)) if definition.sample else 0
 
-    def row(self, name: str) -> Row:
-        """What `evalkit tasks list` shows of a task or group."""
-        parents = tuple(group.name for group in self.groups.values() if name in group.children)
-        if name in self.groups:
-            group = self.groups[name]
-            members = self.leaves(name)
-            datasets = dict.fromkeys(self.tasks[one][0].dataset.id for one in members)
-            samples = sum(self.n_sample(self.tasks[one][0]) for one in members)
-            note = self.notes.get(name) or f"{len(members)} tasks of {parents[0] if parents else name}"
-            return Row(name, "group", group.version, ", ".join(datasets), group.aggregate, parents, samples, note)
-        one, _ = self.tasks[name]
-        dataset = one.dataset.id + (f" {one.dataset.config}" if one.dataset.config else "")
-        metrics = tuple(entry.key for entry in one.metrics)
-        note = one.description if one.config is None else f"{one.config.replace('_', ' ')}: {one.description}"
-        return Row(name, one.kind, one.version, dataset, metrics, parents, self.n_sample(one), note)
-
-
-class _NoData:
-    """The data source of what needs none."""
-
-    name = "sample"
-
-    def load(self, dataset: Any, split: str) -> Sequence[Mapping[str, Any]]:
-        raise UserError(f"{dataset.id}: only the bundled sample is shown here")
-
-
-def _row_of_object(name: str) -> Row:
-    info = objects.build(name).info
-    dataset = info.dataset.id if info.dataset else ""
-    return Row(name, info.kind, info.version, dataset, tuple(info.higher_is_better), (), 0, info.description)
-
 
 def _native_names(catalog: Catalog, entry: TaskSpec) -> set[str]:
     """The names of evalkit's own tasks and groups that an entry brings."""
@@ -395,7 +279,7 @@ def _from_catalog(
     groups = [group for top in tops for group in catalog.nested(top, set(names))]
     fixed = {task: one for top in tops for task, one in shots.fixed(catalog.groups, catalog.shots, top).items()}
     tasks: list[Task] = []
-    notes = _left_out(catalog, entry.name) if any(sign in entry.name for sign in "*?[") else []
+    notes = broken_files(catalog, entry.name) if any(sign in entry.name for sign in "*?[") else []
     for name in names:
         definition = catalog.tasks[name][0]
         decided = shots.decide(definition, number, fixed.get(name), options.sample)

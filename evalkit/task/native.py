@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -30,17 +29,18 @@ from evalkit.contract.types import (
     TaskInfo,
 )
 from evalkit.data import generated
-from evalkit.metrics import base, finding
+from evalkit.metrics import base
 from evalkit.metrics import filters as text_filters
 from evalkit.metrics.aggregate import aggregate
 from evalkit.task import prompt, shots
 from evalkit.task import sample as samples_of
 from evalkit.task.baselines import known_random, majority_baseline, random_baseline
 from evalkit.task.config import resolved
-from evalkit.task.definition import Definition, MetricEntry
+from evalkit.task.definition import Definition
 from evalkit.task.fewshot import Draw, sampler
 from evalkit.task.generation import settings
-from evalkit.task.rendering import Item, Reader, Row, load_code, row_hash, split_name
+from evalkit.task.rendering import Item, Reader, Row, row_hash, split_name
+from evalkit.task.scorers import Scorer, scorer_of, scoring_input, with_metrics
 from evalkit.task.source import Source
 
 
@@ -54,12 +54,6 @@ class Options:
     sample: bool = False
     metrics: tuple[str, ...] = ()
     """Metrics beside the definition's own; those that do not fit the task's kind are left out, with a warning."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Scorer:
-    entry: MetricEntry
-    metric: base.Metric
 
 
 RowsOf = Callable[[DatasetRef, str, DataSource], Sequence[Row]]
@@ -88,7 +82,7 @@ class NativeTask:
         self.options = options
         self._reader = reader or Reader(definition, source)
         self._scorers = tuple(
-            _scorer(entry, index, definition, source, own) for index, entry in enumerate(definition.metrics)
+            scorer_of(entry, index, definition, source, own) for index, entry in enumerate(definition.metrics)
         )
         self._filters = {name: _built(name, steps, source) for name, steps in definition.filters.items()}
         self._settings = settings(
@@ -195,7 +189,7 @@ class NativeTask:
         statistics: dict[str, tuple[float, ...]] = {}
         known: dict[Any, Any] = {}
         for scorer in self._scorers:
-            shown = _scoring_input(item, responses, texts.get(scorer.entry.filter), scorer.entry, known)
+            shown = scoring_input(item, responses, texts.get(scorer.entry.filter), scorer.entry, known)
             value = base.checked(scorer.metric, scorer.metric.per_item(shown))
             if isinstance(value, tuple):
                 statistics[scorer.entry.key] = value
@@ -217,7 +211,7 @@ class NativeTask:
         return tuple(self._aggregate(scorer, scored, random, majority) for scorer in self._scorers)
 
     def _aggregate(
-        self, scorer: _Scorer, scored: Sequence[SampleResult], random: float | None, majority: float | None
+        self, scorer: Scorer, scored: Sequence[SampleResult], random: float | None, majority: float | None
     ) -> MetricResult:
         key = scorer.entry.key
         values = [sample.statistics[key] if key in sample.statistics else sample.metrics.get(key) for sample in scored]
@@ -239,13 +233,13 @@ class NativeTask:
             samples=self._inputs(scorer, scored) if scorer.metric.all_items is not None else (),
         )
 
-    def _inputs(self, scorer: _Scorer, scored: Sequence[SampleResult]) -> list[base.ScoringInput]:
+    def _inputs(self, scorer: Scorer, scored: Sequence[SampleResult]) -> list[base.ScoringInput]:
         """What a metric that sees the whole corpus at once looks at."""
         found = []
         for sample in scored:
             item = self.item(sample.document)
             texts = self._filtered(sample.responses).get(scorer.entry.filter)
-            found.append(_scoring_input(item, sample.responses, texts, scorer.entry, {}))
+            found.append(scoring_input(item, sample.responses, texts, scorer.entry, {}))
         return found
 
     def _rows(self, data: DataSource, split: str) -> Sequence[Row]:
@@ -327,52 +321,6 @@ class NativeTask:
         return {"none": tuple(texts)} | {name: tuple(apply(texts)) for name, apply in self._filters.items()}
 
 
-def _scorer(
-    entry: MetricEntry, index: int, definition: Definition, source: Source, own: Mapping[str, base.Metric]
-) -> _Scorer:
-    where = source.locate("metrics", index, "metric")
-    if entry.metric in own or ".py:" in entry.metric:
-        metric = own[entry.metric] if entry.metric in own else load_code(entry.metric, where)
-        if not isinstance(metric, base.Metric):
-            raise UserError(f"{where}: {entry.metric} is no Metric but a {type(metric).__name__}")
-        if not finding.suits(metric, definition.kind):
-            raise UserError(
-                f"{where}: {entry.metric} is for tasks of kind {metric.kind}, not {definition.kind}: choose another"
-            )
-        # Of a file beside the task: where it lies is nobody's business.
-        metric = replace(metric, registered=f"{Path(entry.metric.rpartition(':')[0]).name}:{metric.name}")
-    else:
-        try:
-            metric = finding.lookup(entry.metric, definition.kind)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from error
-    if metric.prepare is not None:
-        try:
-            metric.prepare(entry.args)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from error
-    if entry.higher_is_better is not None:
-        metric = replace(metric, higher_is_better=entry.higher_is_better)
-    return _Scorer(entry, metric)
-
-
-def with_metrics(definition: Definition, asked: Sequence[str]) -> tuple[Definition, tuple[str, ...]]:
-    """The definition with metrics that the user asks for, and the names of those that are for another kind of task.
-
-    UserError for a name that no kind has.
-    """
-    entries, unfit = list(definition.metrics), []
-    for name in asked:
-        entry = MetricEntry(metric=name)
-        if any(known.key == entry.key for known in entries):
-            continue
-        if finding.fits(name, definition.kind):
-            entries.append(entry)
-        else:
-            unfit.append(name)
-    return definition.model_copy(update={"metrics": tuple(entries)}), tuple(unfit)
-
-
 def _built(name: str, steps: Any, source: Source) -> text_filters.Many:
     try:
         return text_filters.build_many(steps)
@@ -395,29 +343,6 @@ def _failure(expected: int, responses: Sequence[Response], kind: str) -> str | N
         elif response.loglikelihood is None or math.isnan(response.loglikelihood):
             return "the answer holds no log-likelihood"
     return None
-
-
-def _scoring_input(
-    item: Item,
-    responses: Sequence[Response],
-    texts: tuple[str, ...] | None,
-    entry: MetricEntry,
-    known: dict[Any, Any],
-) -> base.ScoringInput:
-    generated = texts is not None
-    return base.ScoringInput(
-        target=item.target,
-        choices=item.choices,
-        loglikelihoods=() if generated else tuple(response.loglikelihood or 0.0 for response in responses),
-        is_greedy=() if generated else tuple(bool(response.is_greedy) for response in responses),
-        text=(texts[0] if texts else "") if texts is not None else None,
-        texts=texts or (),
-        tokens=0 if generated else sum(response.prompt_tokens for response in responses),
-        reference_text="" if generated or item.choices else str(item.target),
-        document=item.row,
-        args=entry.args,
-        known=known,
-    )
 
 
 def _choice_details(item: Item, responses: Sequence[Response]) -> dict[str, Any]:

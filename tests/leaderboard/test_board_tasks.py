@@ -5,6 +5,7 @@ import pytest
 from evalkit.leaderboard import published
 from evalkit.leaderboard.board import Board, load_board, names
 from evalkit.task.catalog import Catalog
+from evalkit.task.listing import row_of
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def test_every_column_has_a_task_and_a_metric_of_it(name: str, catalog: Catalog)
         if column.task is None:
             continue
         catalog.require(column.task)
-        known = catalog.row(column.task).metrics
+        known = row_of(catalog, column.task).metrics
         if column.metric is not None and column.metric not in known:
             # Only the paper's own scale may lack a metric of ours, and then it does not count.
             assert (column.task, column.metric) in elsewhere, (column.title, known)

@@ -15,7 +15,8 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, PromptStyle, Response
 from evalkit.data import open_source
 from evalkit.spec.models import RunSpec
-from evalkit.task.catalog import describe, left_out, listing, resolve
+from evalkit.task.catalog import resolve
+from evalkit.task.listing import describe, left_out, listing
 
 PLAIN = """\
 from evalkit import Benchmark, Metric

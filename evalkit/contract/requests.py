@@ -1,0 +1,122 @@
+"""What a model is asked, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["ok", "unscored", "error"]
+
+ONLY_IF_SET = "only if set"
+"""Marks a field that came later: while it is empty it is no part of a value's identity, so that old keys stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture in a message: its bytes, and what they are ("image/png")."""
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; role is "system", "user" or "assistant". ``images`` stand before the text; only a
+    backend whose capabilities name the modality "image" is asked with some.
+    """
+
+    role: str
+    content: str
+    images: tuple[Image, ...] = field(default=(), metadata={ONLY_IF_SET: True})
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Ask for the log-likelihood of ``continuation`` after ``context`` (an empty context is legal)."""
+
+    context: str
+    continuation: str
+    messages: tuple[Message, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen: greedy at temperature 0 (the default), seeded otherwise."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 1234
+    extra: tuple[tuple[str, Any], ...] = ()
+    """Backend-specific generation settings (``--gen_kwargs``), sorted by name; part of the identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Ask for text after ``context`` until a stop string, end-of-sequence or ``max_tokens`` new tokens.
+
+    ``repeat`` numbers independent samples of the same prompt (self-consistency, pass@k).
+    """
+
+    context: str
+    until: tuple[str, ...] = ()
+    max_tokens: int = 256
+    sampling: Sampling = field(default_factory=Sampling)
+    messages: tuple[Message, ...] | None = None
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rolling:
+    """Ask for the log-likelihood of a whole text in disjoint windows (perplexity)."""
+
+    text: str
+
+
+Request = Score | Generate | Rolling
+
+
+class Asked(tuple[Request, ...]):
+    """The requests of one document, with a ``note`` of the task's own that it wants back when it scores them."""
+
+    note: Any
+
+    def __new__(cls, requests: Iterable[Request], note: Any) -> Asked:
+        made = super().__new__(cls, requests)
+        made.note = note
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back for one request. A failure is a value: ``status`` "error" with its ``error`` reason.
+
+    ``loglikelihood`` is in nats, summed over the continuation's tokens; ``is_greedy`` says whether every one
+    of them was the arg-max. ``truncated`` counts prompt tokens dropped from the left to fit the window.
+    """
+
+    status: Status = "ok"
+    loglikelihood: float | None = None
+    is_greedy: bool | None = None
+    text: str | None = None
+    error: str | None = None
+    finish: str | None = None
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a run records of its model. ``fingerprint`` covers everything that can change an answer."""
+
+    name: str
+    backend: str
+    fingerprint: str
+    max_length: int
+    tokenizer: str = ""
+    n_parameters: int | None = None
+    dtype: str = ""
+    device: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
