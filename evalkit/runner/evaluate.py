@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +19,6 @@ from evalkit.contract.types import (
     GroupResult,
     PromptStyle,
     Request,
-    Response,
     RunResult,
     SampleResult,
     Task,
@@ -32,8 +30,9 @@ from evalkit.perf.counters import CountingProgress, Metered, run_counters
 from evalkit.perf.memory import Sampler
 from evalkit.runner import suitability
 from evalkit.runner.aftermath import Aftermath
-from evalkit.runner.interruptible import answer_all, unanswered
+from evalkit.runner.interruptible import answer_all
 from evalkit.runner.progress import Silent
+from evalkit.runner.scoring import score, summarize
 from evalkit.runner.styling import LaterChat, chat_of, measured, style_of
 from evalkit.runner.surroundings import with_environment
 from evalkit.runner.workload import Workload, build_requests, load_documents
@@ -158,9 +157,9 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live
             responses, partial = answer_all(backend, _all_requests(workloads), book, spec.engine, counting)
         sampled = sampler.counters()
         with clock.measure("score"):
-            scored = _score(workloads, responses)
+            scored = score(workloads, responses)
             tasks = tuple(
-                _summarize(workload, samples, aftermath) for workload, samples in zip(workloads, scored, strict=True)
+                summarize(workload, samples, aftermath) for workload, samples in zip(workloads, scored, strict=True)
             )
         tasks = _write_samples(directory, tasks, scored, aftermath)
         result = RunResult(
@@ -303,28 +302,6 @@ def _by_task(workloads: Sequence[Workload]) -> dict[str, list[Request]]:
     return {workload.info.name: [request for asked in workload.requests for request in asked] for workload in workloads}
 
 
-def _score(workloads: Sequence[Workload], responses: Sequence[Response]) -> list[list[SampleResult]]:
-    """Each workload's documents, scored; those that an interruption left unanswered are left out."""
-    ahead = iter(responses)
-    scored = []
-    for workload in workloads:
-        samples = []
-        for document, requests in zip(workload.documents, workload.requests, strict=True):
-            answers = tuple(islice(ahead, len(requests)))
-            if not unanswered(answers):
-                samples.append(_score_one(workload.task, SampleResult(document, requests, answers, None)))
-        scored.append(samples)
-    return scored
-
-
-def _score_one(task: Task, sample: SampleResult) -> SampleResult:
-    """A scorer that fails marks its document, not the run."""
-    try:
-        return task.score(sample.document, sample.requests, sample.responses)
-    except Exception as error:
-        return replace(sample, status="error", error=f"scoring failed: {type(error).__name__}: {error}")
-
-
 def _reported(workloads: Sequence[Workload], backend: Backend, observer: Observer) -> dict[str, Any]:
     """What the backend tells of the run (a cascade: its decisions), with scores of the other answers that it has."""
     if not isinstance(backend, Reporting):
@@ -332,7 +309,7 @@ def _reported(workloads: Sequence[Workload], backend: Backend, observer: Observe
     scores = [
         {
             workload.info.name: {metric.key: metric.value for metric in workload.task.summarize(samples)}
-            for workload, samples in zip(workloads, _score(workloads, responses), strict=True)
+            for workload, samples in zip(workloads, score(workloads, responses), strict=True)
         }
         for responses in backend.alternatives()
     ]
@@ -340,26 +317,6 @@ def _reported(workloads: Sequence[Workload], backend: Backend, observer: Observe
     for line in report.lines:
         observer.note(line)
     return {report.name: report.values}
-
-
-def _summarize(workload: Workload, samples: Sequence[SampleResult], aftermath: Aftermath) -> TaskResult:
-    statuses = [sample.status for sample in samples]
-    counted = TaskResult(
-        info=workload.info,
-        metrics=(),
-        n=len(samples),
-        n_total=workload.n_total,
-        n_ok=statuses.count("ok"),
-        n_unscored=statuses.count("unscored"),
-        n_error=statuses.count("error"),
-        n_truncated=sum(any(response.truncated for response in sample.responses) for sample in samples),
-        data_source=workload.source,
-    )
-    return aftermath.attempt(
-        f"task {workload.info.name}",
-        lambda: replace(counted, metrics=workload.task.summarize(samples)),
-        lambda reason: replace(counted, problem=reason),
-    )
 
 
 def _groups(selection: Selection, tasks: Sequence[TaskResult]) -> tuple[GroupResult, ...]:

@@ -1,0 +1,55 @@
+"""Answers become scored documents, and these a task's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+
+from evalkit.contract.types import Response, SampleResult, Task, TaskResult
+from evalkit.runner.aftermath import Aftermath
+from evalkit.runner.interruptible import unanswered
+from evalkit.runner.workload import Workload
+
+
+def score(workloads: Sequence[Workload], responses: Sequence[Response]) -> list[list[SampleResult]]:
+    """Each workload's documents, scored; those that an interruption left unanswered are left out."""
+    ahead = iter(responses)
+    scored = []
+    for workload in workloads:
+        samples = []
+        for document, requests in zip(workload.documents, workload.requests, strict=True):
+            answers = tuple(islice(ahead, len(requests)))
+            if not unanswered(answers):
+                samples.append(_score_one(workload.task, SampleResult(document, requests, answers, None)))
+        scored.append(samples)
+    return scored
+
+
+def _score_one(task: Task, sample: SampleResult) -> SampleResult:
+    """A scorer that fails marks its document, not the run."""
+    try:
+        return task.score(sample.document, sample.requests, sample.responses)
+    except Exception as error:
+        return replace(sample, status="error", error=f"scoring failed: {type(error).__name__}: {error}")
+
+
+def summarize(workload: Workload, samples: Sequence[SampleResult], aftermath: Aftermath) -> TaskResult:
+    """A task's metrics, and how many documents ended how. Metrics that fail mark the task, not the run."""
+    statuses = [sample.status for sample in samples]
+    counted = TaskResult(
+        info=workload.info,
+        metrics=(),
+        n=len(samples),
+        n_total=workload.n_total,
+        n_ok=statuses.count("ok"),
+        n_unscored=statuses.count("unscored"),
+        n_error=statuses.count("error"),
+        n_truncated=sum(any(response.truncated for response in sample.responses) for sample in samples),
+        data_source=workload.source,
+    )
+    return aftermath.attempt(
+        f"task {workload.info.name}",
+        lambda: replace(counted, metrics=workload.task.summarize(samples)),
+        lambda reason: replace(counted, problem=reason),
+    )
