@@ -100,7 +100,16 @@ def test_a_yes_on_the_terminal_runs_nothing(tmp_path: Path) -> None:
     assert "END" in shown, shown
     assert not marker.exists(), shown
     assert "[y/N]" not in shown
-    assert shown.count("REFUSED") + shown.count("LOADED") == len(folders) * len(DOORS)
-    refused = [line for line in shown.splitlines() if line.startswith("REFUSED") and "/model" in line]
-    assert len(refused) == len(DOORS) - 1, "its tokenizer alone is of a kind that transformers knows"
-    assert "no code of a model" in shown
+    told = [line.split(" ", 3) for line in shown.splitlines() if line.startswith(("REFUSED ", "LOADED "))]
+    verdicts = {(Path(line[1]).name, line[2]): line[0] for line in told}
+    reasons = {(Path(line[1]).name, line[2]): line[3] for line in told if line[0] == "REFUSED"}
+    assert len(told) == len(verdicts) == len(folders) * len(DOORS), shown
+    assert {door: verdicts["model", door] for door in DOORS} == dict.fromkeys(DOORS, "REFUSED"), "each reads its config"
+    # An estimate needs no tokenizer; a Llama is no model of entailment, whatever its tokenizer is.
+    for_words = {"run": "REFUSED", "tokenizer": "REFUSED", "estimate": "LOADED", "entailment": "REFUSED"}
+    assert {door: verdicts["words", door] for door in DOORS} == for_words
+    for_plain = {"run": "LOADED", "tokenizer": "LOADED", "estimate": "LOADED", "entailment": "REFUSED"}
+    assert {door: verdicts["plain", door] for door in DOORS} == for_plain, "what has no code of its own loads"
+    for folder in ("model", "words"):
+        assert "no code of a model" in reasons[folder, "run"] and "no code of a model" in reasons[folder, "tokenizer"]
+    assert "custom code" in reasons["model", "estimate"] and "custom code" in reasons["model", "entailment"]
