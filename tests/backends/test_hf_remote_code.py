@@ -111,5 +111,7 @@ def test_a_yes_on_the_terminal_runs_nothing(tmp_path: Path) -> None:
     for_plain = {"run": "LOADED", "tokenizer": "LOADED", "estimate": "LOADED", "entailment": "REFUSED"}
     assert {door: verdicts["plain", door] for door in DOORS} == for_plain, "what has no code of its own loads"
     for folder in ("model", "words"):
-        assert "no code of a model" in reasons[folder, "run"] and "no code of a model" in reasons[folder, "tokenizer"]
-    assert "custom code" in reasons["model", "estimate"] and "custom code" in reasons["model", "entailment"]
+        assert "no code of a model" in reasons[folder, "run"]
+        assert "no code of a model" in reasons[folder, "tokenizer"]
+    assert "custom code" in reasons["model", "estimate"]
+    assert "custom code" in reasons["model", "entailment"]
