@@ -19,6 +19,7 @@ from evalkit.contract.types import (
     GroupResult,
     PromptStyle,
     Request,
+    Response,
     RunResult,
     SampleResult,
     Task,
@@ -32,6 +33,7 @@ from evalkit.runner import suitability
 from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.interruptible import answer_all
 from evalkit.runner.progress import Silent
+from evalkit.runner.rounds import Schedule, answer_in_rounds, look_at, require_rounds, selected
 from evalkit.runner.scoring import score, summarize
 from evalkit.runner.styling import LaterChat, chat_of, measured, style_of
 from evalkit.runner.surroundings import with_environment
@@ -123,11 +125,14 @@ def execute(spec: RunSpec, progress: Progress | None = None) -> RunResult:
     return done.result
 
 
-def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live = Live()) -> Finished:
+def evaluate(
+    spec: RunSpec, observer: Observer, resume: bool = False, live: Live = Live(), schedule: Schedule | None = None
+) -> Finished:
     """Run ``spec``: documents, requests, answers, scores, statistics, files.
 
     With ``resume`` the run directory ``spec.output`` must exist already. Whatever a journal holds is not asked again.
-    ``live`` holds the objects of those entries of ``spec`` that say ``given``.
+    ``live`` holds the objects of those entries of ``spec`` that say ``given``. With a ``schedule`` documents are asked
+    about in its order, round by round, until it has seen enough.
     Raises UserError for bad input, before the model is loaded wherever that can be known.
     """
 
@@ -138,23 +143,34 @@ def evaluate(spec: RunSpec, observer: Observer, resume: bool = False, live: Live
         selection = by_generation(selection)
     spec = with_environment(spec.model_copy(update={"output": spec.output or default_output(spec)}))
     later = LaterChat() if spec.model.chat_template else None
-    workloads = _load(selection, open_source(spec.data_dir), spec, later)
+    workloads = _load(selection, open_source(spec.data_dir), spec, later, schedule)
     can = opening.type_of(model.backend or "").capabilities if live.backend is None else capabilities(live.backend)
     suitability.require(workloads, model_label(model), can)
+    if schedule is not None:
+        require_rounds(model_label(model), can)
     observer.plan(_plan(spec, model, workloads))
     for warning in selection.warnings:
         observer.note(warning)
 
     with (
-        _run_directory(spec, resume) as directory,
+        _run_directory(spec, resume, schedule) as directory,
         Sampler() as sampler,
         _ready(workloads, later, model, spec, clock, live) as (backend, workloads),
     ):
         sampler.loaded()
         _bind(workloads, backend)
-        with _book(directory, spec) as book, observer.answering() as progress, clock.measure("answer"):
+        with _book(directory, spec) as book, observer.answering() as progress:
             counting = CountingProgress(progress)
-            responses, partial = answer_all(backend, _all_requests(workloads), book, spec.engine, counting)
+
+            def ask(requests: Sequence[Request]) -> tuple[list[Response], bool]:
+                with clock.measure("answer"):
+                    return answer_all(backend, requests, book, spec.engine, counting)
+
+            if schedule is None:
+                responses, partial = ask(_all_requests(workloads))
+            else:
+                judged = functools.partial(look_at, schedule, selection.groups)
+                workloads, responses, partial = answer_in_rounds(schedule, workloads, ask, judged)
         sampled = sampler.counters()
         with clock.measure("score"):
             scored = score(workloads, responses)
@@ -206,7 +222,9 @@ class Clock:
         return {**self._parts, "total": time.perf_counter() - self._started}
 
 
-def _load(selection: Selection, data: DataSource, spec: RunSpec, later: LaterChat | None) -> list[Workload]:
+def _load(
+    selection: Selection, data: DataSource, spec: RunSpec, later: LaterChat | None, schedule: Schedule | None
+) -> list[Workload]:
     """Each task's documents and its requests; conversations wait for the model's template."""
     style = PromptStyle(chat=later, system=spec.model.system, multiturn=spec.model.fewshot_as_multiturn)
     shuffle_seed = spec.seed if spec.limit_random else None
@@ -214,7 +232,11 @@ def _load(selection: Selection, data: DataSource, spec: RunSpec, later: LaterCha
     for task in selection.tasks:
         asked = selection.asked.get(task.info.name)
         limit = asked.limit if asked is not None and asked.limit is not None else spec.limit
-        workloads.append(build_requests(load_documents(task, data, limit, shuffle_seed), style))
+        if schedule is None:
+            found = load_documents(task, data, limit, shuffle_seed)
+        else:
+            found = selected(schedule, load_documents(task, data, None, None))
+        workloads.append(build_requests(found, style))
     return workloads
 
 
@@ -236,13 +258,15 @@ def _plan(spec: RunSpec, model: ModelSpec, workloads: Sequence[Workload]) -> Pla
 
 
 @contextmanager
-def _run_directory(spec: RunSpec, resume: bool) -> Iterator[RunDir]:
+def _run_directory(spec: RunSpec, resume: bool, schedule: Schedule | None) -> Iterator[RunDir]:
     """The run's directory, locked, before anything is computed: what cannot be saved must fail now."""
 
     path = spec.output or Path()
     if resume:
         RunDir.open(path)
     with RunDir.create(path, spec, environment.collect()) as directory:
+        if schedule is not None:
+            schedule.begin(directory)
         yield directory
 
 
