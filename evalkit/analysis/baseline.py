@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from evalkit import __version__
+from evalkit.analysis import gold
 from evalkit.analysis.scores import KEY_LENGTH, PROMPT_LENGTH, RunScores, Series, TaskScores, scores_of_run
 from evalkit.contract.errors import UserError
 from evalkit.spec.strict import Strict, mistake
@@ -23,6 +24,8 @@ from evalkit.store.files import replacing
 from evalkit.text.reading import read_text
 
 FORMAT: Literal["evalkit-baseline"] = "evalkit-baseline"
+GONE = 0xFFFF
+"""Stands for no value among packed probabilities."""
 
 
 class _SeriesRecord(Strict):
@@ -31,6 +34,8 @@ class _SeriesRecord(Strict):
     bits: str | None = Field(default=None, pattern=r"^[01-]*$")
     """Values 0, 1 and "-" for none."""
     numbers: list[float | list[float] | None] | None = None
+    p_gold: str | None = None
+    """Values of `gold.p_gold` as `_pack_p_gold` writes them."""
     unit: str | None = None
     """None: the file is of evalkit 0.1.0, which did not write it."""
     bounds: tuple[float | None, float | None] | None = None
@@ -72,7 +77,7 @@ def save_baseline(run: Path, out: Path, cluster_by: str | None = None, *, perfor
 
     Without ``performance`` it leaves out the hardware and its counters, which only matter to performance budgets.
     """
-    scores = load_scores(run, cluster_by)
+    scores = load_scores(run, cluster_by, p_gold=True)
     if scores.partial:
         raise UserError(f"{run}: a partial run cannot be a baseline: finish it with: evalkit run --resume {run}")
     record = _BaselineRecord(
@@ -136,12 +141,14 @@ def _encode(task: TaskScores) -> _TaskRecord:
         clusters=None if task.clusters is None else list(task.clusters),
         cluster_field=task.cluster_field,
         published=dict(task.published),
-        series={key: _encode_series(series) for key, series in task.series.items()},
+        series={key: _encode_series(key, series) for key, series in task.series.items()},
         rising=dict(task.rising),
     )
 
 
-def _encode_series(series: Series) -> _SeriesRecord:
+def _encode_series(key: str, series: Series) -> _SeriesRecord:
+    if key == gold.KEY:
+        return _record(series, p_gold=_pack_p_gold(series))
     bits = {None: "-", 0.0: "0", 1.0: "1"}
     if all(not isinstance(value, tuple) and value in bits for value in series.values):
         text = "".join(bits[value] for value in series.values)  # type: ignore[index]
@@ -195,6 +202,8 @@ def _decode_series(key: str, record: _SeriesRecord, published: float | None) -> 
     values: list[float | tuple[float, ...] | None]
     if record.bits is not None:
         values = [{"-": None, "0": 0.0, "1": 1.0}[bit] for bit in record.bits]
+    elif record.p_gold is not None:
+        values = list(_unpack_p_gold(record.p_gold))
     else:
         values = [tuple(value) if isinstance(value, list) else value for value in record.numbers or []]
     aggregate, unit = record.aggregate, record.unit
@@ -216,10 +225,31 @@ def _unpack(text: str, length: int) -> list[str]:
     return [digits[start : start + length] for start in range(0, len(digits), length)]
 
 
-def load_scores(path: Path, cluster_by: str | None = None) -> RunScores:
+def _pack_p_gold(series: Series) -> str:
+    """Two bytes an item: the probability in units of its last digit."""
+    values = (GONE if not isinstance(value, float) else round(value * 10**gold.DIGITS) for value in series.values)
+    return base64.b64encode(b"".join(value.to_bytes(2, "little") for value in values)).decode()
+
+
+def _unpack_p_gold(text: str) -> Iterator[float | None]:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        return
+    for place in range(0, len(data), 2):
+        value = int.from_bytes(data[place : place + 2], "little")
+        yield None if value == GONE else round(value / 10**gold.DIGITS, gold.DIGITS)
+
+
+def load_scores(path: Path, cluster_by: str | None = None, *, p_gold: bool = False) -> RunScores:
     """Scores of a run directory, or of a file written by `evalkit baseline save`.
 
     ``cluster_by`` names the document field that items share, "none" for independent items; by default one of
-    CLUSTER_FIELDS whose values repeat. Raises UserError for a path that is neither.
+    CLUSTER_FIELDS whose values repeat. With ``p_gold`` tasks with choices also have the series of `gold.p_gold`.
+    Raises UserError for a path that is neither.
     """
-    return read_baseline(path) if path.is_file() else scores_of_run(path, cluster_by)
+    if path.is_file():
+        found = read_baseline(path)
+        return found if p_gold else gold.without(found)
+    found = scores_of_run(path, cluster_by)
+    return gold.added(found, path) if p_gold else found
