@@ -65,30 +65,43 @@ def spending(fraction: float, alpha: float = ALPHA) -> float:
     return float(2 * norm.sf(norm.isf(alpha / 2) / math.sqrt(min(fraction, 1.0))))
 
 
+class Spending:
+    """The boundary of one look after another, for a one-sided error of ``alpha`` over all of them. A look's boundary
+    does not depend on later ones, so that these need not be known.
+    """
+
+    def __init__(self, alpha: float = ALPHA) -> None:
+        import numpy as np
+
+        self.alpha = alpha
+        self.fraction = 0.0
+        """Of the last look."""
+        self._spent = 0.0
+        self._grid: Vector = np.zeros(1)
+        self._mass: Vector = np.ones(1)
+
+    def look(self, fraction: float) -> Look:
+        """The next look, at a larger ``fraction`` of the most information (1: the last one). ValueError for others."""
+        from scipy.special import ndtr
+
+        if not self.fraction < fraction <= 1:
+            raise ValueError(f"information fractions must rise within 0 and 1, not from {self.fraction} to {fraction}")
+        step, scale, used = math.sqrt(fraction - self.fraction), math.sqrt(fraction), spending(fraction, self.alpha)
+        critical = _boundary(self._grid, self._mass, step, scale, used - self._spent)
+        self._grid, self._mass = _onward(self._grid, self._mass, step, scale, min(critical, REACH))
+        self.fraction, self._spent = fraction, used
+        return Look(fraction, critical, float(ndtr(-critical)), used)
+
+
 def design(fractions: Sequence[float], alpha: float = ALPHA) -> tuple[Look, ...]:
     """The boundary at every look, for a one-sided error of ``alpha`` over all of them.
 
-    ``fractions`` rise strictly within 0..1 (exclusive, inclusive); the boundaries of the first looks do not depend on
-    later ones. Raises ValueError for others.
+    ``fractions`` rise strictly within 0..1 (exclusive, inclusive). Raises ValueError for others.
     """
-    import numpy as np
-    from scipy.special import ndtr
-
-    if not fractions or any(b <= a for a, b in zip((0.0, *fractions), fractions, strict=False)) or fractions[-1] > 1:
-        raise ValueError(f"information fractions must rise within 0 and 1, not {list(fractions)}")
-    looks: list[Look] = []
-    grid: Vector = np.zeros(1)
-    mass: Vector = np.ones(1)
-    before, spent = 0.0, 0.0
-    for fraction in fractions:
-        step, used = math.sqrt(fraction - before), spending(fraction, alpha)
-        scale = math.sqrt(fraction)
-
-        critical = _boundary(grid, mass, step, scale, used - spent)
-        looks.append(Look(fraction, critical, float(ndtr(-critical)), used))
-        grid, mass = _onward(grid, mass, step, scale, min(critical, REACH))
-        before, spent = fraction, used
-    return tuple(looks)
+    if not fractions:
+        raise ValueError("information fractions must rise within 0 and 1, and there must be one")
+    looks = Spending(alpha)
+    return tuple(looks.look(fraction) for fraction in fractions)
 
 
 def _boundary(grid: Vector, mass: Vector, step: float, scale: float, need: float) -> float:
