@@ -45,7 +45,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any], str]] = {
     # logits scaled after the output embedding
     "cohere": ("Cohere", {**HEADS, "logit_scale": 0.0625}, TREE),
     "granite": ("Granite", {**HEADS, "logits_scaling": 8.0}, TREE),
-    # windows and encodings that long rows feel
+    # windows, caps and sinks of attention's scores; encodings that long rows feel
     "mistral_window": ("Mistral", {**NARROW, "sliding_window": 6}, TREE),
     "qwen2_window": (
         "Qwen2",
@@ -53,16 +53,18 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any], str]] = {
         TREE,
     ),
     "gemma3": ("Gemma3Text", {**NARROW, "num_hidden_layers": 7, "sliding_window": 8}, TREE),
+    "gemma2": ("Gemma2", {**NARROW, "sliding_window": 8, "query_pre_attn_scalar": 8}, TREE),
+    "gpt_oss": (
+        "GptOss",
+        {**NARROW, "sliding_window": 8, "num_local_experts": 4, "num_experts_per_tok": 2},
+        TREE,
+    ),
+    "olmo3": ("Olmo3", {**HEADS, "num_hidden_layers": 4, "sliding_window": 7}, TREE),
+    "cohere2": ("Cohere2", {**NARROW, "num_hidden_layers": 4, "sliding_window": 7, "logit_scale": 0.25}, TREE),
     "phi3_longrope": ("Phi3", {**HEADS, "sliding_window": None, "rope_parameters": LONGROPE}, TREE),
     "llama_longrope": ("Llama", {**HEADS, "rope_parameters": LONGROPE}, TREE),
     "llama_dynamic": ("Llama", {**HEADS, "max_position_embeddings": 32, "rope_parameters": DYNAMIC}, TREE),
     # attention of their own, or none
-    "gemma2": ("Gemma2", {**NARROW, "sliding_window": 8, "query_pre_attn_scalar": 8}, PLAIN),
-    "gpt_oss": (
-        "GptOss",
-        {**NARROW, "sliding_window": 8, "num_local_experts": 4, "num_experts_per_tok": 2},
-        PLAIN,
-    ),
     "deepseek_v3": (
         "DeepseekV3",
         {

@@ -18,7 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.backends.hf import attention, kernels, kv_pool, memory, prefix_forward, tally
+from evalkit.backends.hf import attention, kernels, kv_pool, layout, memory, prefix_forward, tally
 from evalkit.backends.hf.attention import KeyValueStack, TreeState, attend_tree
 from evalkit.backends.hf.packed_attention import levels
 from evalkit.engine.plan import Cross, PrefixPlan
@@ -139,12 +139,61 @@ def test_packed_attention_equals_that_by_segment(
         for packs, stack in zip((True, False), stacks, strict=True):
             monkeypatch.setattr(attention, "packs", lambda query, packs=packs: packs)
             state = TreeState(work, stack, torch.device("cpu"))
-            outputs.append(attend_tree(state, 0, *made, None))
+            outputs.append(attend_tree(state, 0, *made, kernels.Rule()))
             state.commit()
         assert outputs[0].shape == (1, size, 6, width)
         torch.testing.assert_close(*outputs, atol=1e-12, rtol=1e-12)
         most = max(most, len(levels(work.crosses)))
     assert most > 1 or budget < 1000
+
+
+def by_itself(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: kernels.Rule) -> torch.Tensor:
+    """Attention [n, heads, d] of one row [heads, n, d] by the definition, in float64."""
+    groups, size = query.shape[0] // key.shape[0], query.shape[1]
+    scores = query @ key.repeat_interleave(groups, 0).transpose(-1, -2) * query.shape[-1] ** -0.5
+    if rule.cap is not None:
+        scores = torch.tanh(scores / rule.cap) * rule.cap
+    back = torch.arange(size)[:, None] - torch.arange(size)
+    scores = scores.masked_fill((back < 0) | (back >= (rule.window or size)), -torch.inf)
+    weights = scores.exp()
+    total = weights.sum(-1, keepdim=True)
+    if rule.sinks is not None:
+        total = total + rule.sinks.exp()[:, None, None]
+    return (weights / total @ value.repeat_interleave(groups, 0)).transpose(0, 1)
+
+
+@pytest.mark.parametrize(("window", "cap"), [(3, None), (9, 1.5), (40, None), (None, 1.5), (None, None)])
+@pytest.mark.parametrize("sunk", [False, True])
+@pytest.mark.parametrize(("budget", "block"), [(7, 256), (33, 256), (1000, 256), (1000, 4)])
+def test_every_rule_of_scores_is_that_of_each_row_alone(
+    window: int | None, cap: float | None, sunk: bool, budget: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows shorter and longer than segments, held paths cut away in whole and in part, long and short segments."""
+    monkeypatch.setattr(layout, "BLOCK", block)
+    monkeypatch.setattr(layout, "SMALL_SEGMENT", 12)
+    draw = torch.Generator().manual_seed(1)
+    rule = kernels.Rule(None, window, cap, torch.randn(6, generator=draw, dtype=torch.float64) if sunk else None)
+    rows = branching(4, 14)
+    table = {t: torch.randn((10, 8), generator=draw, dtype=torch.float64) for t in range(100)}
+    turn = torch.randn((100, 10, 8), generator=draw, dtype=torch.float64)
+    plan, stack = PrefixPlan([np.array(row, dtype=np.int32) for row in rows]), KeyValueStack()
+    known: dict[tuple[int, ...], torch.Tensor] = {}
+    for row in rows:
+        made = torch.stack([table[token] + turn[at] for at, token in enumerate(row)], dim=1)
+        for at, output in enumerate(by_itself(made[:6], made[6:8], made[8:], rule)):
+            known[tuple(row[: at + 1])] = output
+    path: list[int] = []
+    cursor = plan.start()
+    while not plan.done(cursor):
+        work, cursor = plan.cut(cursor, budget)
+        state = TreeState(work, stack, torch.device("cpu"))
+        columns = [table[int(token)] + turn[at] for token, at in zip(work.tokens, work.positions, strict=True)]
+        made = torch.stack(columns, dim=1)[None]
+        output = attend_tree(state, 0, made[:, :6], made[:, 6:8], made[:, 8:], rule)
+        state.commit()
+        for place, (token, at) in enumerate(zip(work.tokens.tolist(), work.positions.tolist(), strict=True)):
+            path = [*path[:at], token]
+            torch.testing.assert_close(output[0, place], known[tuple(path)], atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("budget", [16, 40, 700])
@@ -236,7 +285,8 @@ def test_a_held_path_that_cannot_grow_in_one_layer_stays_whole(monkeypatch: pyte
     assert stack.read(1, 5)[1].flatten().tolist() == [0, 1, -1, -1, -1]
 
 
-def test_a_decoding_step_with_folded_heads_equals_the_other() -> None:
+@pytest.mark.parametrize("window", [None, 4])
+def test_a_decoding_step_with_folded_heads_equals_the_other(window: int | None) -> None:
     draw = torch.Generator().manual_seed(0)
     slots = kv_pool.Pool()
     like = torch.randn((1, 2, 1, 8), generator=draw)
@@ -245,6 +295,7 @@ def test_a_decoding_step_with_folded_heads_equals_the_other() -> None:
         tensor.copy_(torch.randn(tensor.shape, generator=draw))
     query, key, value = (torch.randn((1, heads, 3, 8), generator=draw) for heads in (6, 2, 2))
     step = kv_pool.Step(slots, [0, 0, 0], [5, 1, 17], torch.device("cpu"))
-    expected = step.attend(0, query, key, value, 0.4)
+    rule = kernels.Rule(0.4, window)
+    expected = step.attend(0, query, key, value, rule)
     assert expected.shape == (1, 3, 6, 8)
-    torch.testing.assert_close(step.attend_grouped(query, *slots.layer(0), 0.4), expected)
+    torch.testing.assert_close(step.attend_grouped(query, *[t[:, :, :18] for t in slots.layer(0)], rule), expected)

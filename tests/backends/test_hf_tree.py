@@ -206,16 +206,16 @@ def _refuse_above(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "kind", ["llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "olmo2", "phi3", "mistral", "mistral_sliding"]
+    "kind",
+    ["llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma", "olmo2", "phi3", "mistral", "mistral_sliding", "gemma2"],
 )
-def test_architectures_with_full_attention_share_prefixes(kind: str) -> None:
+def test_architectures_share_prefixes(kind: str) -> None:
     _check_architecture(kind, "tree")
 
 
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        ("gemma2", "softcap"),
         ("bloom", "attention of its own"),
         ("mamba", ""),
     ],
@@ -227,6 +227,25 @@ def test_other_architectures_take_the_plain_path_and_say_so(
         _check_architecture(kind, "plain")
     assert f"{kind}: prefixes are not shared (" in caplog.text
     assert why in caplog.text
+
+
+def test_a_window_that_the_tree_does_not_see_bounds_the_rows_on_it() -> None:
+    """The model's masks slide, its layers do not say so: rows beyond the window take the plain path."""
+    made = tiny.model("qwen2_sliding")
+    for layer in made.model.layers:
+        layer.self_attn.sliding_window = None
+    backend = tiny.backend(made, "qwen2_sliding")
+    assert backend.info.details["path"] == "tree (plain beyond 40 tokens: its sliding window of 40 tokens)"
+    rows = [*mixed_rows(), tiny.score_row([*range(60)], 44)]
+    for row, answer in zip(rows, tiny.answers(backend.score, rows), strict=True):
+        assert answer.loglikelihood == pytest.approx(tiny.exact(made, row), abs=1e-3)
+
+
+def test_a_window_that_is_not_the_configurations_bounds_the_rows_on_the_tree() -> None:
+    """Tried out with a smaller one, the model does not change: where its window lies is not known."""
+    made = tiny.model("llama")
+    made.config.sliding_window = 40
+    assert tiny.backend(made).info.details["path"].startswith("tree (plain beyond 40 tokens")
 
 
 def _check_architecture(kind: str, path: str) -> None:

@@ -58,6 +58,10 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "phi3": ("Phi3Config", SIZES | {"sliding_window": None}),
     "mistral": ("MistralConfig", SIZES | {"sliding_window": None}),
     "mistral_sliding": ("MistralConfig", SIZES | {"sliding_window": 8}),
+    "qwen2_sliding": (
+        "Qwen2Config",
+        SIZES | {"use_sliding_window": True, "sliding_window": 40, "max_window_layers": 0},
+    ),
     "gemma2": ("Gemma2Config", SIZES | {"head_dim": 8, "sliding_window": 8, "query_pre_attn_scalar": 8}),
     "bloom": ("BloomConfig", GPT2 | {"hidden_size": 32}),
     "mamba": ("MambaConfig", {k: v for k, v in SIZES.items() if "attention" not in k and "max" not in k}),

@@ -12,21 +12,18 @@ same in a few calls for all segments together.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 
-from evalkit.backends.hf.kernels import flash, packs
+from evalkit.backends.hf.kernels import Rule, flash, packs
+from evalkit.backends.hf.layout import Call, Layout
 from evalkit.backends.hf.packed_attention import Packing, attend_packed
 from evalkit.engine.plan import Pass
 
 NAME = "evalkit_tree"
-
-SMALL_SEGMENT = 96
-"""Segments up to this many tokens are batched with others of the same length."""
 
 
 class Unsupported(Exception):
@@ -95,30 +92,18 @@ class TreeState:
     ended: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     """By layer: all keys and values of the pass, where rows end in it and generation needs their paths."""
 
-    @cached_property
-    def segments(self) -> tuple[list[tuple[int, int]], list[torch.Tensor]]:
-        """Segments [begin, end) that take a call each, and index tensors [segments, length] of equally long small
-        ones that share a call.
-        """
-        single: list[tuple[int, int]] = []
-        batched: list[torch.Tensor] = []
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for begin, end in self.work.segments:
-            if end - begin > SMALL_SEGMENT:
-                single.append((begin, end))
-            else:
-                by_length[end - begin].append(begin)
-        for length, begins in by_length.items():
-            if len(begins) == 1:
-                single.append((begins[0], begins[0] + length))
-            else:
-                starts = torch.tensor(begins, device=self.device)
-                batched.append(starts[:, None] + torch.arange(length, device=self.device))
-        return single, batched
+    layouts: dict[int | None, Layout] = field(default_factory=dict)
+    """By window: the calls of the pass."""
+
+    def layout(self, window: int | None, dtype: torch.dtype) -> Layout:
+        """The calls of the pass in a layer with this window, for queries of ``dtype``."""
+        if window not in self.layouts:
+            self.layouts[window] = Layout.of(self.work, window, dtype, self.device)
+        return self.layouts[window]
 
     @cached_property
     def reach(self) -> int:
-        """Tokens of the longest path in the pass: within a window as large nothing slides."""
+        """Tokens of the longest path in the pass: a window as large takes nothing away."""
         return int(self.work.positions.max()) + 1
 
     @cached_property
@@ -167,34 +152,40 @@ def tree_attention(
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """The attention function that transformers calls: query [1, heads, n, d] -> [1, n, heads, d]."""
-    for unknown in ("softcap", "s_aux", "position_bias"):
-        if kwargs.get(unknown) is not None:
-            raise Unsupported(f"attention with {unknown}")
+    if kwargs.get("position_bias") is not None:
+        raise Unsupported("attention with position_bias")
     if attention_mask is not None:
         raise Unsupported("attention with a mask")
+    rule = Rule(scaling, kwargs.get("sliding_window"), kwargs.get("softcap"), kwargs.get("s_aux"))
+    return attend(int(module.layer_idx), query, key, value, rule), None  # type: ignore[arg-type]
+
+
+def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule) -> torch.Tensor:
+    """Attention of the forward pass under way: [1, heads, n, d] -> [1, n, heads, width of value]."""
     if not _active:
         raise Unsupported("a forward pass outside the engine")
-    sliding = kwargs.get("sliding_window")
-    if sliding is not None and _active[-1].reach > sliding:
-        raise Unsupported(f"attention beyond a sliding window of {sliding}")
+    state = _active[-1]
+    if rule.window is not None and state.reach <= rule.window:
+        rule = replace(rule, window=None)
     width = value.shape[-1]
     if width < query.shape[-1]:  # latent attention's values (DeepSeek): zeros beside them change nothing
-        scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+        if rule.scale is None:
+            rule = replace(rule, scale=query.shape[-1] ** -0.5)
         value = torch.nn.functional.pad(value, (0, query.shape[-1] - width))
     elif width > query.shape[-1]:
         raise Unsupported("values wider than keys")
-    output = _active[-1].attend(int(module.layer_idx), query, key, value, scaling)  # type: ignore[arg-type]
-    return output[..., :width], None
+    output: torch.Tensor = state.attend(layer, query, key, value, rule)
+    return output[..., :width]
 
 
 def attend_tree(
-    state: TreeState, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+    state: TreeState, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule
 ) -> torch.Tensor:
     """Attention of one pass: [1, heads, n, d] -> [1, n, heads, d]."""
-    if packs(query):
-        output = attend_packed(state.packing, query, key, value, scale, lambda depth: state.stack.read(layer, depth))
+    if packs(query) and not rule.by_segment:
+        output = attend_packed(state.packing, query, key, value, rule, lambda depth: state.stack.read(layer, depth))
     else:
-        output = _attend_by_segment(state, layer, query, key, value, scale)
+        output = _attend_by_segment(state, layer, query, key, value, rule)
     if state.work.keeps:
         state.kept[layer] = [
             (keep.position, key[:, :, keep.begin : keep.end].clone(), value[:, :, keep.begin : keep.end].clone())
@@ -206,33 +197,35 @@ def attend_tree(
 
 
 def _attend_by_segment(
-    state: TreeState, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+    state: TreeState, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule
 ) -> torch.Tensor:
     _, heads, size, width = query.shape
     output = query.new_empty((1, size, heads, width))
     working = torch.promote_types(query.dtype, torch.float32)
     weight = torch.empty((1, heads, size), dtype=working, device=query.device)
-    single, batched = state.segments
-    for begin, end in single:
-        part, lse = flash(query[:, :, begin:end], key[:, :, begin:end], value[:, :, begin:end], True, scale)
-        output[:, begin:end] = part.transpose(1, 2)
-        weight[:, :, begin:end] = lse
-    for index in batched:
-        part, lse = flash(
-            query[0][:, index].transpose(0, 1), key[0][:, index].transpose(0, 1), value[0][:, index].transpose(0, 1),
-            True, scale,
-        )  # fmt: skip
-        output[0, index.reshape(-1)] = part.transpose(1, 2).reshape(-1, heads, width)
-        weight[0, :, index.reshape(-1)] = lse.transpose(0, 1).reshape(heads, -1)
-    for cross in state.work.crosses:
-        a, b = cross.query_begin, cross.query_end
-        keys, values = key[:, :, cross.key_begin : cross.key_end], value[:, :, cross.key_begin : cross.key_end]
-        _merge(output[:, a:b], weight[:, :, a:b], *flash(query[:, :, a:b], keys, values, False, scale))
-    for held in state.work.held:
-        a, b = held.query_begin, held.query_end
-        keys, values = state.stack.read(layer, held.depth)
-        _merge(output[:, a:b], weight[:, :, a:b], *flash(query[:, :, a:b], keys, values, False, scale))
-    return output
+    layout = state.layout(rule.window, query.dtype)
+
+    def over(call: Call, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        asked, stretch = query[:, :, call.begin : call.end], slice(call.first, call.last)
+        return flash(asked, keys[:, :, stretch], values[:, :, stretch], call.causal, rule.scale, rule.cap, call.mask)
+
+    for call in layout.own:
+        part, lse = over(call, key, value)
+        output[:, call.begin : call.end] = part.transpose(1, 2)
+        weight[:, :, call.begin : call.end] = lse
+    for batch in layout.batches:
+        rows = (tensor[0][:, batch.index].transpose(0, 1) for tensor in (query, key, value))
+        part, lse = flash(*rows, batch.mask is None, rule.scale, rule.cap, batch.mask)
+        index = batch.index.reshape(-1)
+        output[0, index] = part.transpose(1, 2).reshape(-1, heads, width)
+        weight[0, :, index] = lse.transpose(0, 1).reshape(heads, -1)
+    for call in layout.crosses:
+        asked = slice(call.begin, call.end)
+        _merge(output[:, asked], weight[:, :, asked], *over(call, key, value))
+    for call in layout.held:
+        asked = slice(call.begin, call.end)
+        _merge(output[:, asked], weight[:, :, asked], *over(call, *state.stack.read(layer, call.last)))
+    return rule.sunk(output, weight)
 
 
 def _merge(output: torch.Tensor, weight: torch.Tensor, part: torch.Tensor, lse: torch.Tensor) -> None:

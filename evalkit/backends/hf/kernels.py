@@ -10,7 +10,8 @@ What PyTorch's operators ask for and give (torch 2.8 to 2.13, aten/src/ATen/nati
   `_flash_attention_forward` takes many runs of different lengths in one call (`packed`).
 * CUDA otherwise: `_scaled_dot_product_efficient_attention`: as many key heads as query heads, strides in multiples of
   4 or 8 elements, and log-sum-exps whose rows are padded to a multiple of 32.
-* Everything else (MPS, XPU, float64 on CUDA): the formula.
+* Everything else (MPS, XPU, float64 on CUDA), capped scores anywhere, and masks that are not on a CPU: the formula.
+  The CPU's operator takes a mask of the query's type; a row that sees nothing gets a log-sum-exp of 0, not -inf.
 """
 
 from __future__ import annotations
@@ -35,14 +36,47 @@ FORMULA_SCORES = 1 << 24
 """Scores that the formula holds at a time."""
 
 
-def flash(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool, scale: float | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention of [b, heads, n, d] over [b, kv_heads, m, d] with its log-sum-exp [b, heads, n], in float32 or
-    better. A causal call has m = n.
+@dataclass(frozen=True)
+class Rule:
+    """How a layer makes its scores, beside causality.
+
+    ``scale``: their factor (None: one over the root of the width); ``window``: a query sees so many tokens back,
+    itself included (None: all); ``cap``: scores s become cap * tanh(s / cap) (Gemma 2, arXiv 2408.00118, section 2);
+    ``sinks`` [heads]: one more score a head that takes part in the softmax and has no value (gpt-oss).
     """
+
+    scale: float | None = None
+    window: int | None = None
+    cap: float | None = None
+    sinks: torch.Tensor | None = None
+
+    @property
+    def by_segment(self) -> bool:
+        """Whether no call for many segments at once computes it."""
+        return self.window is not None or self.cap is not None
+
+    def sunk(self, output: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+        """``output`` [..., n, heads, d] over scores of log-sum-exp ``total`` [..., heads, n], with the sinks in it."""
+        if self.sinks is None:
+            return output
+        share = torch.sigmoid(total - self.sinks.to(total.dtype)[:, None])
+        return output * share.transpose(-1, -2).unsqueeze(-1).to(output.dtype)
+
+
+def flash(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool, scale: float | None,
+    cap: float | None = None, mask: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Attention of [b, heads, n, d] over [b, kv_heads, m, d] with its log-sum-exp [b, heads, n], in float32 or
+    better. A causal call has m = n and no mask. ``mask``: [n, m] or [b, 1, n, m], of the query's type, added to the
+    scores; each row sees something.
+    """
+    if cap is not None or (mask is not None and query.device.type != "cpu"):
+        return formula(query, key, value, causal, scale, cap, mask)
     if query.device.type == "cpu":
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, causal, scale=scale)
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, 0.0, causal, attn_mask=mask, scale=scale
+        )
     kind = _cuda_kernel(query.device, query.dtype, query.shape[-1]) if query.device.type == "cuda" else "formula"
     if kind == "flash":
         return cuda_flash(query, key, value, causal, scale)
@@ -84,23 +118,31 @@ def cuda_efficient(
 
 
 def formula(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool, scale: float | None
-) -> tuple[torch.Tensor, torch.Tensor]:
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool, scale: float | None,
+    cap: float | None = None, mask: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """`flash` written out, some rows at a time; softmax in float32 or better. The reference in tests."""
     batch, heads, rows, _ = query.shape
     kv_heads, columns = key.shape[1], key.shape[2]
     working = torch.promote_types(query.dtype, torch.float32)
     grouped = (query * _scale(query, scale)).unflatten(1, (kv_heads, heads // kv_heads))
-    keys, values = key.unsqueeze(2).transpose(-1, -2), value.unsqueeze(2)
+    keys = key.transpose(-1, -2)
     outputs, sums = [], []
     step = max(1, FORMULA_SCORES // max(1, batch * heads * columns))
     for begin in range(0, rows, step):
-        scores = (grouped[..., begin : begin + step, :] @ keys).to(working)
+        asked = grouped[..., begin : begin + step, :]
+        scores = (asked.flatten(2, 3) @ keys).unflatten(2, asked.shape[2:4]).to(working)
+        if cap is not None:
+            scores = scores.div_(cap).tanh_().mul_(cap)
+        if mask is not None:
+            seen = mask[..., begin : begin + step, :]
+            scores += seen if seen.dim() == 2 else seen.unsqueeze(1)
         if causal:
-            seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril(begin)
-            scores.masked_fill_(~seen, float("-inf"))
+            unseen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril(begin).logical_not_()
+            scores.masked_fill_(unseen, float("-inf"))
         total = scores.logsumexp(-1)
-        outputs.append((scores - total.unsqueeze(-1)).exp_().to(value.dtype) @ values)
+        weights = scores.sub_(total.unsqueeze(-1)).exp_().to(value.dtype)
+        outputs.append((weights.flatten(2, 3) @ value).unflatten(2, asked.shape[2:4]))
         sums.append(total)
     return torch.cat(outputs, dim=-2).flatten(1, 2), torch.cat(sums, dim=-1).flatten(1, 2)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from evalkit.backends.hf.attention import KeyValueStack
+from evalkit.backends.hf.kernels import Rule, flash
 from evalkit.engine.plan import Ending
 
 PAGE = 64
@@ -72,44 +73,44 @@ class Step:
         self.positions = torch.tensor(lengths, device=device)
         self._longest = self.reach = max(lengths) + 1
         self._slots = torch.arange(self._count, device=device)
-        places = torch.arange(self._longest, device=device)
-        self._visible = (places[None, :] <= self.positions[:, None])[:, None, None, :]
-        self._bias: torch.Tensor | None = None
+        self._biases: dict[int | None, torch.Tensor] = {}
+
+    def _bias(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
+        """[slots, 1, 1, longest], added to scores: what a token does not see of its slot."""
+        if window not in self._biases:
+            places = torch.arange(self._longest, device=like.device)
+            hidden = places[None, :] > self.positions[:, None]
+            if window is not None:
+                hidden |= places[None, :] <= self.positions[:, None] - window
+            bias = torch.zeros(hidden.shape, dtype=like.dtype, device=like.device)
+            self._biases[window] = bias.masked_fill_(hidden, float("-inf"))[:, None, None, :]
+        return self._biases[window]
 
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule
     ) -> torch.Tensor:
         """Keep the tokens' keys and values in their slots; attention [1, heads, n, d] -> [1, n, heads, d]."""
         keys, values = self._pool.layer(layer)
         keys[self._slots, :, self.positions] = key[0].transpose(0, 1)
         values[self._slots, :, self.positions] = value[0].transpose(0, 1)
-        if self._bias is None:
-            hidden = torch.zeros(self._visible.shape, dtype=query.dtype, device=query.device)
-            self._bias = hidden.masked_fill_(~self._visible, float("-inf"))
+        keys, values = keys[: self._count, :, : self._longest], values[: self._count, :, : self._longest]
+        rows = query[0].transpose(0, 1).unsqueeze(2)
+        bias = self._bias(rule.window, query)
+        if rule.cap is not None or rule.sinks is not None:
+            output, total = flash(rows, keys, values, False, rule.scale, rule.cap, bias)
+            return rule.sunk(output.transpose(1, 2), total).transpose(0, 1)
         if query.device.type == "cuda" and query.shape[1] != key.shape[1]:
-            return self.attend_grouped(query, keys, values, scale)
+            return self.attend_grouped(query, keys, values, rule)
         output = torch.nn.functional.scaled_dot_product_attention(
-            query.transpose(1, 2).transpose(0, 1).transpose(1, 2),
-            keys[: self._count, :, : self._longest],
-            values[: self._count, :, : self._longest],
-            attn_mask=self._bias,
-            scale=scale,
-            enable_gqa=query.shape[1] != key.shape[1],
+            rows, keys, values, attn_mask=bias, scale=rule.scale, enable_gqa=query.shape[1] != key.shape[1]
         )
         return output.transpose(1, 2).transpose(0, 1)
 
-    def attend_grouped(
-        self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float | None
-    ) -> torch.Tensor:
+    def attend_grouped(self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, rule: Rule) -> torch.Tensor:
         """The same with the heads that share keys as rows of one query: with a mask, CUDA's fused kernels take no
         grouped heads, and its fallback repeats the pool's keys for every head.
         """
         rows = query[0].transpose(0, 1).unflatten(1, (keys.shape[1], -1))
-        output = torch.nn.functional.scaled_dot_product_attention(
-            rows,
-            keys[: self._count, :, : self._longest],
-            values[: self._count, :, : self._longest],
-            attn_mask=self._bias,
-            scale=scale,
-        )
+        bias = self._bias(rule.window, query)
+        output = torch.nn.functional.scaled_dot_product_attention(rows, keys, values, attn_mask=bias, scale=rule.scale)
         return output.flatten(1, 2).unsqueeze(0)

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from evalkit.backends.hf.kernels import Pair, Runs, flash, packed
+from evalkit.backends.hf.kernels import Pair, Rule, Runs, flash, packed
 from evalkit.backends.hf.transfer import upload
 from evalkit.engine.plan import Cross, Held, Pass
 
@@ -81,24 +81,23 @@ def attend_packed(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    scale: float | None,
+    rule: Rule,
     path: Callable[[int], Pair],
 ) -> torch.Tensor:
     """Attention of one pass: query [1, heads, n, d] -> [1, n, heads, d]. ``path``: the held keys and values
-    [1, kv_heads, depth, d] at positions [0, depth).
+    [1, kv_heads, depth, d] at positions [0, depth). ``rule`` has neither window nor cap.
     """
     rows, keys, values = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    output, total = packed(rows, keys, values, packing.own, packing.own, True, scale)
+    output, total = packed(rows, keys, values, packing.own, packing.own, True, rule.scale)
     for level in packing.levels:
-        part = packed(
-            rows[level.queries], keys[level.keys], values[level.keys], level.query_runs, level.key_runs, False, scale
-        )
+        seen = (rows[level.queries], keys[level.keys], values[level.keys])
+        part = packed(*seen, level.query_runs, level.key_runs, False, rule.scale)
         _merge(output, total, level.queries, *part)
     for held in packing.held:
         stretch = slice(held.query_begin, held.query_end)
-        seen, sums = flash(query[:, :, stretch], *path(held.depth), False, scale)
-        _merge(output, total, stretch, seen[0].transpose(0, 1), sums[0])
-    return output.unsqueeze(0)
+        late, sums = flash(query[:, :, stretch], *path(held.depth), False, rule.scale)
+        _merge(output, total, stretch, late[0].transpose(0, 1), sums[0])
+    return rule.sunk(output, total).unsqueeze(0)
 
 
 def _merge(output: torch.Tensor, total: torch.Tensor, rows: Rows, part: torch.Tensor, sums: torch.Tensor) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from evalkit.backends.hf.attention import KeyValueStack, TreeState, activate, attend_tree
 from evalkit.backends.hf.head import Head
+from evalkit.backends.hf.kernels import Rule
 from evalkit.backends.hf.kv_pool import Step
 from evalkit.backends.hf.transfer import Download, upload
 from evalkit.engine.plan import Pass
@@ -28,9 +29,9 @@ def head_rows(device: torch.device) -> int:
 
 class _TreePass(TreeState):
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule
     ) -> torch.Tensor:
-        return attend_tree(self, layer, query, key, value, scale)
+        return attend_tree(self, layer, query, key, value, rule)
 
 
 class _Together:
@@ -43,11 +44,11 @@ class _Together:
         self.reach = max(work.reach, step.reach)
 
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule
     ) -> torch.Tensor:
         size = self._size
-        first = self._work.attend(layer, query[:, :, :size], key[:, :, :size], value[:, :, :size], scale)
-        then = self._step.attend(layer, query[:, :, size:], key[:, :, size:], value[:, :, size:], scale)
+        first = self._work.attend(layer, query[:, :, :size], key[:, :, :size], value[:, :, :size], rule)
+        then = self._step.attend(layer, query[:, :, size:], key[:, :, size:], value[:, :, size:], rule)
         return torch.cat((first, then), dim=1)
 
 

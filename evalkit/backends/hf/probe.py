@@ -1,7 +1,8 @@
 """What a model is like when it is asked, tried out while loading: nothing here trusts an architecture's name.
 
-* Does the prefix tree give the logits of the model's own forward, and up to how many tokens a row? Sliding and chunked
-  attention, and position encodings chosen by call (`rope`), are exact on the tree as long as no row reaches beyond.
+* Does the prefix tree give the logits of the model's own forward, and up to how many tokens a row? Chunked attention,
+  position encodings chosen by call (`rope`) and windows that the tree does not know are exact on it as long as no row
+  reaches beyond.
 * Does a row's answer depend on the positions of the rows beside it?
 * Does a token's answer depend on what comes after it? Then the model is no decoder.
 * May a padded batch mix rows of different lengths? State-space and recurrent models often read the padding.
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from evalkit.backends.hf import attention, memory
+from evalkit.backends.hf import attention, memory, windows
 from evalkit.backends.hf.head import Head, candidates
 from evalkit.backends.hf.prefix_forward import TreeRunner
 from evalkit.backends.hf.rope import CallState
@@ -34,6 +35,8 @@ COARSE = 0.3
 outlier in it: an answer depends on its batch on either path, here and elsewhere."""
 
 LENGTH = 24
+NARROW = 5
+"""The window that a model is tried out with if it has one."""
 SHORTEST_TREE = 4
 """Tokens of the probe's rows, and those that must at least fit a window for the tree to be of use."""
 
@@ -77,12 +80,15 @@ class _Probe:
         self._embedding: Head = model.get_output_embeddings()
 
     def serving(self, refused: str | None) -> Serving:
-        exact_to, limit = self._limit()
-        rows = self._rows(LENGTH if exact_to is None else min(LENGTH, exact_to))
-        self._use(self._plain_name)
-        own = [self._own(row) for row in rows]
-        self._causal(own)
+        limits = self._limits()
         reason = refused or self._refusal()
+        window = windows.size(self._model)
+        if reason is None and window is not None and window < self._window and not self._slides(window):
+            limits.append((window, f"its sliding window of {window} tokens"))
+        exact_to, limit = min(limits, default=(None, ""))
+        rows = self._rows(LENGTH if exact_to is None else min(LENGTH, exact_to))
+        own = self._alone(rows)
+        self._causal(own)
         if reason is None and exact_to is not None and exact_to < SHORTEST_TREE:
             reason = limit
         if reason is not None:
@@ -98,21 +104,34 @@ class _Probe:
         alone = self._calls.original_window is not None
         return Serving(reason, self._embedding if reason else head, None if reason else exact_to, limit, alone)
 
-    def _limit(self) -> tuple[int | None, str]:
-        """Tokens up to which a row does not feel any window, and what the window is."""
+    def _slides(self, window: int) -> bool:
+        """Whether the tree does what the model's sliding window does, tried with one that the rows cross."""
+        rows = self._rows(LENGTH)
+        whole = self._alone(rows) if window > LENGTH else None
+        with windows.narrowed(self._model, min(window, NARROW)):
+            own = self._alone(rows)
+            if whole is not None and not self._apart(whole[-1], own[-1]) > 0:
+                return False  # its window lies elsewhere
+            with self._tree() as failed:
+                reason, _ = self._same(rows, own)
+        return reason is None and not failed
+
+    def _limits(self) -> list[tuple[int, str]]:
+        """Tokens up to which a row is served by the tree, and what it is that longer rows would feel."""
         config = self._model.config.get_text_config()
         kinds = set(getattr(config, "layer_types", None) or ())
         found: list[tuple[int, str]] = []
-        sliding = getattr(config, "sliding_window", None)
-        if sliding and ("sliding_attention" in kinds or (not kinds and getattr(config, "use_sliding_window", True))):
-            found.append((int(sliding), f"its sliding window of {sliding} tokens"))
         chunk = getattr(config, "attention_chunk_size", None)
         if chunk and "chunked_attention" in kinds:
             found.append((int(chunk), f"its attention in chunks of {chunk} tokens"))
         if original := self._calls.original_window:
             found.append((original, f"position encodings that change beyond {original} tokens"))
-        found = [(size, what) for size, what in found if size < self._window]
-        return min(found, default=(None, ""))
+        return [(size, what) for size, what in found if size < self._window]
+
+    def _alone(self, rows: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """What the model says of each row by itself."""
+        self._use(self._plain_name)
+        return [self._own(row) for row in rows]
 
     def _refusal(self) -> str | None:
         """What is known to keep a model off the tree."""
