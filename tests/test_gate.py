@@ -165,8 +165,13 @@ def test_junit_and_markdown(tmp_path: Path) -> None:
     root = ET.fromstring(gate_junit(result))
     suite = root.find("testsuite")
     assert suite is not None
-    assert suite.attrib == {"name": "evalkit gate", "tests": "2", "failures": "1", "errors": "0", "skipped": "1"}
+    counts = {"tests": "2", "failures": "1", "errors": "0", "skipped": "1"}
+    assert suite.attrib == {"name": "evalkit gate", **counts, "time": "0"}
+    assert {name: root.attrib[name] for name in counts} == counts
     assert suite[0].attrib["name"] == "margin t<&⟨U+001B⟩| acc,none"
+    (failure,) = suite.iter("failure")
+    assert failure.attrib == {"message": failure.text, "type": "regression"}
+    assert failure.text == next(check.message for check in result.checks if check.outcome == "regression")
     text = gate_markdown(result)
     assert "### evalkit gate: regression" in text
     assert "t&lt;&amp;⟨U+001B⟩\\|" in text

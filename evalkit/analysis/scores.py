@@ -95,7 +95,7 @@ def scores_of_run(path: Path, cluster_by: str | None = None) -> RunScores:
     if not tasks:
         raise UserError(f"{path}: the run has no samples to pair: run it again with a version that writes samples/")
     return RunScores(
-        label=_label(result, path),
+        label=result.label or path.name,
         source=str(path),
         tasks=tasks,
         groups=_groups(result, tasks),
@@ -103,11 +103,6 @@ def scores_of_run(path: Path, cluster_by: str | None = None) -> RunScores:
         hardware=_hardware(result),
         partial=result.partial,
     )
-
-
-def _label(result: RunResult, path: Path) -> str:
-    spec = result.spec.get("model") or {}
-    return str(spec.get("label") or spec.get("name") or result.model.get("name") or path.name)
 
 
 def _hardware(result: RunResult) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from evalkit.bench.bench import Bench, Measured
 from evalkit.bench.estimate import Estimate
 from evalkit.bench.server import ServerBench
+from evalkit.perf.cores import usable_cores
 from evalkit.text import numbers
 
 COLUMNS = ("model", "size", "params", "backend", "device", "dtype", "threads", "batch", "test", "t/s")
@@ -50,11 +51,10 @@ def rows(done: Bench) -> list[list[str]]:
 
 def threads() -> int:
     """Threads that torch computes with; without torch the processors of this process."""
-    import os
     import sys
 
     torch = sys.modules.get("torch")
-    return int(torch.get_num_threads()) if torch is not None else os.cpu_count() or 1
+    return int(torch.get_num_threads()) if torch is not None else usable_cores()
 
 
 def latency_rows(done: Bench) -> list[list[str]]:

@@ -33,7 +33,7 @@ COMMANDS = {
     "judge": "A model as judge of answers that are already there.",
     "models": "Models that have a name of their own.",
     "data": "Data sets for machines without a network.",
-    "cache": "Answers shared between runs (--cache DIR), and token ids of prompts.",
+    "cache": "Answers shared between runs (--cache DIR), and what evalkit keeps for itself.",
     "peft": "Adapters.",
 }
 """Every command with the first line of its help. Its module is evalkit.cli.NAME, which has a typer ``app``, or for a

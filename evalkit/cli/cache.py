@@ -1,4 +1,4 @@
-"""`evalkit cache stats|verify|prune`: answers shared between runs, and (without a folder) kept encodings of prompts."""
+"""`evalkit cache stats|verify|prune`: answers shared between runs; without a folder, what evalkit keeps for itself."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import typer
 
 from evalkit.contract.errors import UserError
 
-app = typer.Typer(help="Answers shared between runs (--cache DIR), and token ids of prompts.", no_args_is_help=True)
+app = typer.Typer(
+    help="Answers shared between runs (--cache DIR), and what evalkit keeps for itself.", no_args_is_help=True
+)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder given to --cache.")]
 OptionalFolder = Annotated[
     Path | None,
-    typer.Argument(metavar="DIR", help="The folder given to --cache; without one, the token ids kept for all runs."),
+    typer.Argument(
+        metavar="DIR", help="The folder given to --cache; without one, evalkit's own: token ids, templates, hashes."
+    ),
 ]
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -23,13 +27,13 @@ SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 @app.command("stats")
 def stats(folder: OptionalFolder = None) -> None:
-    """How many answers, how large, how old."""
+    """How many answers, how large, how old; without a folder, how much is kept of each kind."""
     if folder is None:
-        kept = _encodings()
-        from evalkit.engine import encodings
+        from evalkit.store import kept
 
-        for name, value in {"folder": kept, **encodings.stats(kept)}.items():
-            typer.echo(f"{name}: {_shown(name, value)}")
+        for kind, place in kept.folders().items():
+            found = kept.stats(place)
+            typer.echo(f"{kind}: {found['files']:,} files, {found['bytes']:,} bytes in {place}")
         return
     from evalkit.store import ResponseCache
 
@@ -62,7 +66,7 @@ def prune(
         str | None, typer.Option("--max-size", metavar="10G", help="Then the oldest, until this size (K, M, G).")
     ] = None,
 ) -> None:
-    """Remove old answers, or token ids that were not used for longest."""
+    """Remove old answers; without a folder, what evalkit keeps for itself and did not use for longest."""
     from evalkit.store import ResponseCache
 
     if older_than is None and max_size is None:
@@ -70,23 +74,16 @@ def prune(
     age = _measure("--older-than", older_than, UNITS) if older_than else None
     size = _measure("--max-size", max_size, SIZES) if max_size else None
     if folder is None:
-        from evalkit.engine import encodings
+        from evalkit.store import kept
 
-        most = encodings.LIMIT if size is None else int(size)
-        typer.echo(f"removed {encodings.shrink(_encodings(), most, age):,} files of token ids")
+        most = kept.LIMIT if size is None else int(size)
+        typer.echo(
+            f"removed {kept.shrink(kept.folders().values(), most, age):,} files, which are made again when needed"
+        )
         return
     with ResponseCache(_existing(folder)) as cache:
         removed = cache.prune(max_age=age, max_size=None if size is None else int(size))
     typer.echo(f"removed {removed:,} answers")
-
-
-def _encodings() -> Path:
-    from evalkit.store.paths import encodings_dir
-
-    folder = encodings_dir()
-    if folder is None:
-        raise UserError("EVALKIT_ENCODINGS=off: no token ids are kept; give the folder of a cache of answers")
-    return folder
 
 
 def _existing(folder: Path) -> Path:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.output import console
-from evalkit.contract import registry
 from evalkit.render.terminal import rows_table
 
 app = typer.Typer(help="Models that have a name of their own.", no_args_is_help=True)
@@ -23,16 +22,14 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
     """Models with a name of their own, and the backends that are installed."""
     import json
 
-    from evalkit.backends import opening
-    from evalkit.spec.models import DEFAULT_MODEL
+    from evalkit.api.listing import model_rows
 
-    rows = opening.listing()
-    backends = registry.names(registry.BACKENDS)
+    found = model_rows()
     if as_json:
-        typer.echo(json.dumps({"models": rows, "backends": list(backends), "default": DEFAULT_MODEL}, indent=2))
+        typer.echo(json.dumps(found, indent=2))
         return
 
     columns = ("name", "backend", "ready", "description")
-    console().print(rows_table(columns, [[row[column] for column in columns] for row in rows]))
-    typer.echo(f"default: {DEFAULT_MODEL}; backends: {', '.join(backends)}")
+    console().print(rows_table(columns, [[row[column] for column in columns] for row in found["models"]]))
+    typer.echo(f"default: {found['default']}; backends: {', '.join(found['backends'])}")
     typer.echo("--model also takes a Hub id (org/name), a local folder, a .gguf file, or predictions:FILE")

@@ -30,18 +30,17 @@ def list_tasks(
     """Tasks and groups. Every lm-evaluation-harness task is there besides, as lm_eval:NAME."""
     import json
     from dataclasses import asdict
-    from fnmatch import fnmatchcase
 
-    from evalkit.task.listing import left_out, listing
+    from evalkit.api.listing import task_rows
 
-    rows = listing(include_path or ())
-    for line in left_out(include_path or ()):
+    found = task_rows(pattern, include_path or ())
+    for line in found.left_out:
         typer.echo(line, err=True)
-    chosen = [row for row in rows if fnmatchcase(row.name, pattern)]
+    chosen = found.rows
     if not chosen:
         raise UserError(f"no task or group matches {pattern!r}: see them all with: evalkit tasks list --all")
     if pattern == "*" and not everything:
-        chosen = [row for row in rows if not row.groups]
+        chosen = [row for row in found.rows if not row.groups]
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in chosen], indent=2, ensure_ascii=False))
         return
@@ -52,8 +51,8 @@ def list_tasks(
         for row in chosen
     ]
     console().print(rows_table(columns, cells))
-    if len(chosen) < len(rows) and pattern == "*":
-        typer.echo(f"{len(rows) - len(chosen)} members of groups are not shown: evalkit tasks list --all")
+    if len(chosen) < found.known and pattern == "*":
+        typer.echo(f"{found.known - len(chosen)} members of groups are not shown: evalkit tasks list --all")
 
 
 @app.command("show")
@@ -67,9 +66,9 @@ def show(
     import json
     from dataclasses import asdict
 
-    from evalkit.task.listing import describe
+    from evalkit.api.listing import describe_task
 
-    told = describe(name, include_path or (), num_fewshot)
+    told = describe_task(name, num_fewshot=num_fewshot, include_path=include_path or ())
     if as_json:
         typer.echo(json.dumps({**asdict(told), "file": str(told.file)}, indent=2, ensure_ascii=False, default=str))
         return

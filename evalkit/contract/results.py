@@ -126,3 +126,9 @@ class RunResult:
     counters: Mapping[str, Any] = field(default_factory=dict)
     partial: bool = False
     """True: the run was interrupted and the numbers cover only what was answered."""
+
+    @property
+    def label(self) -> str:
+        """What the run's model is called: the label given to it, else its name as asked for; "" if neither is known."""
+        asked = self.spec.get("model") or {}
+        return str(asked.get("label") or asked.get("name") or self.model.get("name") or "")

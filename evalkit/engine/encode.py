@@ -20,7 +20,7 @@ from evalkit.contract.optional import KnowsEncoding, capabilities
 from evalkit.contract.types import Generate, Request, Response, Rolling, Score
 from evalkit.engine.encodings import EncodingCache, Encodings, Ragged
 from evalkit.store.identity import generate_key, rolling_key, score_key
-from evalkit.store.paths import encodings_dir
+from evalkit.store.kept import encodings_dir
 
 Overlength = Literal["truncate", "skip", "error"]
 

@@ -9,8 +9,6 @@ damaged or of another key costs time and nothing else.
 from __future__ import annotations
 
 import hashlib
-import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,17 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from evalkit.contract.backend import Tokens
+from evalkit.contract.errors import UserError
 from evalkit.contract.types import Generate, Request, Rolling, Score
+from evalkit.store import kept
+from evalkit.store.files import replacing
 from evalkit.store.identity import canonical
-
-LIMIT = 2_000_000_000
-"""Bytes that the folder may hold; what was not used for longest is removed."""
 
 WORTH_CHARACTERS = 200_000
 """Fewer are tokenised in less time than it takes to keep them."""
-
-STALE_S = 3600.0
-"""A temporary file this old belongs to a process that died."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +75,7 @@ class EncodingCache:
     rules by which requests become ids: plain JSON values) and the batch's texts.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], limit: int = LIMIT) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], limit: int = kept.LIMIT) -> None:
         self._folder = folder
         self._head = b"evalkit/encodings/1\n" + canonical(identity) + b"\n"
         self._limit = limit
@@ -94,7 +89,7 @@ class EncodingCache:
         if found is not None:
             return found
         made = make()
-        with suppress(OSError):  # a full or read-only disk costs time, not correctness
+        with suppress(UserError):  # a full or read-only disk costs time, not correctness
             self._keep(file, made)
         return made
 
@@ -118,66 +113,24 @@ class EncodingCache:
         return state.hexdigest()
 
     def _keep(self, file: Path, made: Encodings) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._folder / f".{file.name}.tmp-{os.getpid()}"
-        try:
-            with temporary.open("wb") as out:
-                np.savez(
-                    out,
-                    heads=_narrow(made.heads.tokens),
-                    head_offsets=made.heads.offsets,
-                    head_of=made.head_of,
-                    tails=_narrow(made.tails.tokens),
-                    tail_offsets=made.tails.offsets,
-                )
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
-        shrink(self._folder, self._limit)
-
-
-def stats(folder: Path) -> dict[str, int]:
-    """Files and bytes kept in ``folder``."""
-    sizes = [size for _, size, _ in _files(folder)]
-    return {"files": len(sizes), "bytes": sum(sizes)}
-
-
-def shrink(folder: Path, max_size: int, max_age: float | None = None) -> int:
-    """Remove what was not used for ``max_age`` seconds, then what was not used for longest until ``max_size`` bytes
-    are left; how many files went.
-    """
-    now = time.time()
-    files = sorted(_files(folder), reverse=True)
-    removed, total = 0, 0
-    for used, size, path in files:
-        total += size
-        if total > max_size or (max_age is not None and now - used > max_age):
-            with suppress(OSError):
-                path.unlink()
-                removed += 1
-    for path in folder.glob(".*.tmp-*"):
-        with suppress(OSError):
-            if now - path.stat().st_mtime > STALE_S:
-                path.unlink()
-    return removed
-
-
-def _files(folder: Path) -> list[tuple[float, int, Path]]:
-    """(last use in seconds since 1970, bytes, path) of every kept file; another process may be removing some."""
-    found = []
-    for path in folder.glob("*.npz"):
-        with suppress(OSError):
-            status = path.stat()
-            found.append((status.st_mtime, status.st_size, path))
-    return found
+        with replacing(file) as temporary, temporary.open("wb") as out:
+            np.savez(
+                out,
+                heads=_narrow(made.heads.tokens),
+                head_offsets=made.heads.offsets,
+                head_of=made.head_of,
+                tails=_narrow(made.tails.tokens),
+                tail_offsets=made.tails.offsets,
+            )
+        kept.shrink([self._folder], self._limit)
 
 
 def _read(file: Path, requests: int) -> Encodings | None:
     """The encodings in ``file``; None where there are none. A file that cannot be read is removed."""
     try:
-        with np.load(file, allow_pickle=False) as kept:
-            heads = Ragged(kept["heads"].astype(np.int32), kept["head_offsets"])
-            found = Encodings(heads, kept["head_of"], Ragged(kept["tails"].astype(np.int32), kept["tail_offsets"]))
+        with np.load(file, allow_pickle=False) as parts:
+            heads = Ragged(parts["heads"].astype(np.int32), parts["head_offsets"])
+            found = Encodings(heads, parts["head_of"], Ragged(parts["tails"].astype(np.int32), parts["tail_offsets"]))
         if not _is_whole(found, requests):
             raise ValueError("its parts do not fit each other")
     except FileNotFoundError:
@@ -186,8 +139,7 @@ def _read(file: Path, requests: int) -> Encodings | None:
         with suppress(OSError):
             file.unlink()
         return None
-    with suppress(OSError):
-        os.utime(file)  # used just now
+    kept.used(file)
     return found
 
 

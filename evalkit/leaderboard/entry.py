@@ -159,9 +159,7 @@ def from_run(result: RunResult, *, label: str = "", kind_of_model: str = "") -> 
         evalkit=__version__,
         date=str(result.environment.get("start_time") or "")[:19],
         model=Model(
-            name=_short(
-                label or str(asked.get("label") or _base(str(asked.get("name") or model.get("name") or "model")))
-            ),
+            name=_short(label or str(asked.get("label") or _base(result.label or "model"))),
             type=kind_of_model or _type(asked),
             parameters=model.get("n_parameters") or None,
             precision=_short(str(model.get("dtype") or "")),

@@ -7,6 +7,7 @@ from typing import Any
 from evalkit.leaderboard.rows import score_title
 from evalkit.leaderboard.table import Row, Table
 from evalkit.render.charts import Figure, safe
+from evalkit.statistics.intervals import Z95
 
 MARKS = {"full": "circle", "limited": "circle-open", "sample": "circle-open-dot", "published": "diamond-open"}
 
@@ -62,7 +63,7 @@ def _dots(rows: list[Row], name: str) -> dict[str, Any]:
         "marker": {"size": 9, "symbol": [MARKS[row.status] for row in rows]},
     }
     if known and len(rows) <= 60:
-        trace["error_y"] = {"type": "data", "array": [1.96 * row.error for row in rows], "thickness": 1, "width": 0}
+        trace["error_y"] = {"type": "data", "array": [Z95 * row.error for row in rows], "thickness": 1, "width": 0}
     return trace
 
 

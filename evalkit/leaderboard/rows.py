@@ -9,6 +9,7 @@ from typing import Any
 from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.entry import Entry, slug
 from evalkit.leaderboard.table import Cell, Row, Table
+from evalkit.statistics.intervals import Z95
 from evalkit.text import numbers
 
 FACTS = {
@@ -158,7 +159,7 @@ def _line(table: Table, row: Row, columns: Sequence[Head], place: int) -> Line:
     }
     notes: dict[str, str] = {}
     if row.error:
-        notes["score"] = f"95 % interval ± {1.96 * row.error:.1f}"
+        notes["score"] = f"95 % interval ± {Z95 * row.error:.1f}"
     if row.as_published:
         notes["score"] = "the source's own average"
     for number, cell in enumerate(row.cells):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.collect import Found
 from evalkit.leaderboard.entry import Entry, slug
+from evalkit.statistics.intervals import Z95
 from evalkit.statistics.ranks import rank_intervals
 from evalkit.text import numbers
 
@@ -26,7 +27,6 @@ STATUSES = ("full", "limited", "sample", "published")
 """From the most to the least complete; ranks are among rows of the most complete kind that a board has."""
 AVERAGE = "average"
 """The published "task" that stands for a board's own score."""
-Z = 1.959963984540054
 DRAWS = 400
 SEED = 1234
 
@@ -64,7 +64,7 @@ class Cell:
         """
         own = self.stderr
         if not own and self.interval is not None:
-            own = (self.interval[1] - self.interval[0]) / (2 * Z)
+            own = (self.interval[1] - self.interval[0]) / (2 * Z95)
         return (own or 0.0) * (100 if self.proportion else 1)
 
 

@@ -9,6 +9,7 @@ from evalkit.contract.groups import leaves
 from evalkit.contract.types import MetricResult
 from evalkit.render.samples import SampleReader
 from evalkit.render.view import Run, Ties, groups_of, tasks_of
+from evalkit.statistics.intervals import Z95
 from evalkit.statistics.paired import join_keys, paired_difference
 from evalkit.store.rows import metrics_of
 
@@ -110,4 +111,4 @@ def _tie(best: MetricResult, other: MetricResult, a: Scores, b: Scores) -> bool:
         return False
     if best.stderr is None or other.stderr is None:
         return best.value == other.value
-    return abs(best.value - other.value) <= 1.96 * math.hypot(best.stderr, other.stderr)
+    return abs(best.value - other.value) <= Z95 * math.hypot(best.stderr, other.stderr)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from evalkit.analysis.gate import Check, GateResult
 from evalkit.text.escape import visible
@@ -57,37 +59,25 @@ def gate_markdown(result: GateResult) -> str:
 
 def gate_junit(result: GateResult) -> str:
     """JUnit XML: a test case a check; a regression is a failure, an undecided check an error, the rest skipped."""
-    counts = {outcome: sum(check.outcome == outcome for check in result.checks) for outcome in WORDS}
-    suite = ET.Element(
-        "testsuite",
-        name="evalkit gate",
-        tests=str(len(result.checks)),
-        failures=str(counts["regression"]),
-        errors=str(counts["inconclusive"]),
-        skipped=str(counts["skipped"]),
-    )
-    for check in result.checks:
-        _case(suite, check)
-    root = ET.Element("testsuites")
-    root.append(suite)
-    ET.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    suite = TestSuite("evalkit gate")
+    suite.add_testcases([_case(check) for check in result.checks])
+    report = JUnitXml()
+    report.add_testsuite(suite)
+    report.update_statistics()
+    written = BytesIO()
+    report.write(written, pretty=True)
+    return written.getvalue().decode()
 
 
-def _case(suite: ET.Element, check: Check) -> None:
+def _case(check: Check) -> TestCase:
     name = " ".join(part for part in (check.kind, check.task, check.metric) if part)
-    case = ET.SubElement(suite, "testcase", classname="evalkit.analysis.gate", name=_xml(name))
-    message = _xml(check.message)
-    if check.outcome == "regression":
-        ET.SubElement(case, "failure", message=message, type="regression").text = message
-    elif check.outcome == "inconclusive":
-        ET.SubElement(case, "error", message=message, type="inconclusive").text = message
-    elif check.outcome == "skipped":
-        ET.SubElement(case, "skipped", message=message)
-    else:
-        ET.SubElement(case, "system-out").text = message
-
-
-def _xml(text: str) -> str:
-    """Text that XML 1.0 may hold."""
-    return visible(text).replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
+    case = TestCase(visible(name), classname="evalkit.analysis.gate")
+    message = visible(check.message)
+    if check.outcome == "pass":
+        case.system_out = message
+        return case
+    kind = {"regression": Failure, "inconclusive": Error, "skipped": Skipped}[check.outcome]
+    outcome = kind(message, None if check.outcome == "skipped" else check.outcome)
+    outcome.text = message
+    case.result = [outcome]
+    return case

@@ -134,10 +134,7 @@ class Ties:
 
 def labels(results: Sequence[RunResult], paths: Sequence[Path]) -> list[str]:
     """A distinct name a run: the spec's label or model name, with the folder's name where two are the same."""
-    plain = []
-    for result in results:
-        spec = result.spec.get("model") or {}
-        plain.append(str(spec.get("label") or spec.get("name") or result.model.get("name") or "model"))
+    plain = [result.label or "model" for result in results]
     named = [
         label if plain.count(label) == 1 else f"{label} ({path.name})" for label, path in zip(plain, paths, strict=True)
     ]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from evalkit.contract.types import Bounds
 
 LEVEL = 0.95
+Z95 = 1.959963984540054
+"""The normal distribution's 97.5 % quantile: half the width of a 95 % interval, in standard errors."""
 
 
 def mean_stderr(values: Sequence[float]) -> float | None:

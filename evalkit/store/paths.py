@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import platformdirs
+
 
 def share(folder: str) -> Path:
     """A shipped folder: inside the installed wheel, or at the root of a source checkout."""
@@ -14,12 +16,13 @@ def share(folder: str) -> Path:
 
 
 def cache_dir() -> Path:
-    """Evalkit's cache: $EVALKIT_CACHE, else $XDG_CACHE_HOME/evalkit, else ~/.cache/evalkit."""
+    """Evalkit's cache: $EVALKIT_CACHE, else the system's folder for a user's caches ($XDG_CACHE_HOME or ~/.cache on
+    Linux, ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows).
+
+    Version 0.1 used ~/.cache everywhere: a folder that stands there, where the system's own does not, is still used.
+    """
     if override := os.environ.get("EVALKIT_CACHE"):
         return Path(override)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evalkit"
-
-
-def encodings_dir() -> Path | None:
-    """Where token ids of prompts are kept between runs; None where $EVALKIT_ENCODINGS is "off"."""
-    return None if os.environ.get("EVALKIT_ENCODINGS") == "off" else cache_dir() / "encodings"
+    own = platformdirs.user_cache_path("evalkit", appauthor=False)
+    earlier = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evalkit"
+    return earlier if earlier.is_dir() and not own.is_dir() else own

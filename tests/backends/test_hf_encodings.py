@@ -12,8 +12,8 @@ from tokenizers import normalizers
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.contract.types import Generate, Rolling, Score
 from evalkit.engine import answer, encodings
-from evalkit.engine.encodings import stats
 from evalkit.spec.models import EngineSpec
+from evalkit.store.kept import stats
 
 
 @pytest.fixture

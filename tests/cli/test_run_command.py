@@ -1,7 +1,9 @@
 """`evalkit run` from the line to the run directory, on the mock model and bundled samples."""
 
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -186,20 +188,24 @@ def test_cache_commands(evalkit):
     assert "removed 48 answers" in evalkit("cache", "prune", "answers", "--max-size", "0k").output
 
 
-def test_cache_commands_without_a_folder_are_about_token_ids(evalkit, tmp_path, monkeypatch):
+def test_cache_commands_without_a_folder_are_about_what_evalkit_keeps_for_itself(evalkit, tmp_path, monkeypatch):
     monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path / "mine"))
-    assert "files: 0" in evalkit("cache", "stats").output
-    kept = tmp_path / "mine" / "encodings"
-    kept.mkdir(parents=True)
-    for name in "ab":
-        (kept / f"{name}.npz").write_bytes(bytes(1000))
-    assert evalkit("cache", "stats").output == f"folder: {kept}\nfiles: 2\nbytes: 2,000\n"
-    assert "removed 1 files" in evalkit("cache", "prune", "--max-size", "1k").output
+    for number, name in enumerate(("encodings/a.npz", "encodings/b.npz", "derived/templates/c.bin", "hashes/d.json")):
+        file = tmp_path / "mine" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes(1000))
+        os.utime(file, (time.time() - 3600 * (number + 1),) * 2)
+    shown = evalkit("cache", "stats").output
+    assert f"token ids: 2 files, 2,000 bytes in {tmp_path / 'mine' / 'encodings'}\n" in shown
+    assert "templates and plot library: 1 files, 1,000 bytes" in shown
+    assert "hashes of files: 1 files" in shown
+    assert "removed 1 files" in evalkit("cache", "prune", "--max-size", "3k").output
+    assert not (tmp_path / "mine" / "hashes" / "d.json").exists()
+    assert "removed 1 files" in evalkit("cache", "prune", "--older-than", "150m").output
+    assert not (tmp_path / "mine" / "derived" / "templates" / "c.bin").exists()
     assert "removed 0 files" in evalkit("cache", "prune", "--older-than", "1d").output
     assert evalkit("cache", "prune").exit_code == 2
     assert evalkit("cache", "verify").exit_code == 2
-    monkeypatch.setenv("EVALKIT_ENCODINGS", "off")
-    assert "no token ids are kept" in evalkit("cache", "stats").stderr
 
 
 @pytest.mark.parametrize(

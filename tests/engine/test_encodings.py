@@ -17,8 +17,9 @@ from evalkit.backends import mock
 from evalkit.contract.types import Generate, Request, Rolling, Sampling, Score
 from evalkit.engine import encodings
 from evalkit.engine.encode import Job, encode
-from evalkit.engine.encodings import EncodingCache, shrink, stats
+from evalkit.engine.encodings import EncodingCache
 from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.store.kept import shrink, stats
 
 encoding = importlib.import_module("evalkit.engine.encode")  # the package has a function of that name
 TEXT = st.text(alphabet="ab \n☃\ud800", max_size=6)
@@ -218,14 +219,14 @@ def test_what_was_not_used_for_longest_goes_first(folder):
     left.write_text("")
     os.utime(left, (1e9, 1e9))
     encode(Counting("old"), ASKED, "truncate")  # a hit is a use
-    assert shrink(folder, sum(sizes.values()) - 1) == 1
+    assert shrink([folder], sum(sizes.values()) - 1) == 1
     assert not left.exists()
     backends = [Counting(name) for name in ("old", "new", "middle")]
     for backend in backends:
         encode(backend, ASKED, "truncate")
     assert [backend.encoded > 0 for backend in backends] == [False, False, True]
-    assert shrink(folder, 10**9, max_age=10**6) == 0
-    assert shrink(folder, 0) == 3
+    assert shrink([folder], 10**9, max_age=10**6) == 0
+    assert shrink([folder], 0) == 3
     assert stats(folder) == {"files": 0, "bytes": 0}
 
 

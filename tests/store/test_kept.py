@@ -12,7 +12,7 @@ import pytest
 from evalkit.render import page, templates
 from evalkit.render.report import write_report
 from evalkit.store import kept
-from evalkit.store.paths import share
+from evalkit.store.paths import cache_dir, share
 
 
 @pytest.fixture
@@ -87,11 +87,28 @@ def test_compiled_templates_are_taken_only_from_files_that_no_other_may_write(ca
 
     first = render()
     (file,) = cache.rglob("templates/*.bin")
-    before = file.stat().st_mtime_ns
+    before = file.stat().st_ino
     assert render() == first
-    assert file.stat().st_mtime_ns == before
+    assert file.stat().st_ino == before
     file.chmod(0o666)
     assert kept.read(file, own=True) is None
     assert kept.read(file) is not None
     assert render() == first
     assert file.stat().st_mode & 0o022 == 0
+
+
+def test_the_cache_of_version_0_1_is_still_used_where_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "Library" / "Caches" / "evalkit"
+    monkeypatch.delenv("EVALKIT_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "old"))
+    assert cache_dir() == tmp_path / "old" / "evalkit"
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name, appauthor: own)
+    assert cache_dir() == own
+    (tmp_path / "old" / "evalkit").mkdir(parents=True)
+    assert cache_dir() == tmp_path / "old" / "evalkit"
+    own.mkdir(parents=True)
+    assert cache_dir() == own
+    monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path / "said"))
+    assert cache_dir() == tmp_path / "said"

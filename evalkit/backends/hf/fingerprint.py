@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from evalkit.contract.errors import UserError
+from evalkit.store import kept
+from evalkit.store.files import write_json
 from evalkit.store.identity import digest
 from evalkit.store.paths import cache_dir
 from evalkit.text.reading import parse_json
@@ -27,18 +30,17 @@ def folder_hashes(folder: Path) -> dict[str, str]:
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, remembered under the cache folder by its path, size and modification time."""
     status = path.stat()
-    note = cache_dir() / "hashes" / f"{digest([str(path.resolve()), status.st_size, status.st_mtime_ns])}.json"
+    note = cache_dir() / kept.HASHES / f"{digest([str(path.resolve()), status.st_size, status.st_mtime_ns])}.json"
     try:
-        return str(parse_json(note.read_bytes())["sha256"])
+        value = str(parse_json(note.read_bytes())["sha256"])
+        kept.used(note)
+        return value
     except (OSError, ValueError, KeyError):
         pass
     with path.open("rb") as file:
         value = hashlib.file_digest(file, "sha256").hexdigest()
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps({"sha256": value}))
-    except OSError:
-        pass  # a read-only cache costs time, not correctness
+    with suppress(UserError):  # a read-only cache costs time, not correctness
+        write_json(note, {"sha256": value})
     return value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -18,6 +17,7 @@ from evalkit.backends.openai.http import Client, RequestFailed
 from evalkit.backends.openai.replies import counted
 from evalkit.backends.openai.settings import Settings, settings
 from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.contract.registry import nearest
 from evalkit.contract.types import Generate, ModelInfo, Request, Response, Score
 from evalkit.perf.meter import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -206,8 +206,8 @@ def _model_name(client: Client, asked: str | None, listed: Sequence[Mapping[str,
         has = f"lists {shown}" if names else "lists no models"
         raise UserError(f"{client.url}: the server {has}: say which with --model_args model=NAME")
     if names and asked not in names and asked not in aliases:
-        close = difflib.get_close_matches(asked, names, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"it has {shown}"
+        close = nearest(asked, names)
+        hint = f"did you mean {close}?" if close else f"it has {shown}"
         raise UserError(f"{client.url}: the server has no model {asked}: {hint}")
     return asked
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.store import kept
 from evalkit.store.files import write_bytes
 from evalkit.store.paths import cache_dir
 from evalkit.text.reading import parse_json
@@ -71,7 +72,7 @@ def _own_tasks() -> dict[str, Any]:
 
     root = Path(lm_eval.tasks.__file__).parent
     stamp = {"lm_eval": version("lm-eval"), "folder": str(root), "changed": root.stat().st_mtime_ns, "format": 1}
-    file = cache_dir() / "lm_eval_index.json"
+    file = cache_dir() / kept.FOLDER / "lm_eval_index.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         remembered = parse_json(file.read_bytes())
         if remembered["stamp"] == stamp:
