@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from evalkit.backends.opening import open_backend, type_of
@@ -195,33 +199,46 @@ def test_a_replica_that_is_stopped_is_given_up(monkeypatch: pytest.MonkeyPatch, 
         backend.close()
 
 
-def test_a_stopped_replica_ends_with_its_driver(tmp_path) -> None:
-    """SIGKILL of the driver leaves no process behind, not even one that is stopped and reads no pipe."""
-    import subprocess
-    import sys
+@pytest.mark.skipif(sys.platform != "linux", reason="the system ends children with their parent on Linux only")
+@pytest.mark.parametrize("when", ["loaded", "starting"])
+def test_a_stopped_replica_ends_with_its_driver(tmp_path: Path, when: str) -> None:
+    """SIGKILL of the driver leaves no process behind, not even one that is stopped and reads no pipe.
 
-    if sys.platform != "linux":
-        pytest.skip("the system ends children with their parent on Linux only")
-    psutil = pytest.importorskip("psutil")
+    A replica asks the system for this as soon as it runs code of evalkit's. One that is stopped before, in the second
+    that Python takes to start, ends when it is let go on.
+    """
     script = tmp_path / "drive.py"
     script.write_text(
         "import os, signal, sys, time\n"
-        "from evalkit.backends.opening import type_of\n"
-        "from evalkit.engine.executors import open_replicas\n"
-        "from evalkit.spec.models import EngineSpec, ModelSpec\n"
+        "from evalkit.engine.executors.processes import Processes\n"
         "if __name__ == '__main__':\n"
-        "    model = ModelSpec(name='mock', backend='mock')\n"
-        "    backend = open_replicas(model, EngineSpec(executor='local', replicas=2), type_of('mock'))\n"
-        "    pids = [backend.fleet.pid(0), backend.fleet.pid(1)]\n"
-        "    os.kill(pids[0], signal.SIGSTOP)\n"
-        "    print(*pids, flush=True)\n"
+        "    cluster = Processes(2, lambda worker: {})\n"
+        "    for worker in range(2):\n"
+        "        cluster.start(worker)\n"
+        "    if sys.argv[1] == 'loaded':\n"
+        "        assert cluster.call(0, 'pid') == cluster.pid(0)\n"
+        "    os.kill(cluster.pid(0), signal.SIGSTOP)\n"
+        "    print(cluster.pid(0), cluster.pid(1), flush=True)\n"
         "    time.sleep(600)\n"
     )
-    driver = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    driver = subprocess.Popen([sys.executable, str(script), when], stdout=subprocess.PIPE, text=True)
     assert driver.stdout is not None
     pids = [int(pid) for pid in driver.stdout.readline().split()]
-    assert len(pids) == 2
+    replicas = [psutil.Process(pid) for pid in pids]
+    assert len(replicas) == 2
     driver.kill()
     driver.wait()
-    psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=30)
-    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+    if when == "starting":
+        replicas[0].resume()
+    deadline = time.monotonic() + 30
+    while left := [one for one in replicas if _lives(one)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it has not ended; a zombie has, and nobody has asked for its exit code yet."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

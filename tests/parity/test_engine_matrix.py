@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ pytestmark = [pytest.mark.model, pytest.mark.mirror, pytest.mark.slow]
 
 TASKS = {"hellaswag": (3, 2), "mmlu_abstract_algebra": (5, 2), "triviaqa": (2, 3)}
 """Shots and documents."""
+NATS_A_TOKEN = 5e-5
+"""How far two float32 computations of one token may lie apart. Against the model's own forward in float64, row by row,
+all six settings and transformers' own float32 err alike: by at most 2.3e-5 nats a token (17 rows of 1 to 69 scored
+tokens, two cores), so two of them by twice that. What they do not share has no common sign and grows with the root of
+the number of tokens: the largest between two settings was 1.3e-4 over 32 tokens and 1.5e-4 over 69."""
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +58,8 @@ def test_answers_are_the_same(name: str, requests: list[Request], usual: list[Re
         assert (mine.text, mine.finish, mine.is_greedy) == (other.text, other.finish, other.is_greedy)
         assert (mine.prompt_tokens, mine.output_tokens) == (other.prompt_tokens, other.output_tokens)
         if mine.loglikelihood is not None:
-            # float32 resolves a sum of some hundred nats to no more than a millionth of it.
-            assert mine.loglikelihood == pytest.approx(other.loglikelihood, abs=1e-4, rel=1e-6)
+            tolerance = NATS_A_TOKEN * math.sqrt(mine.output_tokens)
+            assert mine.loglikelihood == pytest.approx(other.loglikelihood, abs=tolerance)
 
 
 def test_a_question_asked_twice_is_answered_alike(requests: list[Request], usual: list[Response]) -> None:
