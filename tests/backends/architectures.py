@@ -15,6 +15,7 @@ HEADS = {**BASE, "num_attention_heads": 4, "num_key_value_heads": 2}
 ALL = {**HEADS, "num_key_value_heads": 4}
 NARROW = {**HEADS, "head_dim": 8}
 GPT = {**IDS, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
+FALCON = {**IDS, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 HALF = 4
 """Half a head's width: LongRoPE has one factor for each."""
@@ -37,14 +38,22 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any], str]] = {
     "mixtral": ("Mixtral", {**HEADS, "num_local_experts": 4, "sliding_window": None}, TREE),
     "qwen3_moe": ("Qwen3Moe", {**NARROW, **EXPERTS}, TREE),
     "olmo2": ("Olmo2", HEADS, TREE),
-    "stablelm": ("StableLm", ALL, PLAIN),
     "gpt2": ("GPT2", GPT, TREE),
     "opt": ("OPT", {**ALL, "ffn_dim": 48, "word_embed_proj_dim": 32}, TREE),
     "gpt_neox": ("GPTNeoX", ALL, TREE),
     "phi3": ("Phi3", {**HEADS, "sliding_window": None}, TREE),
-    # logits scaled after the output embedding
+    # logits scaled after the output embedding; values narrower than keys
     "cohere": ("Cohere", {**HEADS, "logit_scale": 0.0625}, TREE),
     "granite": ("Granite", {**HEADS, "logits_scaling": 8.0}, TREE),
+    "deepseek_v3": (
+        "DeepseekV3",
+        {
+            **ALL, "moe_intermediate_size": 24, "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8,
+            "qk_nope_head_dim": 8, "v_head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1,
+            "topk_group": 1, "first_k_dense_replace": 1,
+        },
+        TREE,
+    ),
     # windows, caps and sinks of attention's scores; encodings that long rows feel
     "mistral_window": ("Mistral", {**NARROW, "sliding_window": 6}, TREE),
     "qwen2_window": (
@@ -64,30 +73,28 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any], str]] = {
     "phi3_longrope": ("Phi3", {**HEADS, "sliding_window": None, "rope_parameters": LONGROPE}, TREE),
     "llama_longrope": ("Llama", {**HEADS, "rope_parameters": LONGROPE}, TREE),
     "llama_dynamic": ("Llama", {**HEADS, "max_position_embeddings": 32, "rope_parameters": DYNAMIC}, TREE),
-    # attention of their own, or none
-    "deepseek_v3": (
-        "DeepseekV3",
-        {
-            **ALL, "moe_intermediate_size": 24, "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8,
-            "qk_nope_head_dim": 8, "v_head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1,
-            "topk_group": 1, "first_k_dense_replace": 1,
-        },
-        TREE,
-    ),
-    "gptj": ("GPTJ", {**GPT, "rotary_dim": 4}, PLAIN),
+    # attention outside of transformers' interface, biases by distance, parallel blocks
+    "stablelm": ("StableLm", ALL, TREE),
+    "gptj": ("GPTJ", {**GPT, "rotary_dim": 4}, TREE),
     "gpt_neo": (
         "GPTNeo",
         {
             **IDS, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "intermediate_size": 48, "window_size": 6,
             "attention_types": [[["global", "local"], 1]], "max_position_embeddings": 128,
         },
-        PLAIN,
+        TREE,
     ),
-    "bloom": ("Bloom", {**IDS, "hidden_size": 32, "n_layer": 2, "n_head": 4}, PLAIN),
-    "mpt": ("Mpt", {**IDS, "d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 128}, PLAIN),
+    "bloom": ("Bloom", {**IDS, "hidden_size": 32, "n_layer": 2, "n_head": 4}, TREE),
+    "mpt": ("Mpt", {**IDS, "d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 128}, TREE),
     "falcon": (
-        "Falcon", {**IDS, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "alibi": True}, PLAIN,
+        "Falcon", {**IDS, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "alibi": True}, TREE,
     ),
+    "codegen": ("CodeGen", {**GPT, "rotary_dim": 4, "n_ctx": 128}, TREE),
+    "falcon_rotary": ("Falcon", {**FALCON, "alibi": False, "parallel_attn": True}, TREE),
+    "falcon_new": (
+        "Falcon", {**FALCON, "alibi": False, "new_decoder_architecture": True, "num_kv_heads": 2}, TREE,
+    ),
+    # layers that are no attention
     "rwkv": (
         "Rwkv",
         {**IDS, "hidden_size": 32, "attention_hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,

@@ -18,10 +18,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.backends.hf import attention, kernels, kv_pool, layout, memory, prefix_forward, tally
+from evalkit.backends.hf import attention, kernels, kv_pool, layout, memory, own_attention, prefix_forward, tally
 from evalkit.backends.hf.attention import KeyValueStack, TreeState, attend_tree
 from evalkit.backends.hf.packed_attention import levels
-from evalkit.engine.plan import Cross, PrefixPlan
+from evalkit.engine.plan import Cross, Cursor, PrefixPlan
 
 
 def tensors(rows: int, columns: int, heads: int, kv_heads: int, width: int, dtype: torch.dtype) -> list[torch.Tensor]:
@@ -194,6 +194,23 @@ def test_every_rule_of_scores_is_that_of_each_row_alone(
         for place, (token, at) in enumerate(zip(work.tokens.tolist(), work.positions.tolist(), strict=True)):
             path = [*path[:at], token]
             torch.testing.assert_close(output[0, place], known[tuple(path)], atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float32, 1e-4), (torch.bfloat16, 3e-2), (torch.float16, 4e-3)])
+def test_a_bias_by_position_keeps_its_digits(dtype: torch.dtype, apart: float) -> None:
+    """Biases of a thousand beside scores of one, where bfloat16 itself would round them to 4."""
+    draw = torch.Generator().manual_seed(2)
+    query, key, value = (torch.randn((1, heads, 30, 6), generator=draw).to(dtype) for heads in (4, 2, 2))
+    bias = torch.tensor([0.5, 0.37, 0.1, 0.01])[:, None] * torch.arange(2000, 2030)
+    work, _ = PrefixPlan([np.arange(30, dtype=np.int32)]).cut(Cursor(), 30)
+    state = TreeState(work, KeyValueStack(), torch.device("cpu"))
+    with attention.activate(state):
+        output = own_attention.biased(0, query, key, value, bias, 0.7)
+    whole = key.double().repeat_interleave(2, 1)
+    scores = query.double() @ whole.transpose(-1, -2) * 0.7 + bias.double()[:, None]
+    scores = scores.masked_fill(torch.ones(30, 30).triu(1).bool(), -torch.inf)
+    expected = (scores.softmax(-1) @ value.double().repeat_interleave(2, 1)).transpose(1, 2).flatten(2)
+    assert float((output.double() - expected).abs().max()) < apart
 
 
 @pytest.mark.parametrize("budget", [16, 40, 700])

@@ -21,6 +21,7 @@ import torch
 from evalkit.backends.hf.kernels import Rule, flash, packs
 from evalkit.backends.hf.layout import Call, Layout
 from evalkit.backends.hf.packed_attention import Packing, attend_packed
+from evalkit.backends.hf.transfer import upload
 from evalkit.engine.plan import Pass
 
 NAME = "evalkit_tree"
@@ -107,9 +108,20 @@ class TreeState:
         return int(self.work.positions.max()) + 1
 
     @cached_property
+    def positions(self) -> torch.Tensor:
+        """Where each token stands in its row."""
+        return upload(self.work.positions, self.device)
+
+    @cached_property
     def packing(self) -> Packing:
         """The pass as a few calls for all segments together."""
         return Packing.of(self.work, self.device)
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule
+    ) -> torch.Tensor:
+        """Attention of the pass in one layer; see `attend_tree`."""
+        return attend_tree(self, layer, query, key, value, rule)
 
     def commit(self) -> None:
         """Make what was kept the held path. All memory is taken first: a path half written would serve neither this
@@ -128,8 +140,15 @@ _active: list[Any] = []
 """The state of the forward pass under way; attention functions take no argument of ours on every architecture."""
 
 
+def underway() -> Any:
+    """The state of the forward pass under way; None outside of the engine's passes."""
+    return _active[-1] if _active else None
+
+
 class activate:
-    """Context manager: attention calls belong to ``state`` (anything with an ``attend`` function and a ``reach``)."""
+    """Context manager: attention calls belong to ``state`` (anything with an ``attend`` function, a ``reach`` and the
+    ``positions`` [n] of its tokens).
+    """
 
     def __init__(self, state: Any) -> None:
         self._state = state
@@ -162,9 +181,9 @@ def tree_attention(
 
 def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule) -> torch.Tensor:
     """Attention of the forward pass under way: [1, heads, n, d] -> [1, n, heads, width of value]."""
-    if not _active:
+    state = underway()
+    if state is None:
         raise Unsupported("a forward pass outside the engine")
-    state = _active[-1]
     if rule.window is not None and state.reach <= rule.window:
         rule = replace(rule, window=None)
     width = value.shape[-1]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from evalkit.backends.hf import CAPABILITIES, attention, memory, replay, vocabulary
+from evalkit.backends.hf import CAPABILITIES, attention, memory, own_attention, replay, vocabulary
 from evalkit.backends.hf.batches import Batches
 from evalkit.backends.hf.decoding import Decoder
 from evalkit.backends.hf.generation import Generation
@@ -58,6 +58,7 @@ class HfBackend(OverTokens):
         self.after_pass: Callable[[], None] = no_op
         window = model.max_length or vocabulary.window(self._model.config, parts.tokenizer) - self._virtual_tokens()
         coarse = parts.details.get("quantization") == "int8"
+        self._adapted = own_attention.adapt(self._model)
         self._set_attention(self._plain_attention)
         self._serving = probe(
             self._model,
@@ -66,6 +67,7 @@ class HfBackend(OverTokens):
             self._plain_attention,
             window,
             coarse,
+            self._adapted,
             None if engine.share_prefixes else "switched off",
         )
         self.tree = self._serving.why_plain is None
@@ -283,7 +285,7 @@ class HfBackend(OverTokens):
         return MIN_SHARE_CUDA if self._device.type == "cuda" else MIN_SHARE_CPU
 
     def _set_attention(self, name: str) -> None:
-        if self._model.config._attn_implementation != name:
+        if self._model.config._attn_implementation != name and not self._adapted:
             with quiet():
                 self._model.set_attn_implementation(name)
 

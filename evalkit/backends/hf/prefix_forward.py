@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from evalkit.backends.hf.attention import KeyValueStack, TreeState, activate, attend_tree
+from evalkit.backends.hf.attention import KeyValueStack, TreeState, activate
 from evalkit.backends.hf.head import Head
 from evalkit.backends.hf.kernels import Rule
 from evalkit.backends.hf.kv_pool import Step
@@ -27,21 +27,15 @@ def head_rows(device: torch.device) -> int:
     return HEAD_ROWS_CUDA if device.type == "cuda" else HEAD_ROWS
 
 
-class _TreePass(TreeState):
-    def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule
-    ) -> torch.Tensor:
-        return attend_tree(self, layer, query, key, value, rule)
-
-
 class _Together:
     """A pass and, behind its ``size`` tokens, a step of sequences under way."""
 
-    def __init__(self, work: _TreePass, size: int, step: Step) -> None:
+    def __init__(self, work: TreeState, size: int, step: Step) -> None:
         self._work = work
         self._size = size
         self._step = step
         self.reach = max(work.reach, step.reach)
+        self.positions = torch.cat((work.positions, step.positions))
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule
@@ -88,17 +82,18 @@ class TreeRunner:
         self._device = device
         self.stack = KeyValueStack()
 
-    def hidden(self, work: Pass, step: Step | None = None) -> tuple[torch.Tensor, _TreePass]:
+    def hidden(self, work: Pass, step: Step | None = None) -> tuple[torch.Tensor, TreeState]:
         """Hidden states [n, width] of the pass, and behind them those of the ``step`` that rides in it. The held path
         moves on when the caller commits the state: after everything that reads the old path, and only if all of it
         succeeded.
         """
-        state = _TreePass(work, self.stack, self._device)
-        tokens, positions = upload(work.tokens.astype(np.int64), self._device), upload(work.positions, self._device)
+        state = TreeState(work, self.stack, self._device)
+        whole = state if step is None else _Together(state, len(work.tokens), step)
+        tokens = upload(work.tokens.astype(np.int64), self._device)
         if step is not None:
-            tokens, positions = torch.cat((tokens, step.tokens)), torch.cat((positions, step.positions))
-        with torch.inference_mode(), activate(state if step is None else _Together(state, len(work.tokens), step)):
-            output = self._body(input_ids=tokens[None], position_ids=positions[None], use_cache=False)
+            tokens = torch.cat((tokens, step.tokens))
+        with torch.inference_mode(), activate(whole):
+            output = self._body(input_ids=tokens[None], position_ids=whole.positions[None], use_cache=False)
         return output.last_hidden_state[0], state
 
     def run(self, work: Pass) -> Pending:

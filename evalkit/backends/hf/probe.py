@@ -60,17 +60,22 @@ class Serving:
 
 
 def probe(
-    model: Any, device: torch.device, use: Use, plain: str, window: int, coarse: bool, refused: str | None = None
-) -> Serving:
-    """Try a model out. ``use`` switches its attention, ``plain`` names its own; ``window`` is the longest row;
-    ``refused``: why the tree is not wanted. Raises UserError for a model that is no decoder.
+    model: Any, device: torch.device, use: Use, plain: str, window: int, coarse: bool, adapted: bool = False,
+    refused: str | None = None,
+) -> Serving:  # fmt: skip
+    """Try a model out. ``use`` switches its attention, ``plain`` names its own, ``adapted`` says that its layers know
+    the tree without (`own_attention`); ``window`` is the longest row; ``refused``: why the tree is not wanted. Raises
+    UserError for a model that is no decoder.
     """
-    return _Probe(model, device, use, plain, window, coarse).serving(refused)
+    return _Probe(model, device, use, plain, window, coarse, adapted).serving(refused)
 
 
 class _Probe:
-    def __init__(self, model: Any, device: torch.device, use: Use, plain: str, window: int, coarse: bool) -> None:
+    def __init__(
+        self, model: Any, device: torch.device, use: Use, plain: str, window: int, coarse: bool, adapted: bool
+    ) -> None:
         self._model = model
+        self._adapted = adapted
         self._device = device
         self._use = use
         self._plain_name = plain
@@ -138,15 +143,17 @@ class _Probe:
         config = self._model.config
         if int(getattr(getattr(self._model, "active_peft_config", None), "num_virtual_tokens", None) or 0):
             return "a learned prompt stands before every text"
-        if not getattr(self._model, "_supports_attention_backend", False):
-            return f"{type(self._model).__name__} has attention of its own"
         text = config.get_text_config()
         known = {"full_attention", "sliding_attention", "chunked_attention"}
         if others := set(getattr(text, "layer_types", None) or ()) - known:
             return f"layers with {', '.join(sorted(others))}"
         if getattr(text, "attn_temperature_tuning", False):
             return "attention scaled by a token's place in the call"
-        return None
+        attention.register()
+        self._use(attention.NAME)
+        reached = config._attn_implementation == attention.NAME
+        self._use(self._plain_name)
+        return None if reached or self._adapted else f"{type(self._model).__name__} has attention of its own"
 
     def _rows(self, length: int) -> list[np.ndarray]:
         """Three branching rows of up to ``length`` tokens."""
@@ -185,7 +192,6 @@ class _Probe:
     def _tree(self) -> Iterator[list[str]]:
         """Attention by the tree; what the model refuses becomes a reason, what memory refuses is raised."""
         failed: list[str] = []
-        attention.register()
         self._use(attention.NAME)
         self._calls.restore()
         try:
