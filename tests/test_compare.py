@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def test_difference_flips_and_verdict(tmp_path: Path) -> None:
     assert row.improved[0].title == "Which colour has number 30?"
     assert (row.improved[0].base, row.improved[0].candidate) == (0.0, 1.0)
     assert row.p_adjusted == row.difference.p_value
-    assert row.verdict() == "worse"
+    assert row.verdict == "worse"
 
 
 def test_joined_by_document_and_not_by_place(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_nothing_shared(tmp_path: Path) -> None:
         compare(a, [b])
 
 
-def test_groups_pool_their_items_and_cluster_by_subject(tmp_path: Path) -> None:
+def test_groups_are_strata_with_one_headline(tmp_path: Path) -> None:
     names = [f"g_{number}" for number in range(9)]
     group = [Group("g", tuple(names), aggregate=("acc,none",))]
     base = {name: made.answers(30, 0.5, number) for number, name in enumerate(names)}
@@ -104,16 +105,16 @@ def test_groups_pool_their_items_and_cluster_by_subject(tmp_path: Path) -> None:
         [made.choice_task(n, gained[n]) for n in names] + [made.choice_task("solo", base["g_0"])],
         groups=group,
     )
-    rows = {row.task: row for row in compare(a, [b]).candidates[0].metrics}
+    found = compare(a, [b]).candidates[0].metrics
+    rows = {row.task: row for row in found if row.primary}
     whole = rows["g"]
-    assert (whole.level, whole.difference.n, whole.difference.clusters, whole.cluster_field) == (
-        "group",
-        270,
-        9,
-        "task",
-    )
+    assert (whole.level, whole.difference.n, whole.tasks) == ("micro", 270, tuple(names))
     expected = sum(sum(gained[n]) - sum(base[n]) for n in names) / 270
     assert whole.difference.value == pytest.approx(expected)
+    each = [(sum(gained[n]) - sum(base[n])) / 30 for n in names]
+    macro = next(row for row in found if row.level == "macro")
+    assert macro.difference.value == pytest.approx(sum(each) / 9)
+    assert not macro.primary
     # Two headline tests (g, solo); nine subjects among themselves.
     assert whole.p_adjusted == pytest.approx(min(1, 2 * whole.difference.p_value))
     smallest = min((rows[name] for name in names), key=lambda row: row.difference.p_value)
@@ -146,14 +147,14 @@ def test_perplexity_is_resampled_as_a_corpus(tmp_path: Path) -> None:
         "w", kind="rolling", primary="word_perplexity,none", higher_is_better={"word_perplexity,none": False}
     )
 
-    def run(folder: str, nats: float) -> Path:
+    def run(folder: str, nats: float, noise: int = 0) -> Path:
         samples = [
             SampleResult(
                 Document(number, {"text": str(number)}, made.digest(str(number))),
                 (Rolling("text"),),
                 (Response(loglikelihood=-nats * (10 + number)),),
                 "",
-                statistics={"word_perplexity,none": (-nats * (10 + number), 10.0 + number)},
+                statistics={"word_perplexity,none": (-nats * (10 + number) - noise * (number % 3) / 10, 10.0 + number)},
                 metrics={"word_perplexity,none": 0.0},
             )
             for number in range(20)
@@ -168,11 +169,11 @@ def test_perplexity_is_resampled_as_a_corpus(tmp_path: Path) -> None:
         (path / "results.json").write_text(json.dumps(results))
         return path
 
-    row = compare(run("a", 2.0), [run("b", 2.1)]).candidates[0].metrics[0]
+    row = compare(run("a", 2.0), [run("b", 2.1, 1)]).candidates[0].metrics[0]
     assert row.base == pytest.approx(7.389056)
-    assert row.candidate == pytest.approx(8.166170)
-    assert row.gain < 0
-    assert row.verdict() == "worse"
+    assert row.candidate == pytest.approx(math.exp(820.9 / 390))
+    assert row.gain.value < 0
+    assert row.verdict == "worse"
 
 
 def test_baseline_file_compares_as_the_run_does(tmp_path: Path) -> None:
@@ -245,7 +246,7 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_numbers(tmp_path: Path, 
 
     name = "a_task_of_usual_length"
     a = made.write_run(tmp_path / "a", [made.choice_task(name, [True, False] * 20)], label="base")
-    b = made.write_run(tmp_path / "b", [made.choice_task(name, [False, True] * 20)], label="cand")
+    b = made.write_run(tmp_path / "b", [made.choice_task(name, [False, True] * 19 + [True, True])], label="cand")
     console = Console(width=width, record=True, color_system=None)
     print_comparison(compare(a, [b]), console)
     text = console.export_text()

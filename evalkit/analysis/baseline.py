@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,8 @@ class _TaskRecord(Strict):
     copies: dict[int, str]
     """Item number -> full join key, for further copies of the same document."""
     prompts: str
+    n_total: int | None = None
+    """None: the file is of a version that did not write it."""
     clusters: list[str] | None
     cluster_field: str
     published: dict[str, float | None]
@@ -78,6 +81,7 @@ def save_baseline(run: Path, out: Path, cluster_by: str | None = None, *, perfor
     Without ``performance`` it leaves out the hardware and its counters, which only matter to performance budgets.
     """
     scores = load_scores(run, cluster_by, p_gold=True)
+    demand_clusters(cluster_by, scores)
     if scores.partial:
         raise UserError(f"{run}: a partial run cannot be a baseline: finish it with: evalkit run --resume {run}")
     record = _BaselineRecord(
@@ -114,6 +118,7 @@ def read_baseline(path: Path) -> RunScores:
         groups={name: tuple(leaves) for name, leaves in record.groups.items()},
         counters=record.counters,
         hardware=record.hardware,
+        saved=True,
     )
 
 
@@ -135,6 +140,7 @@ def _encode(task: TaskScores) -> _TaskRecord:
         n=task.n,
         n_error=task.n_error,
         n_unscored=task.n_unscored,
+        n_total=task.n_total,
         keys=_pack([key[:KEY_LENGTH] for key in task.keys]),
         copies={number: key for number, key in enumerate(task.keys) if "#" in key},
         prompts=_pack(list(task.prompts)),
@@ -192,6 +198,7 @@ def _decode(path: Path, name: str, record: _TaskRecord) -> TaskScores:
         n=record.n,
         n_error=record.n_error,
         n_unscored=record.n_unscored,
+        n_total=record.n_total,
         clusters=None if record.clusters is None else tuple(record.clusters),
         cluster_field=record.cluster_field,
         rising=record.rising or {key: one.higher_is_better for key, one in series.items()},
@@ -245,11 +252,40 @@ def load_scores(path: Path, cluster_by: str | None = None, *, p_gold: bool = Fal
     """Scores of a run directory, or of a file written by `evalkit baseline save`.
 
     ``cluster_by`` names the document field that items share, "none" for independent items; by default one of
-    CLUSTER_FIELDS whose values repeat. With ``p_gold`` tasks with choices also have the series of `gold.p_gold`.
-    Raises UserError for a path that is neither.
+    CLUSTER_FIELDS whose values repeat. A file has no documents: it keeps the one field that it was saved with. With
+    ``p_gold`` tasks with choices also have the series of `gold.p_gold`. Raises UserError for a path that is neither.
     """
     if path.is_file():
-        found = read_baseline(path)
+        found = _clustered_by(read_baseline(path), cluster_by)
         return found if p_gold else gold.without(found)
     found = scores_of_run(path, cluster_by)
     return gold.added(found, path) if p_gold else found
+
+
+def _clustered_by(found: RunScores, cluster_by: str | None) -> RunScores:
+    """A file's scores without the clusters of another field than the one that is asked for."""
+    if cluster_by is None:
+        return found
+    tasks = {
+        name: task if task.cluster_field == cluster_by else replace(task, clusters=None, cluster_field="")
+        for name, task in found.tasks.items()
+    }
+    return replace(found, tasks=tasks)
+
+
+def demand_clusters(cluster_by: str | None, *runs: RunScores) -> None:
+    """UserError where no task of any of ``runs`` knows the field ``cluster_by`` that was asked for: to take the items
+    for independent in silence would be no answer.
+    """
+    if cluster_by in (None, "none") or any(task.clusters for run in runs for task in run.tasks.values()):
+        return
+    names = " and ".join(run.source for run in runs)
+    if all(run.saved for run in runs):
+        raise UserError(
+            f"--cluster-by {cluster_by}: a baseline file keeps only the field that it was saved with, and {names} have "
+            f"another: save one again with: evalkit baseline save RUN --cluster-by {cluster_by}"
+        )
+    raise UserError(
+        f"--cluster-by {cluster_by}: {names}: no task has documents that all have a field of that name with "
+        "values that repeat"
+    )

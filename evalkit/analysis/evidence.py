@@ -80,7 +80,9 @@ def _reason(base: TaskScores, candidate: TaskScores, matched: int, both: int) ->
     if base.primary != candidate.primary:
         return f"its primary metric is {base.primary} in the baseline and {candidate.primary} in the candidate"
     if not matched:
-        return f"no item of the baseline ({len(base.keys):,}) is among the candidate's ({len(candidate.keys):,})"
+        parts = any(task.n_total is not None and task.n < task.n_total for task in (base, candidate))
+        why = ": limited or partial runs, of other items" if parts else ""
+        return f"no item of the baseline ({len(base.keys):,}) is among the candidate's ({len(candidate.keys):,}){why}"
     for side, task in (("baseline", base), ("candidate", candidate)):
         series = task.series.get(base.primary)
         if series is None or all(value is None for value in series.values):

@@ -1,4 +1,4 @@
-"""`evalkit gate`: is the candidate as good as the baseline? Non-inferiority on the bound of a paired interval."""
+"""`evalkit gate`: is the candidate as good as the baseline? Every task of it decided, or the reason why not."""
 
 from __future__ import annotations
 
@@ -6,40 +6,26 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-from evalkit.analysis.baseline import load_scores
-from evalkit.analysis.compare import MetricComparison, Options, RunComparison, compare_scores
+from evalkit.analysis.baseline import demand_clusters, load_scores
+from evalkit.analysis.budgets import judge_budget
+from evalkit.analysis.check import Check, Outcome
+from evalkit.analysis.compare import Options, RunComparison, compare_scores
+from evalkit.analysis.decision import Decision, decide_average
 from evalkit.analysis.evidence import Coverage, coverage
-from evalkit.analysis.policy import RELATIVE_MARGIN, SHARE_MARGIN, Budget, Policy, Rule
+from evalkit.analysis.instruments import estimate_of
+from evalkit.analysis.judging import Question, judge_floor, judge_margins
+from evalkit.analysis.pairing import pairs_of
+from evalkit.analysis.policy import Policy, Rule
 from evalkit.analysis.scores import RunScores, TaskScores
 from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
-from evalkit.statistics.paired import holm, items_needed
-from evalkit.text import numbers
+from evalkit.contract.types import SHARE_UNIT
+from evalkit.statistics.inference import Inference
 
-Outcome = Literal["pass", "regression", "inconclusive", "skipped"]
+AVERAGE = "average"
+"""What the policy's average is called among the checks."""
 EXIT_CODES: Mapping[Outcome, int] = {"pass": 0, "regression": 1, "inconclusive": 3}
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at. ``kind``: margin, floor, errors, presence, coverage, evidence, complete or
-    performance.
-    """
-
-    kind: str
-    task: str
-    metric: str
-    outcome: Outcome
-    message: str
-    base: float | None = None
-    candidate: float | None = None
-    difference: float | None = None
-    interval: tuple[float, float] | None = None
-    margin: float | None = None
-    n: int | None = None
-    items_needed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +43,7 @@ class GateResult:
 
     @property
     def exit_code(self) -> int:
-        """0 pass, 1 regression, 3 inconclusive."""
+        """0: shown to be no worse than the margins. 1: shown to be worse. 3: neither."""
         return EXIT_CODES[self.outcome]
 
 
@@ -70,27 +56,35 @@ def gate(baseline: Path, candidate: Path, policy: Policy | None = None, *, allow
     """
     policy = policy or Policy()
     base, other = load_scores(baseline, policy.cluster_by), load_scores(candidate, policy.cluster_by)
-    _known_names(policy, base, other)
-    options = Options(allow_mismatch, policy.alpha, policy.seed, policy.resamples)
-    shared = any(name in other.tasks for name in base.tasks)
-    comparison = compare_scores(base, other, options) if shared else None
-    found = coverage(base, other)
+    demand_clusters(policy.cluster_by, base, other)
+    return gate_scores(base, other, policy, allow_mismatch=allow_mismatch)
+
+
+def gate_scores(
+    base: RunScores, candidate: RunScores, policy: Policy | None = None, *, allow_mismatch: bool = False
+) -> GateResult:
+    """As `gate`, of loaded runs."""
+    policy = policy or Policy()
+    _known_names(policy, base, candidate)
+    shared = any(name in candidate.tasks for name in base.tasks)
+    comparison = compare_scores(base, candidate, Options(allow_mismatch, policy.alpha)) if shared else None
+    found = coverage(base, candidate)
     checks = [
-        *_complete(base, other),
-        *_presence(policy, base, other),
-        *_coverage(policy, found, base, other),
-        *_errors(policy, other),
-        *_margins(policy, comparison, base, other, found),
-        *_floors(policy, other),
-        *(_performance(budget, base, other) for budget in policy.performance),
+        *_complete(base, candidate),
+        *_presence(policy, base, candidate),
+        *_coverage(policy, found, base, candidate),
+        *_errors(policy, candidate),
+        *_margins(policy, comparison, base, candidate, found),
+        *_floors(policy, candidate),
+        *(judge_budget(budget, base, candidate) for budget in policy.performance),
     ]
     if not any(check.kind in ("margin", "floor", "performance", "presence") for check in checks):
         checks.append(Check("evidence", "", "", "inconclusive", "nothing was judged: the policy leaves all out"))
-    return GateResult(base.label, other.label, tuple(checks), _overall(checks, policy), found)
+    return GateResult(base.label, candidate.label, tuple(checks), _overall(checks, policy), found)
 
 
 def _overall(checks: Sequence[Check], policy: Policy) -> Outcome:
-    outcomes = {policy.inconclusive if check.outcome == "inconclusive" else check.outcome for check in checks}
+    outcomes = {policy.inconclusive if one.outcome == "inconclusive" else one.outcome for one in checks if one.counts}
     return "regression" if "regression" in outcomes else "inconclusive" if "inconclusive" in outcomes else "pass"
 
 
@@ -119,13 +113,19 @@ def _complete(base: RunScores, candidate: RunScores) -> Iterator[Check]:
             yield Check("complete", "", "", "inconclusive", message)
 
 
+def _averaged(policy: Policy, base: RunScores) -> tuple[str, ...]:
+    """The tasks of the policy's average, groups resolved."""
+    names = policy.average.tasks if policy.average else ()
+    return tuple(dict.fromkeys(leaf for name in names for leaf in base.groups.get(name, (name,))))
+
+
 def _wanted(policy: Policy, base: RunScores) -> dict[str, Rule]:
     """What must be judged and by which rule: the policy's tasks and groups, and the baseline's other tasks unless these
-    are ignored. A task that belongs to a listed group is judged with it.
+    are ignored. A task that belongs to a listed group, or to the average, is judged with it.
     """
     wanted = {name: rule for name, rule in policy.tasks.items() if name in base.tasks or name in base.groups}
     if policy.others == "gate":
-        inside = {leaf for name in wanted for leaf in base.groups.get(name, ())}
+        inside = {leaf for name in wanted for leaf in base.groups.get(name, ())} | set(_averaged(policy, base))
         wanted |= {name: policy.default for name in base.tasks if name not in wanted and name not in inside}
     return wanted
 
@@ -137,6 +137,8 @@ def _coverage(policy: Policy, found: Sequence[Coverage], base: RunScores, candid
     rules: dict[str, Rule] = {}
     for name, rule in _wanted(policy, base).items():
         rules |= {leaf: rules.get(leaf, rule) for leaf in base.groups.get(name, (name,))}
+    if policy.average:
+        rules |= {leaf: rules.get(leaf, policy.average) for leaf in _averaged(policy, base)}
     for one in found:
         if one.task not in rules or not one.matched:
             continue
@@ -145,8 +147,8 @@ def _coverage(policy: Policy, found: Sequence[Coverage], base: RunScores, candid
             (
                 one.unmatched_share,
                 policy.max_unmatched if rule.max_unmatched is None else rule.max_unmatched,
-                f"{one.base - one.matched:,} of the baseline's {one.base:,} items are not in the candidate (a limited "
-                "or partial run?)",
+                f"{one.base - one.matched:,} of the baseline's {one.base:,} items are not in the candidate"
+                f"{_limited(candidate, one.task)}",
                 "max_unmatched",
             ),
             (
@@ -161,6 +163,16 @@ def _coverage(policy: Policy, found: Sequence[Coverage], base: RunScores, candid
             if share > ceiling:
                 message = f"{what} ({share:.1%}); allowed by {key} are {ceiling:.1%}"
                 yield Check("coverage", one.task, "", "inconclusive", message, margin=ceiling, n=one.matched)
+
+
+def _limited(candidate: RunScores, name: str) -> str:
+    """What kind of run lacks items, where it says so itself."""
+    task = candidate.tasks[name]
+    if candidate.partial:
+        return f", a partial run: it was interrupted after {len(task.keys):,} items"
+    if task.n_total is not None and task.n < task.n_total:
+        return f", a limited run: {task.n:,} of the task's {task.n_total:,} items"
+    return ""
 
 
 def _presence(policy: Policy, base: RunScores, candidate: RunScores) -> Iterator[Check]:
@@ -186,7 +198,7 @@ def _errors(policy: Policy, candidate: RunScores) -> Iterator[Check]:
             yield Check("errors", name, "", "regression", message, candidate=rate, margin=ceiling, n=task.n)
 
 
-def _headline(row: MetricComparison, groups: Mapping[str, tuple[str, ...]]) -> bool:
+def _headline(row: Decision, groups: Mapping[str, tuple[str, ...]]) -> bool:
     """Outermost groups, and tasks outside any group: parts of a group are gated only when the policy lists them."""
     members = {row.task} if row.level == "task" else set(groups[row.task])
     return not any(
@@ -201,41 +213,89 @@ def _margins(
     candidate: RunScores,
     found: Sequence[Coverage],
 ) -> Iterator[Check]:
-    """A test of every task that must be judged: by itself, or within a group; where a group's row cannot be made (other
-    leaves, other metrics), each of its tasks by itself. What no test reaches is said, with the reason.
+    """A test of every task that must be judged: by itself, within a group, or within the policy's average; where a
+    group's row cannot be made (other leaves, other metrics), each of its tasks by itself. What no test reaches is said,
+    with the reason.
     """
-    rows = {(row.task, row.metric): row for row in comparison.metrics} if comparison else {}
-    headlines = {row.task for row in rows.values() if row.level == "group" and _headline(row, base.groups)}
-    chosen: list[tuple[MetricComparison, Rule]] = []
-    missing: list[tuple[str, Rule]] = []
+    rows = {(row.task, row.metric, row.primary): row for row in comparison.metrics} if comparison else {}
+    heads = {row.task for row in rows.values() if row.level != "task" and _judged(row) and _headline(row, base.groups)}
+    questions: list[Question] = []
+    missing: list[tuple[str, Rule, str]] = []
     for name, rule in _wanted(policy, base).items():
-        group = next((one for one in headlines if name in base.groups[one]), None)
+        group = next((one for one in heads if name in base.groups[one]), None)
         if name not in policy.tasks and group is not None:
             row = _row(rows, group, rule)
-            if row is not None and group not in {one.task for one, _ in chosen}:
-                chosen.append((row, rule))
+            if row is not None and group not in {one.row.task for one in questions}:
+                questions.append(_question(row, rule, rows, base, candidate))
             continue
         row = _row(rows, name, rule)
-        if row is not None:
-            chosen.append((row, rule))
+        if row is not None and not row.reason:
+            questions.append(_question(row, rule, rows, base, candidate))
         elif rule.required and (name in candidate.tasks or name in candidate.groups):
-            missing.append((name, rule))
-    adjusted = holm([row.difference.p_value for row, _ in chosen])
-    for (row, rule), p_value in zip(chosen, adjusted, strict=True):
-        yield judge_margin(row, rule, p_value, policy.alpha)
+            missing.append((name, rule, row.reason if row is not None else ""))
+    if policy.average:
+        yield from _average(policy, rows, base, candidate, questions)
+    yield from judge_margins(questions, policy.fail_on, policy.alpha)
     reasons = {one.task: one.reason for one in found}
-    untested = {(one.task, one.metric): one.reason for one in (comparison.not_compared if comparison else ())}
-    for name, rule in missing:
-        key = _key(rule.metric) if rule.metric else base.tasks[name].primary if name in base.tasks else ""
-        reason = untested.get((name, key)) or reasons.get(name) or _why_no_group(name, base, candidate, reasons)
+    for name, rule, why in missing:
+        reason = reasons.get(name) or why or _why_no_group(name, base, candidate, reasons)
         yield Check("margin", name, rule.metric or "", "inconclusive", f"not judged: {reason}")
 
 
-def _row(rows: Mapping[tuple[str, str], MetricComparison], name: str, rule: Rule) -> MetricComparison | None:
-    """The comparison of a task's or group's metric that the rule asks for, or of its primary one."""
+def _average(
+    policy: Policy, rows: Rows, base: RunScores, candidate: RunScores, questions: list[Question]
+) -> Iterator[Check]:
+    """Add the policy's average to the ``questions``, or say why there is none."""
+    rule, names = policy.average, _averaged(policy, base)
+    assert rule is not None
+    lacking = [name for name in names if name not in base.tasks or name not in candidate.tasks]
+    if lacking:
+        side = "baseline" if lacking[0] not in base.tasks else "candidate"
+        message = f"not judged: {', '.join(lacking[:3])} {'is' if len(lacking) == 1 else 'are'} not in the {side}"
+        outcome: Outcome = "regression" if rule.required and side == "candidate" else "inconclusive"
+        yield Check("presence" if outcome == "regression" else "margin", AVERAGE, "", outcome, message)
+        return
+    members = [
+        (base.tasks[name], candidate.tasks[name], pairs_of(base.tasks[name], candidate.tasks[name])) for name in names
+    ]
+    odd = next((one.name for one, other, _ in members if one.primary != other.primary), None)
+    row = decide_average(AVERAGE, members, None, "macro", policy.alpha)
+    if odd is not None or row.reason:
+        reason = row.reason if odd is None else f"{odd} has another primary metric in the two runs"
+        yield Check("margin", AVERAGE, "", "inconclusive", f"not judged: {reason}")
+        return
+    questions.append(_question(row, rule, rows, base, candidate))
+
+
+Rows = Mapping[tuple[str, str, bool], Decision]
+
+
+def _judged(row: Decision) -> bool:
+    return row.primary and not row.reason
+
+
+def _question(row: Decision, rule: Rule, rows: Rows, base: RunScores, candidate: RunScores) -> Question:
+    """With the tasks below a group or average, and the items that there are."""
+    parts = [part for name in row.tasks if (part := _row(rows, name, Rule())) is not None]
+    totals = [_total(part.task, base, candidate) for part in parts]
+    known = [one for one in totals if one is not None]
+    total = sum(known) if row.tasks and len(known) == len(row.tasks) else None
+    if not row.tasks:
+        total = _total(row.task, base, candidate)
+    return Question(row, rule, total, tuple(parts), tuple(totals))
+
+
+def _total(name: str, base: RunScores, candidate: RunScores) -> int | None:
+    """The items that a task has, as either run says."""
+    return candidate.tasks[name].n_total or base.tasks[name].n_total
+
+
+def _row(rows: Rows, name: str, rule: Rule) -> Decision | None:
+    """The decision on a task's or group's metric that the rule asks for, or on its primary one."""
     if rule.metric:
-        return rows.get((name, _key(rule.metric)))
-    return next((row for (task, _), row in rows.items() if task == name and row.primary), None)
+        key = _key(rule.metric)
+        return rows.get((name, key, True)) or rows.get((name, key, False))
+    return next((row for (task, _, primary), row in rows.items() if task == name and primary), None)
 
 
 def _why_no_group(name: str, base: RunScores, candidate: RunScores, reasons: Mapping[str, str]) -> str:
@@ -247,112 +307,29 @@ def _why_no_group(name: str, base: RunScores, candidate: RunScores, reasons: Map
     return leaf or "its tasks have no metric in common that can be averaged and tested"
 
 
-def judge_margin(row: MetricComparison, rule: Rule, p_value: float, alpha: float) -> Check:
-    """Pass when the interval's bad end stays inside the margin; regression when worse beyond doubt (Holm) and not
-    shown to be inside it; undecided otherwise, with the items that would decide it at the observed difference.
-    """
-    share, difference = row.is_share, row.difference
-    sign = 1.0 if row.higher_is_better else -1.0
-    worst = min(sign * bound for bound in difference.interval)
-    margin = _margin_of(rule, row, share)
-    needed = None
-    if worst >= -margin:
-        outcome: Outcome = "pass"
-    elif row.gain < 0 and p_value < alpha:
-        outcome = "regression"
-    else:
-        outcome = "inconclusive"
-        distance = row.gain + margin if row.gain > -margin else -row.gain
-        needed = items_needed(difference.stderr, difference.n, distance, alpha=alpha)
-    bounds = numbers.interval(difference.interval, share, plus=True)
-    message = (
-        f"difference {numbers.signed(difference.value, share)}, {100 * (1 - alpha):g} % interval {bounds}; "
-        f"allowed loss {numbers.score(margin, share)}{' points' if share else ''}"
-    )
-    if needed:
-        message += f"; {difference.n:,} items cannot tell, about {needed:,} would"
-    elif outcome == "inconclusive":
-        message += f"; {difference.n:,} items cannot tell"
-    return Check(
-        "margin",
-        row.task,
-        row.metric,
-        outcome,
-        message,
-        row.base,
-        row.candidate,
-        difference.value,
-        difference.interval,
-        margin,
-        difference.n,
-        needed,
-    )
-
-
-def _margin_of(rule: Rule, row: MetricComparison, share: bool) -> float:
-    if rule.margin is not None:
-        return rule.margin
-    if rule.relative_margin is not None:
-        return rule.relative_margin * abs(row.base)
-    return SHARE_MARGIN if share else RELATIVE_MARGIN * abs(row.base)
-
-
 def _floors(policy: Policy, candidate: RunScores) -> Iterator[Check]:
     for name, rule in policy.tasks.items():
         task = candidate.tasks.get(name)
         if rule.floor is None or task is None:
             continue
         key = _key(rule.metric) if rule.metric else task.primary
-        value = task.published.get(key)
-        yield _floor(task, key, value, rule.floor)
+        yield _floor(policy, task, key, rule)
 
 
-def _floor(task: TaskScores, key: str, value: float | None, floor: float) -> Check:
-    if value is None:
-        return Check("floor", task.name, key, "regression", "the candidate has no value", margin=floor)
-    higher = task.rising.get(key, True)
-    fine = value >= floor if higher else value <= floor
-    word = "at least" if higher else "at most"
-    message = f"{value:.4g}, required {word} {floor:.4g}"
-    return Check("floor", task.name, key, "pass" if fine else "regression", message, None, value, margin=floor)
-
-
-def _performance(budget: Budget, base: RunScores, candidate: RunScores) -> Check:
-    """A counter against its budget, on the same hardware only."""
-
-    def check(outcome: Outcome, message: str, a: float | None = None, b: float | None = None) -> Check:
-        if outcome == "skipped" and budget.required:
-            outcome = "inconclusive"
-        return Check("performance", "", budget.counter, outcome, message, a, b)
-
-    before, now = (_counter(run.counters, budget.counter) for run in (base, candidate))
-    if now is None:
-        return check("skipped", "not measured in the candidate")
-    if base.hardware != candidate.hardware:
-        return check("skipped", "not comparable: the runs were made on different hardware", before, now)
-    problems = []
-    write = budget.counter.rpartition(".")[2]
-    if budget.limit is not None and (now < budget.limit if budget.higher_is_better else now > budget.limit):
-        problems.append(f"{numbers.counter(write, now)}, limit {numbers.counter(write, budget.limit)}")
-    if budget.max_change is not None:
-        if before is None or before == 0:
-            return check("skipped", "not measured in the baseline", before, now)
-        worse = (before - now) / abs(before) if budget.higher_is_better else (now - before) / abs(before)
-        if worse > budget.max_change:
-            problems.append(
-                f"{numbers.counter(write, before)} became {numbers.counter(write, now)}, {worse:.1%} worse; "
-                f"allowed are {budget.max_change:.1%}"
-            )
-    if problems:
-        return check("regression", "; ".join(problems), before, now)
-    return check("pass", f"{numbers.counter(write, now)}", before, now)
-
-
-def _counter(counters: Mapping[str, Any], path: str) -> float | None:
-    value: Any = counters
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _floor(policy: Policy, task: TaskScores, key: str, rule: Rule) -> Check:
+    series, reason = task.series.get(key), "it keeps no values of its items"
+    found: Inference | None = None
+    if series is not None:
+        try:
+            found = estimate_of(series, clusters=task.clusters)
+        except UserError as error:
+            reason = str(error)
+    low, high = (series.bounds if series else None) or (None, None)
+    return judge_floor(
+        found, task.published.get(key), task.name, key, rule, higher=task.rising.get(key, True),
+        share=series is not None and series.unit == SHARE_UNIT, reason=reason, total=task.n_total,
+        width=None if low is None or high is None else high - low, alpha=policy.alpha,
+    )  # fmt: skip
 
 
 def append_summary(text: str) -> Path | None:

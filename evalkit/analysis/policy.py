@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -17,6 +17,10 @@ RELATIVE_MARGIN = 0.02
 """Default margin of other metrics, as a share of the baseline's value."""
 
 
+FailOn = Literal["margin", "any_loss"]
+"""What is a regression: a loss shown to be larger than the margin, or any loss that is shown."""
+
+
 class Rule(Strict):
     """What one task or group must keep. ``margin`` is in the metric's own unit (0.02: two points of accuracy)."""
 
@@ -25,8 +29,12 @@ class Rule(Strict):
     margin: float | None = Field(default=None, ge=0)
     relative_margin: float | None = Field(default=None, ge=0, lt=1)
     """A margin as a share of the baseline's value."""
+    fail_on: FailOn | None = None
+    """None: as the policy's."""
     floor: float | None = None
-    """The candidate's value must not be worse than this (a ceiling where lower is better)."""
+    """The candidate must not be worse than this (a ceiling where lower is better)."""
+    floor_by: Literal["interval", "value"] = "interval"
+    """What must reach the floor: the near end of the 95 % interval, so that it is shown; or the number itself."""
     required: bool = True
     """False: a task that the candidate did not run, or that cannot be judged, is let through."""
     max_error_rate: float | None = Field(default=None, ge=0, le=1)
@@ -37,6 +45,25 @@ class Rule(Strict):
     def _one_margin(self) -> Rule:
         if self.margin is not None and self.relative_margin is not None:
             raise ValueError("give margin or relative_margin, not both")
+        return self
+
+
+class Average(Rule):
+    """Tasks (or groups: all their tasks) that are judged as one, by the average of their primary metrics in which every
+    task weighs the same. They are not judged one by one unless ``tasks`` lists them too.
+    """
+
+    tasks: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_list_alone(cls, value: Any) -> Any:
+        return {"tasks": value} if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _of_primaries(self) -> Average:
+        if self.metric is not None:
+            raise ValueError("an average is of the tasks' primary metrics: leave metric out")
         return self
 
 
@@ -66,6 +93,9 @@ class Policy(Strict):
     """Two-sided level of the intervals whose bound is tested; the non-inferiority test is one-sided at half of it."""
     default: Rule = Rule()
     tasks: dict[str, Rule] = Field(default_factory=dict)
+    average: Average | None = None
+    """Several tasks as one: a list of names, or a mapping with ``tasks`` and what else a rule may have."""
+    fail_on: FailOn = "margin"
     others: Literal["gate", "ignore"] = "gate"
     """Tasks that are not listed: held to ``default``, or left alone."""
     max_error_rate: float = Field(default=0.0, ge=0, le=1)
@@ -77,8 +107,6 @@ class Policy(Strict):
     """What an undecided check counts as."""
     performance: tuple[Budget, ...] = ()
     cluster_by: str | None = None
-    seed: int = 1234
-    resamples: int = Field(default=2000, ge=100)
 
 
 def load_policy(path: Path | None) -> Policy:

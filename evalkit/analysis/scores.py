@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.groups import leaves
-from evalkit.statistics.paired import join_keys
 from evalkit.store import RunDir
-from evalkit.store.rows import metrics_of, title_of
+from evalkit.store.rows import join_keys, metrics_of, title_of
 from evalkit.text.reading import parse_json
 
 if TYPE_CHECKING:
@@ -61,6 +60,8 @@ class TaskScores:
     n: int
     n_error: int
     n_unscored: int
+    n_total: int | None = None
+    """Items that the task has; None where a file of an earlier version does not say it."""
     clusters: tuple[str, ...] | None = None
     cluster_field: str = ""
     titles: tuple[str, ...] = ()
@@ -80,6 +81,8 @@ class RunScores:
     counters: Mapping[str, Any] = field(default_factory=dict)
     hardware: Any = None
     partial: bool = False
+    saved: bool = False
+    """Read from a baseline file, which has no documents."""
 
 
 def scores_of_run(path: Path, cluster_by: str | None = None) -> RunScores:
@@ -136,6 +139,7 @@ def _task_scores(run: RunDir, task: TaskResult, cluster_by: str | None) -> TaskS
         n=task.n,
         n_error=task.n_error,
         n_unscored=task.n_unscored,
+        n_total=task.n_total,
         clusters=clusters,
         cluster_field=field_name,
         titles=_titles(frame),

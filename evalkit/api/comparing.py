@@ -58,8 +58,6 @@ def compare(
     allow_mismatch: bool = False,
     cluster_by: str | None = None,
     alpha: float = 0.05,
-    seed: int = 1234,
-    resamples: int = 2000,
 ) -> Comparison:
     """Candidates against a base on the same items: paired differences, intervals, tests, flipped items.
 
@@ -71,8 +69,6 @@ def compare(
         allow_mismatch=allow_mismatch,
         cluster_by=cluster_by,
         alpha=alpha,
-        seed=seed,
-        resamples=resamples,
     )
 
 

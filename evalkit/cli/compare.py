@@ -24,8 +24,6 @@ def compare(
         ),
     ] = None,
     alpha: Annotated[float, typer.Option("--alpha", help="Level of the tests and intervals.")] = 0.05,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the resampling.")] = 1234,
-    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Bootstrap resamples.")] = 2000,
     flips: Annotated[int, typer.Option("--flips", min=0, help="Flipped items to list per task and direction.")] = 0,
     all_metrics: Annotated[
         bool, typer.Option("--all-metrics", help="Show secondary metrics too, not only each task's primary one.")
@@ -35,8 +33,8 @@ def compare(
 ) -> None:
     """Compare runs on the same items: paired differences, intervals, tests, flipped items."""
     import json
-    from dataclasses import asdict
 
+    from evalkit.analysis.compare import as_json as plain
     from evalkit.api import comparing
     from evalkit.render.comparison import comparison_markdown, print_comparison
 
@@ -46,8 +44,6 @@ def compare(
         allow_mismatch=allow_mismatch,
         cluster_by=cluster_by,
         alpha=alpha,
-        seed=seed,
-        resamples=resamples,
     )
     if markdown is not None:
         try:
@@ -55,6 +51,6 @@ def compare(
         except OSError as error:
             raise UserError(f"compare: cannot write {markdown}: {error.strerror}") from None
     if as_json:
-        typer.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(plain(found), ensure_ascii=False, indent=2))
     else:
         print_comparison(found, console(), flips, all_metrics)

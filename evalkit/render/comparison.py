@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from evalkit.analysis.compare import Comparison, MetricComparison, RunComparison
+from evalkit.analysis.compare import Comparison, RunComparison
+from evalkit.analysis.decision import Decision
 from evalkit.text import numbers
 from evalkit.text.escape import visible
 from evalkit.text.markdown import inline
@@ -20,7 +21,7 @@ HEADERS = (
     "Base",
     "Candidate",
     "Difference",
-    "95 % interval",
+    "Interval",
     "p",
     "p (Holm)",
     "Detectable",
@@ -33,7 +34,7 @@ DISPENSABLE = ("p", "Detectable", "n", "Flipped", "Base", "Candidate", "p (Holm)
 STYLES = {"better": "green", "worse": "red"}
 
 
-def cells(row: MetricComparison, alpha: float) -> tuple[str, ...]:
+def cells(row: Decision) -> tuple[str, ...]:
     """One row's texts, in the order of HEADERS; shares in percent."""
     share = row.is_share
     arrow = "↑" if row.higher_is_better else "↓"
@@ -42,18 +43,18 @@ def cells(row: MetricComparison, alpha: float) -> tuple[str, ...]:
         f"+{len(row.improved)} {numbers.MINUS}{len(row.worsened)}" if row.level == "task" and difference.binary else ""
     )
     return (
-        row.task,
+        f"{row.task} (mean of {len(row.tasks)} tasks)" if row.level == "macro" else row.task,
         " ".join(part for part in (row.metric.removesuffix(",none"), numbers.unit(row.unit), arrow) if part),
         numbers.score(row.base, share),
         numbers.score(row.candidate, share),
-        numbers.signed(difference.value, share),
+        numbers.MISSING if difference.value is None else numbers.signed(difference.value, share),
         numbers.interval(difference.interval, share, plus=True),
-        numbers.p_value(difference.p_value),
+        numbers.MISSING if row.reason else numbers.p_value(difference.p_value),
         "" if row.p_adjusted is None else numbers.p_value(row.p_adjusted),
         numbers.score(difference.detectable, share),
         flipped,
         f"{difference.n:,}",
-        row.verdict(alpha),
+        row.verdict,
     )
 
 
@@ -68,7 +69,7 @@ def print_comparison(comparison: Comparison, console: Console, flips: int = 0, a
         for note in notes(candidate):
             console.print(Text(visible(note), style="yellow"))
         shown = [row for row in candidate.metrics if all_metrics or row.primary]
-        console.print(_fitting_table(shown, comparison.alpha, console))
+        console.print(_fitting_table(shown, console))
         if left := len(candidate.metrics) - len(shown):
             console.print(Text(f"{left} rows of secondary metrics: --all-metrics", style="dim"))
         for row in candidate.metrics if flips else ():
@@ -79,27 +80,34 @@ def print_comparison(comparison: Comparison, console: Console, flips: int = 0, a
                     console.print(Text(visible(text)), overflow="ellipsis", no_wrap=True)
                 if len(items) > flips:
                     console.print(Text(f"  {row.task} {row.metric} {title}: {len(items) - flips} more", style="dim"))
-        console.print(Text(FOOTNOTE, style="dim"))
+        console.print(Text(footnote(comparison), style="dim"))
 
 
 FOOTNOTE = (
-    "Differences are candidate minus base on the items both scored, in percentage points for shares. Detectable: "
-    "the smallest true difference that this many items find with 80 % power. Methods: --json, and docs/statistics.md."
+    "Differences are candidate minus base on the items both scored, in percentage points for shares. An interval "
+    "leaves zero out exactly where the verdict is better or worse: {level:g} %, and more where several tasks are "
+    "tested at once (Holm). Equal: the same value on every item. Detectable: the smallest true difference that this "
+    "many items find with 80 % power. Methods and levels: --json, and docs/statistics.md."
 )
 
 
-def _fitting_table(rows: Sequence[MetricComparison], alpha: float, console: Console) -> Table:
+def footnote(comparison: Comparison) -> str:
+    """What the columns mean."""
+    return FOOTNOTE.format(level=round(100 * (1 - comparison.alpha), 4))
+
+
+def _fitting_table(rows: Sequence[Decision], console: Console) -> Table:
     """The table with as many columns as the console is wide enough for; no cell is broken while that can be helped."""
     from rich.measure import Measurement
 
     for dropped in range(len(DISPENSABLE)):
-        table = _table(rows, alpha, DISPENSABLE[:dropped])
+        table = _table(rows, DISPENSABLE[:dropped])
         if Measurement.get(console, console.options.update(width=10_000), table).maximum <= console.width:
             return table
-    return _table(rows, alpha, DISPENSABLE)
+    return _table(rows, DISPENSABLE)
 
 
-def _table(rows: Sequence[MetricComparison], alpha: float, without: Sequence[str]) -> Table:
+def _table(rows: Sequence[Decision], without: Sequence[str]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -109,7 +117,7 @@ def _table(rows: Sequence[MetricComparison], alpha: float, without: Sequence[str
     for number in kept:
         table.add_column(HEADERS[number], justify="left" if number in (0, 1, 11) else "right", no_wrap=True)
     for row in rows:
-        texts = cells(row, alpha)
+        texts = cells(row)
         verdict = Text(texts[-1], style=STYLES.get(texts[-1], "dim"))
         table.add_row(*(Text(visible(texts[number])) for number in kept[:-1]), verdict)
     return table
@@ -119,8 +127,10 @@ def notes(candidate: RunComparison) -> Iterator[str]:
     """What a reader must know before the numbers."""
     for mismatch in candidate.mismatches:
         yield f"not the same measurement: {mismatch}"
-    for one in candidate.not_compared:
-        yield str(one)
+    untold = {covered.task for covered in candidate.coverage if covered.reason}
+    for one in candidate.not_judged:
+        if one.task not in untold:
+            yield str(one)
     for name, where in ((candidate.only_base, "base"), (candidate.only_candidate, "candidate")):
         if name:
             yield f"only in the {where}: {', '.join(name)}"
@@ -143,10 +153,8 @@ def comparison_markdown(comparison: Comparison, flips: int = 5) -> str:
         for note in notes(candidate):
             lines += [f"> {inline(note)}", ""]
         lines += ["| " + " | ".join(HEADERS) + " |", "|:--|:--|" + "--:|" * 9 + ":--|"]
-        lines += [
-            "| " + " | ".join(inline(text) for text in cells(row, comparison.alpha)) + " |" for row in candidate.metrics
-        ]
-        lines += ["", FOOTNOTE, ""]
+        lines += ["| " + " | ".join(inline(text) for text in cells(row)) + " |" for row in candidate.metrics]
+        lines += ["", footnote(comparison), ""]
         changed = [row for row in candidate.metrics if flips and row.primary and (row.improved or row.worsened)]
         for row in changed:
             lines += ["<details>", f"<summary>Flipped items of {inline(row.task)}</summary>", ""]

@@ -9,10 +9,10 @@ from typing import Any
 
 from evalkit.contract.errors import UserError
 from evalkit.render import page
+from evalkit.render.marks import find_marks
 from evalkit.render.sections import Shown, Source, nested, shown
 from evalkit.render.templates import environment, markup
-from evalkit.render.ties import find_ties
-from evalkit.render.view import Run, Ties, build, labels
+from evalkit.render.view import Marks, Run, build, labels
 from evalkit.store import RunDir
 from evalkit.store.files import replacing
 from evalkit.store.paths import share
@@ -73,8 +73,8 @@ def write_markdown(runs: Sequence[Path], out: Path) -> Path:
 
 def _source(paths: Sequence[Path]) -> Source:
     opened, runs = load(paths)
-    ties = find_ties(opened, runs) if len(runs) > 1 else Ties()
-    return Source(tuple(runs), tuple(opened), build(runs, ties))
+    marks = find_marks(runs) if len(runs) > 1 else Marks()
+    return Source(tuple(runs), tuple(opened), build(runs, marks))
 
 
 def _attachments(parts: Sequence[Shown]) -> Iterator[page.Attachment]:

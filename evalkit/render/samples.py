@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.render.page import Attachment
-from evalkit.statistics.paired import join_keys
-from evalkit.store.rows import as_json, as_list, as_number, as_text, metrics_of, title_of
+from evalkit.store.rows import as_json, as_list, as_number, as_text, join_keys, metrics_of, title_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from evalkit.analysis.gate import Check, GateResult
+from evalkit.analysis.check import Check
+from evalkit.analysis.gate import GateResult
 from evalkit.text.escape import visible
 from evalkit.text.markdown import inline
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 WORDS = {"pass": "pass", "regression": "regression", "inconclusive": "cannot tell", "skipped": "not comparable"}
 STYLES = {"pass": "green", "regression": "bold red", "inconclusive": "yellow", "skipped": "dim"}
 SENTENCES = {
-    "pass": "Pass: nothing got worse by more than is allowed.",
-    "regression": "Regression: something is worse than is allowed, or missing.",
-    "inconclusive": "Inconclusive: no regression shown, but neither that there is none; the reasons stand above.",
+    "pass": "Pass: shown to be no worse than is allowed.",
+    "regression": "Regression: something is shown to be worse than is allowed, or missing.",
+    "inconclusive": "Inconclusive: shown neither to be worse than is allowed, nor to be no worse; reasons stand above.",
 }
 
 

@@ -1,10 +1,11 @@
-"""What a report shows, worked out before any template sees it: runs, rows, cells, ties, warnings."""
+"""What a report shows, worked out before any template sees it: runs, rows, cells, marks, warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from evalkit.contract.types import SHARE_UNIT, GroupResult, MetricResult, RunResult, TaskResult
 from evalkit.render import counters
@@ -12,6 +13,7 @@ from evalkit.render.counters import ByTask
 from evalkit.render.facts import Facts, as_yaml, command, plain, side_by_side
 from evalkit.text import numbers
 
+Mark = Literal["best", "tie", "equal", ""]
 Level = str
 """How a row came about: "task", "micro" (every document the same weight) or "macro" (every child the same)."""
 
@@ -44,8 +46,7 @@ class Cell:
     at: float | None = None
     low: float | None = None
     high: float | None = None
-    best: bool = False
-    tied: bool = False
+    mark: Mark = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,10 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Ties:
-    """Which runs cannot be told from the best one: (row name, metric key) -> run numbers."""
+class Marks:
+    """(row name/level, metric key) -> run number -> its mark."""
 
-    tied: Mapping[tuple[str, str], frozenset[int]] = field(default_factory=dict)
+    of_row: Mapping[tuple[str, str], Mapping[int, Mark]] = field(default_factory=dict)
 
 
 def labels(results: Sequence[RunResult], paths: Sequence[Path]) -> list[str]:
@@ -141,9 +142,9 @@ def labels(results: Sequence[RunResult], paths: Sequence[Path]) -> list[str]:
     return [label if named.count(label) == 1 else f"{label} #{index + 1}" for index, label in enumerate(named)]
 
 
-def build(runs: Sequence[Run], ties: Ties) -> View:
+def build(runs: Sequence[Run], marks: Marks) -> View:
     """Lay the runs out: blocks in the order of the first run that has them."""
-    blocks = tuple(_blocks(runs, ties))
+    blocks = tuple(_blocks(runs, marks))
     measured = [run.result.counters for run in runs]
     title = runs[0].label if len(runs) == 1 else " · ".join(run.label for run in runs)
     return View(
@@ -179,14 +180,14 @@ def groups_of(runs: Sequence[Run]) -> dict[str, list[GroupResult | None]]:
     return found
 
 
-def _blocks(runs: Sequence[Run], ties: Ties) -> Iterator[Block]:
+def _blocks(runs: Sequence[Run], marks: Marks) -> Iterator[Block]:
     tasks, groups = tasks_of(runs), groups_of(runs)
     inner = {child for found in groups.values() for group in found if group for child in group.group.children}
     shown: set[str] = set()
     for name in groups:
         if name in inner:
             continue
-        rows, leaves = _tree(name, 0, tasks, groups, ties, frozenset())
+        rows, leaves = _tree(name, 0, tasks, groups, marks, frozenset())
         shown.update(leaves)
         first = next(group for group in groups[name] if group)
         headline = tuple(row for row in rows if (row.level, row.depth) in HEADLINE)
@@ -194,7 +195,7 @@ def _blocks(runs: Sequence[Run], ties: Ties) -> Iterator[Block]:
         yield Block(title, "", "", tuple(rows), tuple(leaves), headline)
     for name, found in tasks.items():
         if name not in shown:
-            rows = _task_rows(name, found, 0, ties)
+            rows = _task_rows(name, found, 0, marks)
             info = next(task for task in found if task).info
             headline = tuple(row for row in rows if row.primary) or tuple(rows[:1])
             yield Block(info.alias or name, info.description, info.citation, tuple(rows), (name,), headline)
@@ -205,7 +206,7 @@ def _tree(
     depth: int,
     tasks: Mapping[str, list[TaskResult | None]],
     groups: Mapping[str, list[GroupResult | None]],
-    ties: Ties,
+    marks: Marks,
     above: frozenset[str],
 ) -> tuple[list[Row], list[str]]:
     """Rows of a group: its averages, then its groups and tasks, each with its own rows below it."""
@@ -215,19 +216,19 @@ def _tree(
     leaves: list[str] = []
     for child in first.group.children:
         if child in groups and child not in above:
-            inner, names = _tree(child, depth + 1, tasks, groups, ties, above | {name})
+            inner, names = _tree(child, depth + 1, tasks, groups, marks, above | {name})
         elif child in tasks:
-            inner, names = _task_rows(child, tasks[child], depth + 1, ties), [child]
+            inner, names = _task_rows(child, tasks[child], depth + 1, marks), [child]
         else:
             continue
         inside.extend(inner)
         leaves.extend(names)
     shots = _joined(str(task.info.num_fewshot) for leaf in leaves for task in tasks[leaf] if task)
-    rows = [row for level in ("micro", "macro") for row in _group_rows(name, found, depth, level, ties, shots)]
+    rows = [row for level in ("micro", "macro") for row in _group_rows(name, found, depth, level, marks, shots)]
     return [*rows, *inside], leaves
 
 
-def _task_rows(name: str, found: Sequence[TaskResult | None], depth: int, ties: Ties) -> list[Row]:
+def _task_rows(name: str, found: Sequence[TaskResult | None], depth: int, marks: Marks) -> list[Row]:
     first = next(task for task in found if task)
     shots = _joined(str(task.info.num_fewshot) for task in found if task)
     version = _joined(task.info.version for task in found if task)
@@ -238,13 +239,13 @@ def _task_rows(name: str, found: Sequence[TaskResult | None], depth: int, ties: 
         primary = key == first.info.primary
         sample = any(task.info.sample for task in found if task)
         rows.append(
-            _row(name, metrics, "task", depth, ties, shots=shots, version=version, sample=sample, primary=primary)
+            _row(name, metrics, "task", depth, marks, shots=shots, version=version, sample=sample, primary=primary)
         )
     return rows
 
 
 def _group_rows(
-    name: str, found: Sequence[GroupResult | None], depth: int, level: Level, ties: Ties, shots: str
+    name: str, found: Sequence[GroupResult | None], depth: int, level: Level, marks: Marks, shots: str
 ) -> list[Row]:
     sides = [None if group is None else (group.micro if level == "micro" else group.macro) for group in found]
     version = _joined(group.group.version for group in found if group)
@@ -252,7 +253,7 @@ def _group_rows(
     rows = []
     for key in keys:
         metrics = [_pick(side, key) if side else None for side in sides]
-        rows.append(_row(name, metrics, level, depth, ties, shots=shots, version=version, sample=False, primary=True))
+        rows.append(_row(name, metrics, level, depth, marks, shots=shots, version=version, sample=False, primary=True))
     return rows
 
 
@@ -261,7 +262,7 @@ def _row(
     metrics: Sequence[MetricResult | None],
     level: Level,
     depth: int,
-    ties: Ties,
+    marks: Marks,
     *,
     shots: str,
     version: str,
@@ -277,14 +278,9 @@ def _row(
     values = [value for metric in present for value in (metric.value, *(metric.interval or ())) if value is not None]
     low = min([0.0, *values])
     high = 1.0 if proportion else (max([0.0, *values]) * 1.05 or 1.0)
-    ranked = [metric.value if metric and metric.value is not None else None for metric in metrics]
-    known = [value for value in ranked if value is not None]
-    best = None
-    if len(known) > 1:
-        best = ranked.index(max(known) if first.higher_is_better else min(known))
-    tied = ties.tied.get((f"{name}/{level}", first.key), frozenset())
+    mark = marks.of_row.get((f"{name}/{level}", first.key), {})
     cells = tuple(
-        _cell(metric, proportion, (low, high), index == best, index in tied) if metric else None
+        _cell(metric, proportion, (low, high), mark.get(index, "")) if metric else None
         for index, metric in enumerate(metrics)
     )
     baseline = next((metric.baseline for metric in present if metric.baseline is not None), None)
@@ -309,7 +305,7 @@ def _row(
     )
 
 
-def _cell(metric: MetricResult, proportion: bool, scale: tuple[float, float], best: bool, tied: bool) -> Cell:
+def _cell(metric: MetricResult, proportion: bool, scale: tuple[float, float], mark: Mark) -> Cell:
     bounds = metric.interval
     return Cell(
         text=numbers.score(metric.value, proportion),
@@ -322,8 +318,7 @@ def _cell(metric: MetricResult, proportion: bool, scale: tuple[float, float], be
         at=_place(metric.value, *scale),
         low=_place(bounds[0], *scale) if bounds else None,
         high=_place(bounds[1], *scale) if bounds else None,
-        best=best,
-        tied=tied and not best,
+        mark=mark,
     )
 
 

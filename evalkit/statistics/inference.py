@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from evalkit.statistics.intervals import Z95
+
 LEVEL = 0.95
 Alternative = Literal["two-sided", "greater", "less"]
 Range = tuple[float, float]
@@ -162,15 +164,19 @@ def combined(parts: Sequence[Inference], weights: Sequence[float], bounds: Range
     """The weighted sum of independent estimates: a stratified average, with Satterthwaite's degrees of freedom.
 
     stderr = sqrt(sum((w_k s_k)^2)); freedom = (sum v_k)^2 / sum(v_k^2 / f_k), v_k = (w_k s_k)^2 (Satterthwaite 1946).
-    A part that is no Student counts as normal if it has a standard error; one without makes the sum `Unknown`.
+    A part that is no Student counts as normal: with its standard error, or with half its interval's width over z where
+    no item of it varies; one that has neither makes the sum `Unknown`.
     """
     value = sum(weight * part.value for weight, part in zip(weights, parts, strict=True))
     n = sum(part.n for part in parts)
     squares = []
     for weight, part in zip(weights, parts, strict=True):
-        if weight and (part.reason or part.stderr is None):
+        stderr = part.stderr
+        if weight and not stderr and not part.reason and (interval := part.interval()) is not None:
+            stderr = (interval[1] - interval[0]) / (2 * Z95)
+        if weight and (part.reason or stderr is None):
             return Unknown(value, n, part.reason or "a part has no standard error")
-        squares.append((weight * (part.stderr or 0.0)) ** 2)
+        squares.append((weight * (stderr or 0.0)) ** 2)
     total = sum(squares)
     spread = sum(
         square**2 / part.freedom

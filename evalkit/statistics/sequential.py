@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from evalkit.statistics.inference import Inference
+from evalkit.statistics.margins import Shown, shown_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,17 +44,9 @@ class Look:
         return 1 - 2 * self.alpha
 
 
-def verdict_at(
-    look: Look, found: Inference, margin: float, *, any_loss: bool = False
-) -> Literal["pass", "regression"] | None:
-    """What a look at a gain (candidate better: positive) shows: a loss of less than ``margin``, or of more than it
-    (``any_loss``: of more than nothing); None where neither is shown yet.
-    """
-    if found.p_value(-margin, "greater") <= look.alpha:
-        return "pass"
-    if found.p_value(0.0 if any_loss else -margin, "less") <= look.alpha:
-        return "regression"
-    return None
+def verdict_at(look: Look, found: Inference, margin: float, *, any_loss: bool = False) -> Shown | None:
+    """What a look at a gain (candidate better: positive) shows; see `margins.shown_at`."""
+    return shown_at(found, margin, look.alpha, any_loss=any_loss)
 
 
 def spending(fraction: float, alpha: float = ALPHA) -> float:

@@ -1,9 +1,9 @@
-"""Reading rows of a samples file: their cells as Python values, their metrics, a line that tells one from another."""
+"""Reading rows of a samples file: cells as Python values, metrics, the keys that join runs, a line for people."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.text.reading import parse_json
@@ -33,6 +33,17 @@ def title_of(document: Any, prompt: Any) -> str:
     if len(line) <= TITLE:
         return line
     return line[:TITLE] + "…" if text else "…" + line[-TITLE:]
+
+
+def join_keys(hashes: Sequence[str]) -> list[str]:
+    """Document hashes made unique: the k-th copy of the same document gets "hash#k"."""
+    seen: dict[str, int] = {}
+    keys = []
+    for value in hashes:
+        count = seen.get(value, 0)
+        seen[value] = count + 1
+        keys.append(value if count == 0 else f"{value}#{count}")
+    return keys
 
 
 def metrics_of(row: Mapping[str, Any]) -> dict[str, float | None]:

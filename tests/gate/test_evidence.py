@@ -153,7 +153,8 @@ def test_translation_from_references_to_rubbish(tmp_path: Path) -> None:
     result = gate(translated(tmp_path / "references", script), rubbish)
     assert result.exit_code == 1
     judged = {check.task for check in result.checks if check.kind == "margin"}
-    assert judged == set(frames)
+    assert judged == {"translation"}
+    assert {check.task for check in result.checks if check.kind == "part"} == set(frames)
 
 
 def test_a_saved_baseline_sees_the_same(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from evalkit.render.pareto import front, memory, pareto_charts
 from evalkit.render.report import load
-from evalkit.render.view import Ties, build
+from evalkit.render.view import Marks, build
 
 GB = 1_000_000_000
 
@@ -27,7 +27,7 @@ def figures(tmp_path: Path, *runs: tuple[str, float, float, float]) -> dict[str,
         for label, quality, speed, size in runs
     ]
     _, loaded = load(paths)
-    view = build(loaded, Ties())
+    view = build(loaded, Marks())
     return {figure["title"]: figure for figure in pareto_charts(view)}
 
 

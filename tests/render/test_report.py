@@ -179,9 +179,9 @@ def test_summary_banners_ties_and_counters(two_runs: tuple[Path, Path], tmp_path
     assert "2 runs side by side" in text
     assert "812/s" in text
     assert "1.5 s" in text
-    # t_a: 100.0 is the best and 40 items show it; t_b is the same in both, so a tie.
+    # t_a: 100.0 is the best and 40 items show it; t_b has the same value on every item in both.
     assert re.search(r"t_a acc, % ↑ ?higher is better \d\d\.\d [\d.]+ to [\d.]+ 100\.0 best", text)
-    assert re.search(r"t_b acc, % ↑ ?higher is better (\d\d\.\d) best [\d.]+ to [\d.]+ \1 tie", text)
+    assert re.search(r"t_b acc, % ↑ ?higher is better (\d\d\.\d) equal [\d.]+ to [\d.]+ \1 equal", text)
     assert "mean over documents" in text
     assert "mean over tasks" in text
 
@@ -269,7 +269,7 @@ def test_markdown_tables_are_well_formed(two_runs: tuple[Path, Path], tmp_path: 
         assert width in (None, cells), line
         width = cells
     assert "**100.0**" in text
-    assert "(tie)" in text
+    assert "(equal)" in text
     assert "## Reproduce" in text
 
 
