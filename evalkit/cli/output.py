@@ -1,7 +1,8 @@
-"""Where the command line prints: wide in pipes and files, as wide as the terminal elsewhere."""
+"""Where the command line prints: as wide as the terminal, or as COLUMNS says; wide in pipes and files without it."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,4 +16,8 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     own = Console(stderr=stderr)
-    return own if own.is_terminal else Console(stderr=stderr, width=WIDTH_OF_PIPES)
+    return (
+        own
+        if own.is_terminal or os.environ.get("COLUMNS", "").isdecimal()
+        else Console(stderr=stderr, width=WIDTH_OF_PIPES)
+    )

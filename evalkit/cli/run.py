@@ -28,6 +28,9 @@ Config = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", rich_help_panel=OUTPUT, help="Results as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT, help="No plan and no progress.")]
+AllMetrics = Annotated[
+    bool, typer.Option("--all-metrics", rich_help_panel=OUTPUT, help="The table with all metrics of all tasks.")
+]
 MaxBatchSize = Annotated[str | None, typer.Option("--max-batch-size", rich_help_panel=SPEED, hidden=True)]
 
 
@@ -38,6 +41,7 @@ def run(
     config: Config = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    all_metrics: AllMetrics = False,
     max_batch_size: MaxBatchSize = None,
 ) -> None:
     """Evaluate a model on tasks; write results, samples and a report.
@@ -46,4 +50,6 @@ def run(
     """
     if max_batch_size is not None:
         typer.echo("evalkit: note: --max-batch-size is ignored: batches are planned by memory (--max-memory)", err=True)
-    raise typer.Exit(session.run(session.Asked(settings, config, resume), as_json=as_json, quiet=quiet))
+    raise typer.Exit(
+        session.run(session.Asked(settings, config, resume), as_json=as_json, quiet=quiet, every=all_metrics)
+    )

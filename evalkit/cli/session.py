@@ -13,7 +13,7 @@ import typer
 
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
-from evalkit.render.terminal import plain, plan_table, results_table, warnings
+from evalkit.render.terminal import folded, plain, plan_table, results_table, warnings
 from evalkit.runner.interruption import Stop, Stoppable, as_interrupts, two_step
 from evalkit.runner.progress import for_console
 from evalkit.spec import config
@@ -45,9 +45,9 @@ class Job:
     must_exist: bool
 
 
-def run(asked: Asked, *, as_json: bool, quiet: bool) -> int:
+def run(asked: Asked, *, as_json: bool, quiet: bool, every: bool = False) -> int:
     """Carry out every run in turn; the exit code. Raises UserError for bad input."""
-    screen = Screen(quiet=quiet, as_json=as_json)
+    screen = Screen(quiet=quiet, as_json=as_json, every=every)
     worst = 0
     finished: list[Reported] = []
     for job in _jobs(asked):
@@ -116,8 +116,9 @@ def _print_json(finished: Sequence[Reported]) -> None:
 class Screen:
     """A `evalkit.runner.evaluate.Observer` on the terminal: plan, notes and progress on stderr, the table on stdout."""
 
-    def __init__(self, quiet: bool, as_json: bool) -> None:
+    def __init__(self, quiet: bool, as_json: bool, every: bool = False) -> None:
         self._quiet = quiet
+        self._every = every
         self._as_json = as_json
         self._err = console(stderr=True)
         self._out = console()
@@ -151,8 +152,10 @@ class Screen:
         """Show the numbers and where they lie."""
 
         if not self._as_json:
-            self._out.print(results_table(done.result))
+            self._out.print(results_table(done.result, self._every))
         target = self._err if self._as_json else self._out
+        if not self._every and (line := folded(done.result)):
+            target.print(plain(line), soft_wrap=True)
         for line in warnings(done.result):
             target.print(plain(line), soft_wrap=True)
         target.print(plain(f"results: {done.path / 'results.json'}"), soft_wrap=True)

@@ -16,6 +16,7 @@ from evalkit.contract.optional import ByDocument, Reporting, capabilities
 from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import (
     DataSource,
+    Group,
     GroupResult,
     PromptStyle,
     Request,
@@ -68,6 +69,7 @@ class Plan:
     backend: str
     output: Path
     tasks: tuple[PlannedTask, ...]
+    groups: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def evaluate(
     suitability.require(workloads, model_label(model), can)
     if schedule is not None:
         require_rounds(model_label(model), can)
-    observer.plan(_plan(spec, model, workloads))
+    observer.plan(_plan(spec, model, workloads, selection.groups))
     for warning in selection.warnings:
         observer.note(warning)
 
@@ -249,12 +251,12 @@ def _bind(workloads: Sequence[Workload], backend: Backend) -> None:
     backend.finish()
 
 
-def _plan(spec: RunSpec, model: ModelSpec, workloads: Sequence[Workload]) -> Plan:
+def _plan(spec: RunSpec, model: ModelSpec, workloads: Sequence[Workload], groups: tuple[Group, ...]) -> Plan:
     tasks = tuple(
         PlannedTask(workload.info, len(workload.documents), workload.n_total, workload.n_requests, workload.source)
         for workload in workloads
     )
-    return Plan(model_label(spec.model), model.backend or "", spec.output or Path(), tasks)
+    return Plan(model_label(spec.model), model.backend or "", spec.output or Path(), tasks, groups)
 
 
 @contextmanager
