@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def tasks(pattern: str = "*", *, include_path: Sequence[str | Path] = ()) -> pd.DataFrame:
-    """Tasks and groups whose name matches, one a row, as `evalkit tasks list --all` shows them."""
+    """Tasks and groups whose name matches or that speak of it, one a row, as `evalkit tasks list --all` has them."""
     from dataclasses import asdict
 
     import pandas as pd
@@ -33,22 +33,26 @@ def tasks(pattern: str = "*", *, include_path: Sequence[str | Path] = ()) -> pd.
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """Rows of tasks and groups, how many there are of any name, and what is wrong with files that are left out."""
+    """Rows of tasks and groups; the names of those that are parts of one benchmark; families of names with what they
+    stand for; and what is wrong with files that are left out.
+    """
 
     rows: Sequence[Row]
-    known: int
+    parts: frozenset[str]
+    families: Mapping[str, str]
     left_out: Sequence[str]
 
 
-def task_rows(pattern: str = "*", include_path: Sequence[str | Path] = ()) -> Tasks:
-    """Tasks and groups whose name matches, in order of their names."""
-    from fnmatch import fnmatchcase
-
-    from evalkit.task.listing import left_out, listing
+def task_rows(word: str = "*", include_path: Sequence[str | Path] = ()) -> Tasks:
+    """Tasks, groups and families whose name matches or, where no name does, that speak of the word; by name."""
+    from evalkit.task.families import forms
+    from evalkit.task.listing import left_out, listing, matching, parts
 
     folders = [Path(path) for path in include_path]
     rows = listing(folders)
-    return Tasks([row for row in rows if fnmatchcase(row.name, pattern)], len(rows), left_out(folders))
+    low = "" if word == "*" else word.casefold()
+    families = {form: what for form, what in forms().items() if low in f"{form} {what}".casefold()}
+    return Tasks(matching(rows, word), frozenset(parts(rows)), families, left_out(folders))
 
 
 def describe_task(name: str, *, num_fewshot: int | None = None, include_path: Sequence[str | Path] = ()) -> Description:

@@ -9,10 +9,10 @@ import typer
 
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
-from evalkit.render.terminal import rows_table
+from evalkit.render.sheet import Column, Sheet
 
 if TYPE_CHECKING:
-    from evalkit.task.listing import Description
+    from evalkit.task.listing import Description, Row
 
 app = typer.Typer(help="What can be evaluated.", no_args_is_help=True)
 
@@ -22,37 +22,56 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 @app.command("list")
 def list_tasks(
-    pattern: Annotated[str, typer.Argument(help="Only names that match, for example 'mmlu_*'.")] = "*",
+    word: Annotated[
+        str | None, typer.Argument(metavar="[WORD]", help="Names that match ('mmlu_*'), or tasks that speak of it.")
+    ] = None,
     include_path: Include = None,
-    everything: Annotated[bool, typer.Option("--all", help="The members of groups too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="The parts of benchmarks too (mmlu_anatomy, ...).")] = False,
+    long: Annotated[bool, typer.Option("--long", "-l", help="With version, data set, metrics and sample.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Tasks and groups. Every lm-evaluation-harness task is there besides, as lm_eval:NAME."""
+    """Tasks, groups and families of tasks. Every lm-evaluation-harness task is there besides, as lm_eval:NAME."""
     import json
     from dataclasses import asdict
 
     from evalkit.api.listing import task_rows
 
-    found = task_rows(pattern, include_path or ())
+    found = task_rows(word or "*", include_path or ())
     for line in found.left_out:
         typer.echo(line, err=True)
-    chosen = found.rows
-    if not chosen:
-        raise UserError(f"no task or group matches {pattern!r}: see them all with: evalkit tasks list --all")
-    if pattern == "*" and not everything:
-        chosen = [row for row in found.rows if not row.groups]
+    inner = frozenset() if everything or word else found.parts
+    chosen = [row for row in found.rows if row.name not in inner]
+    if not chosen and not found.families:
+        raise UserError(f"no task or group speaks of {word!r}: see them all with: evalkit tasks list --all")
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in chosen], indent=2, ensure_ascii=False))
         return
 
-    columns = ("name", "kind", "version", "data set", "metrics", "sample", "what")
-    cells = [
-        (row.name, row.kind, row.version, row.dataset, ", ".join(row.metrics), row.n_sample or "–", row.description)
-        for row in chosen
-    ]
-    console().print(rows_table(columns, cells))
-    if len(chosen) < found.known and pattern == "*":
-        typer.echo(f"{found.known - len(chosen)} members of groups are not shown: evalkit tasks list --all")
+    out = console()
+    tasks, groups = ([row for row in chosen if (row.kind == "group") is group] for group in (False, True))
+    for title, rows in (("Tasks", tasks), ("Groups", groups)):
+        if rows:
+            out.print(_sheet(title, rows, long))
+    if found.families:
+        sheet = Sheet([Column("name", "name"), Column("what", "line")], title="Families: any name of this form")
+        for form, what in found.families.items():
+            sheet.row(form, what)
+        out.print(sheet)
+    if inner:
+        typer.echo(f"{len(inner)} parts of benchmarks are not shown: evalkit tasks list --all")
+    typer.echo("one task in full: evalkit tasks show NAME; lm-evaluation-harness's: lm_eval:NAME")
+
+
+def _sheet(title: str, rows: list[Row], long: bool) -> Sheet:
+    columns = [Column("name", "name"), *([Column("kind", "whole")] if title == "Tasks" else [])]
+    if long:
+        columns += [Column("version", "whole"), Column("data set", "name"), Column("metrics", "name"), Column("sample")]
+    sheet = Sheet([*columns, Column("what", "prose" if long else "line")], title=title)
+    for row in rows:
+        more = (row.version, row.dataset, ", ".join(row.metrics), row.n_sample or "–") if long else ()
+        kind = (row.kind,) if title == "Tasks" else ()
+        sheet.row(row.name, *kind, *more, row.description)
+    return sheet
 
 
 @app.command("show")

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Derive = Callable[[NativeTask, Document, int], Sequence[Row]]
 """The rows that one document of the inner task becomes; the number is the run's seed."""
+FORMS = {
+    "fct:TASK": "an answer of a multiple-choice task is proposed with confidence; is it right? (Med-HALT's test)",
+    "nota:TASK": 'the right option is taken out and "None of the above" put in its place (Med-HALT\'s test)',
+}
 NONE = "None of the above"
 NO_SHOTS = Shots(0, "locked", "only the items are used")
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 READERS: options.Readers = {"seed": options.whole(0), "n": options.whole(2, 100_000)}
 DEFAULT = {"seed": 1, "n": 200}
+_OWN = "as the task of that name, from another seed and with another number of documents"
+FORMS = {
+    f"{name}:seed=7:n=200": _OWN
+    for name in ("fabricated_entities", "false_premise", "nq_swap", "persistence", "reversal", "stuffing")
+}
 
 
 def family(name: str, catalog: Catalog) -> Defined:

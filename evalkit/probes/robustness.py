@@ -31,6 +31,11 @@ from evalkit.task.rendering import Item
 if TYPE_CHECKING:
     from evalkit.task.catalog import Catalog
 
+FORMS = {
+    "order:TASK": "a multiple-choice task with its options in every cyclic order",
+    "labels:TASK": "a multiple-choice task with its options under other labels",
+    "templates:TASK": "a multiple-choice task's questions in five prompts",
+}
 _LETTERS = "ABCDEFGHIJKLMNOPQRST"
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
 _SOURCE = "evalkit's probes of robustness, docs/probes.md"

@@ -26,6 +26,7 @@ from evalkit.task.definition import Defined, MetricEntry, load_task
 if TYPE_CHECKING:
     from evalkit.task.catalog import Catalog
 
+FORMS = {"selfcheck:nli=MODEL": "the task selfcheck with its entailment score by that model beside the others"}
 _WORD = re.compile(r"\w+", re.UNICODE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 SOURCE = "SelfCheckGPT, unigram (Manakul et al. 2023, arXiv 2303.08896)"

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.text import Text
 
-Kind = Literal["whole", "name", "prose"]
+Kind = Literal["whole", "name", "prose", "line"]
+
+LINE = 24
+"""The narrowest that a line is cut to."""
 
 _JOINTS = re.compile(r"(?<=[_,/:|+@=-])|(?<=\s)")
 _SPACES = re.compile(r"(?<=\s)")
@@ -35,7 +38,8 @@ def plain(value: object) -> Text:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: ``whole`` cells (numbers, dates) are never parted; ``spare``: a narrow terminal goes without it."""
+    """A column: ``whole`` cells (numbers, dates) are never parted, a ``line`` is cut where it does not fit and ends in
+    an ellipsis then; ``spare``: a narrow terminal goes without it."""
 
     title: str
     kind: Kind = "prose"
@@ -81,6 +85,9 @@ class Sheet:
             column = self.columns[index]
             texts = [cells[index] for cells in self._cells()]
             natural.append(max(map(_length, [column.title, *texts])))
+            if column.kind == "line":
+                least.append(min(natural[-1], LINE))
+                continue
             pieces = [piece for text in texts for piece in _pieces(text, column.kind)] + column.title.split(" ")
             least.append(max((_length(piece.rstrip()) for piece in pieces), default=0))
         room = available - 2 * len(kept)
@@ -150,6 +157,8 @@ def _pieces(text: str, kind: Kind) -> list[str]:
 
 def _wrapped(text: str, kind: Kind, width: int) -> list[str]:
     """The cell's lines; continued names are indented as their first line is."""
+    if kind == "line":
+        return [_cut(text, width)]
     indent = " " * (len(text) - len(text.lstrip()))
     lines, now = [], ""
     for piece in _pieces(text, kind):
@@ -158,3 +167,15 @@ def _wrapped(text: str, kind: Kind, width: int) -> list[str]:
             now = indent if _length(indent + piece.strip()) <= width else ""
         now += piece
     return [*lines, now.rstrip()]
+
+
+def _cut(text: str, width: int) -> str:
+    """The text's words that fit, and an ellipsis where some do not."""
+    if _length(text) <= width:
+        return text
+    kept = ""
+    for piece in _SPACES.split(text):
+        if _length(kept + piece.rstrip()) > width - 1:
+            break
+        kept += piece
+    return kept.rstrip(" ,;:.(") + "…"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,23 @@ def listing(include_path: Iterable[Path] = ()) -> list[Row]:
     rows = [row_of(catalog, name) for name in (*catalog.tasks, *catalog.groups)]
     rows += [_row_of_object(name) for name in registry.names(registry.TASK_OBJECTS)]
     return sorted(rows, key=lambda row: row.name)
+
+
+def parts(rows: Sequence[Row]) -> set[str]:
+    """The rows that are parts of one benchmark and bear its name: "mmlu_anatomy" below "mmlu", "needle:multi"."""
+    groups = {row.name for row in rows if row.kind == "group"}
+    return {
+        row.name
+        for row in rows
+        if row.groups and any(row.name.startswith((f"{group}_", f"{group}:")) for group in groups - {row.name})
+    }
+
+
+def matching(rows: Iterable[Row], word: str) -> list[Row]:
+    """The rows whose name is ``word`` or fits it as a pattern; else those that have it in name, data set or text."""
+    found = [row for row in rows if fnmatchcase(row.name, word)]
+    low = word.casefold()
+    return found or [row for row in rows if low in f"{row.name} {row.dataset} {row.description}".casefold()]
 
 
 def left_out(include_path: Iterable[Path] = ()) -> list[str]:

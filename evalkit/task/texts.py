@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from evalkit.task.catalog import Catalog
     from evalkit.task.native import Options
 
+FORMS = {"perplexity:PATH": "how well a model predicts a text file, or all texts of a folder"}
 SUFFIXES = (".txt", ".md", ".jsonl")
 
 

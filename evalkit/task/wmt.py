@@ -19,6 +19,12 @@ from evalkit.task.source import read
 if TYPE_CHECKING:
     from evalkit.task.catalog import Catalog
 
+FORMS = {
+    "wmt22:de-en": "translation: any test set and pair of sacrebleu's (wmt08 to wmt24)",
+    "iwslt17:en-fr": "translation: IWSLT's talks",
+    "mtnt2019:en-fr": "translation: MTNT's noisy texts",
+    "multi30k/2016:en-de": "translation: descriptions of pictures",
+}
 _BLEU_NEEDS_LANGUAGE = "bleu"
 
 

@@ -153,8 +153,9 @@ def test_groups_have_micro_and_macro_rows(evalkit):
     done = evalkit(*MOCK, "--tasks", "mmlu", "--sample", "--limit", "1")
     assert done.exit_code == 0, done.output
     assert "mmlu_stem" in done.stdout
-    assert "micro" in done.stdout
-    assert "macro" in done.stdout
+    whole = evalkit(*MOCK, "--tasks", "mmlu", "--sample", "--limit", "1", "--all-metrics").stdout
+    assert "acc ↑ (micro)" in whole
+    assert "acc ↑ (macro)" in whole
 
 
 def test_outputs_made_elsewhere_are_scored(evalkit, tmp_path):

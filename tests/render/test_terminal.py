@@ -1,6 +1,8 @@
 import io
+import re
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from evalkit.contract.types import Group, GroupResult, MetricResult, RunResult, TaskInfo, TaskResult
@@ -29,43 +31,70 @@ def result(name: str = "boolq", *metrics: MetricResult, groups=(), **changes) ->
     return RunResult({}, {}, {}, (task,), groups)
 
 
-def shown(run: RunResult) -> str:
+def shown(run: RunResult, width: int = 160, every: bool = False) -> str:
     out = io.StringIO()
-    Console(file=out, width=160).print(terminal.results_table(run))
+    Console(file=out, width=width).print(terminal.results_table(run, every))
     return out.getvalue()
 
 
+def cells(text: str) -> list[list[str]]:
+    """The rows below the titles, split at two spaces and more."""
+    return [re.split(r"  +", line.strip()) for line in text.splitlines()[3:] if line.strip()]
+
+
 def test_a_row_has_all_that_is_needed_to_read_a_number():
-    cells = shown(result("boolq", metric())).splitlines()[3].split()
-    assert cells == [
-        "boolq",
-        "2.0",
-        "none",
-        "5",
-        "acc",
-        "↑",
-        "0.2500",
-        "0.0433",
-        "0.1740",
-        "–",
-        "0.3432",
-        "100",
-        "0.5000",
+    text = shown(result("boolq", metric(), metric("brier_score")))
+    assert cells(text) == [["boolq", "5", "acc ↑", "0.2500 [0.1740, 0.3432]", "100", "0.5000"]]
+    every = shown(result("boolq", metric(), metric("brier_score", higher_is_better=False)), every=True)
+    assert cells(every) == [
+        ["boolq", "5", "acc ↑", "0.2500 [0.1740, 0.3432]", "0.0433", "100", "0.5000"],
+        ["5", "brier_score ↓", "0.2500 [0.1740, 0.3432]", "0.0433", "100", "0.5000"],
     ]
 
 
 def test_what_is_not_known_is_a_dash_and_never_a_zero():
     row = metric("perplexity", value=None, stderr=None, interval=None, n=0, baseline=None, higher_is_better=False)
-    assert shown(result("wiki", row)).splitlines()[3].split() == [
-        "wiki", "2.0", "none", "5", "perplexity", "↓", "–", "–", "–", "0", "–",
-    ]  # fmt: skip
+    assert cells(shown(result("wiki", row), every=True)) == [["wiki", "5", "perplexity ↓", "–", "–", "0"]]
 
 
-def test_groups_show_both_averages():
-    group = GroupResult(Group("mmlu", ("a", "b")), (metric(value=0.3),), (metric(value=0.4),))
-    lines = [line.split() for line in shown(result("boolq", metric(), groups=(group,))).splitlines()]
-    assert ["mmlu", "1", "none", "micro", "acc", "↑", "0.3000"] in [line[:7] for line in lines]
-    assert ["none", "macro", "acc", "↑", "0.4000"] in [line[:5] for line in lines]
+def many(count: int) -> RunResult:
+    """A group of ``count`` subjects, and a task beside it."""
+    names = [f"mmlu_high_school_subject_number_{n}" for n in range(count)]
+    runs = [result(name, metric()).tasks[0] for name in [*names, "boolq"]]
+    group = GroupResult(Group("mmlu", tuple(names)), (metric(value=0.3),), (metric(value=0.4),))
+    return RunResult({}, {}, {}, tuple(runs), (group,))
+
+
+def test_groups_come_first_with_their_average_and_fold_many_parts():
+    assert [row[0] for row in cells(shown(many(3)))] == [
+        "mmlu",
+        *(f"mmlu_high_school_subject_number_{n}" for n in range(3)),
+        "boolq",
+    ]
+    assert cells(shown(many(57))) == [
+        ["mmlu", "5", "acc ↑", "0.3000 [0.1740, 0.3432]", "100", "0.5000"],
+        ["boolq", "5", "acc ↑", "0.2500 [0.1740, 0.3432]", "100", "0.5000"],
+    ]
+    assert "57 tasks of groups" in (terminal.folded(many(57)) or "")
+    assert terminal.folded(result("boolq", metric())) is None
+    every = cells(shown(many(57), every=True))
+    assert len(every) == 60
+    assert ["5", "acc ↑ (macro)", "0.4000 [0.1740, 0.3432]", "0.0433", "100", "0.5000"] in every
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
+@pytest.mark.parametrize("every", [False, True])
+def test_no_number_and_no_word_is_broken_at_any_width(width, every):
+    run = many(3)
+    odd = metric("exact_match", filter="flexible-extract", value=-12345.678, interval=(-20000.5, -10000.25))
+    run = replace(run, tasks=(*run.tasks, *result("a_task_with_a_really_long_name:of=parts", odd).tasks))
+    text = shown(run, width, every)
+    assert max(map(len, text.splitlines())) <= width
+    for number in ("0.3000 [0.1740, 0.3432]", "-12,345.68", "-20,000.50", "-10,000.25"):
+        assert number in " ".join(text.split())
+    words = set(re.findall(r"[a-z]+", text))
+    whole = set(re.findall(r"[a-z]+", shown(run, 1000, every) + "task shots metric value interval stderr n chance"))
+    assert words <= whole
 
 
 def test_names_are_printed_and_never_interpreted():
@@ -75,7 +104,7 @@ def test_names_are_printed_and_never_interpreted():
 
 
 def test_the_reader_is_warned_of_samples_limits_and_failures():
-    run = result("boolq", metric(), sample=True, n_total=500, n_error=2, n_unscored=3, n_truncated=4)
+    run = result("boolq", metric(baseline=None), sample=True, n_total=500, n_error=2, n_unscored=3, n_truncated=4)
     assert terminal.warnings(run) == [
         "sample: not comparable with the full set: boolq",
         "not all documents were scored: boolq 100 of 500",
@@ -83,7 +112,9 @@ def test_the_reader_is_warned_of_samples_limits_and_failures():
         "items without a score: boolq 3",
         "items over the context window: boolq 4",
     ]
-    assert terminal.warnings(result("boolq", metric())) == []
+    assert terminal.warnings(result("boolq", metric(interval=(0.2, 0.5)))) == []
+    low = result("boolq", metric(interval=(0.1, 0.4)))
+    assert terminal.warnings(low) == ["below chance (the whole interval): boolq"]
 
 
 def test_what_left_documents_out_is_named():
@@ -92,7 +123,7 @@ def test_what_left_documents_out_is_named():
         (line,) = terminal.warnings(replace(run, spec=spec, partial=partial))
         return line.removeprefix("not all documents were scored").removesuffix(" 100 of 5,000")
 
-    run = result("mmlu_anatomy", metric(), n_total=5000)
+    run = result("mmlu_anatomy", metric(baseline=None), n_total=5000)
     assert told(run, limit=100.0) == " (--limit 100): mmlu_anatomy"
     assert told(run, limit=0.02, limit_random=True) == " (--limit 0.02:random): mmlu_anatomy"
     assert told(run, limit=1234567.0, partial=True) == " (--limit 1234567, interrupted): mmlu_anatomy"

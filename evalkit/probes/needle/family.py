@@ -15,6 +15,10 @@ from evalkit.task.definition import Defined, load_task
 if TYPE_CHECKING:
     from evalkit.task.catalog import Catalog
 
+FORMS = {
+    "needle:KIND:lengths=512+1024:depths=0+50+100": "needles in a haystack, exact in tokens, over a grid of "
+    "lengths and depths; KIND: single, multi, distractors, two_fact, variables, words, passkey",
+}
 KINDS = ("single", "multi", "distractors", "two_fact", "variables", "words", "passkey")
 READERS: options.Readers = {
     "kind": options.one_of(KINDS),
