@@ -31,7 +31,7 @@ from pydantic import Field, ValidationError
 
 from evalkit.backends import opening
 from evalkit.contract.backend import Backend
-from evalkit.contract.capabilities import BackendType, Capabilities
+from evalkit.contract.capabilities import CHAT_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import UserError
 from evalkit.contract.optional import HasChatTemplate, HasWeights, Report
 from evalkit.contract.store import ResponseStore
@@ -349,7 +349,7 @@ def _settings(model: ModelSpec) -> Settings:
 
 def _specs(model: ModelSpec, chosen: Settings) -> list[ModelSpec]:
     """The stages' specs; what the cascade's own spec says of loading and prompting holds for all."""
-    shared = {"chat_template": model.chat_template, "system": model.system, "device": model.device}
+    shared = {name: getattr(model, name) for name in ("chat_template", "system", "device", *sorted(CHAT_SETTINGS))}
     given: Sequence[str | Mapping[str, Any]] = chosen.stages or [
         name.strip() for name in model.name.removeprefix(PREFIX).split(",") if name.strip()
     ]
@@ -389,7 +389,7 @@ def _prices(chosen: Settings, count: int) -> list[tuple[float, float] | None]:
 kind = BackendType(
     "cascade",
     load,
-    settings=frozenset(("device",)),
+    settings=CHAT_SETTINGS | {"device"},
     prefixes=(PREFIX,),
     capabilities=CAPABILITIES,
     replicas=False,

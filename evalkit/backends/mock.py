@@ -25,7 +25,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from evalkit.backends.chat_template import prompting_identity, variables
 from evalkit.backends.mock_script import NO_RULE, Rule, read_script
+from evalkit.backends.thinking import answer_of, marks_of
 from evalkit.contract.backend import (
     GenerateResult,
     GenerateRow,
@@ -35,7 +37,7 @@ from evalkit.contract.backend import (
     Tokens,
     no_op,
 )
-from evalkit.contract.capabilities import BackendType, Capabilities, KnownModel
+from evalkit.contract.capabilities import CHAT_SETTINGS, BackendType, Capabilities, KnownModel
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.clocks import Stopwatch
@@ -44,6 +46,15 @@ from evalkit.spec.models import EngineSpec, ModelSpec
 from evalkit.store.identity import digest, is_greedy, pack
 
 EOT, BOS, SPECIALS = 0, 1, 2
+NO_THOUGHT = "<think>\n\n</think>\n\n"
+"""What the mock model's template begins the answer with where its variable ``enable_thinking`` is false."""
+TEMPLATE = (
+    "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% if enable_thinking is false %}"
+    + NO_THOUGHT.replace("\n", "\\n")
+    + "{% endif %}{% endif %}"
+)
+"""The template that the mock model's conversations follow, for the record."""
 _WORDS = (
     "alpha",
     "bravo",
@@ -120,7 +131,7 @@ class MockBackend:
     eot_id = EOT
     prefix_id = BOS
 
-    def __init__(self, settings: Settings, info: ModelInfo, add_bos: bool) -> None:
+    def __init__(self, settings: Settings, info: ModelInfo, model: ModelSpec) -> None:
         self.info = info
         self.settings = settings
         self.meter = Meter()
@@ -130,7 +141,9 @@ class MockBackend:
         self.batches: list[int] = []
         """Sizes of the batches that were accepted."""
         self._tokenizer = Tokenizer(settings.tokenizer)
-        self._add_bos = add_bos
+        self._add_bos = bool(model.add_bos)
+        self._marks = marks_of(model)
+        self._variables = variables(model)
         self._to_fail = settings.fail_first
 
     def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
@@ -147,7 +160,9 @@ class MockBackend:
         if not self.settings.chat:
             raise UserError("the mock model was made without a chat template: leave --chat-template out, or chat=true")
         turns = "".join(f"<|{message.role}|>\n{message.content}\n" for message in messages)
-        return turns + ("<|assistant|>\n" if add_generation_prompt else "")
+        if not add_generation_prompt:
+            return turns
+        return f"{turns}<|assistant|>\n" + (NO_THOUGHT if self._variables.get("enable_thinking") is False else "")
 
     def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult) -> None:
         """As the protocol says."""
@@ -259,14 +274,15 @@ class MockBackend:
 
     def _cut(self, reply: str, row: GenerateRow) -> GenerateResult:
         tokens = self._tokenizer.encode(reply)
-        shown = reply if len(tokens) <= row.max_tokens else self.decode(tokens[: row.max_tokens])
-        stops = [at for stop in row.until if stop and (at := shown.find(stop)) >= 0]
-        if stops:
-            text = shown[: min(stops)]
-            return GenerateResult(text, len(self._tokenizer.encode(text)) + 1, "stop")
-        if len(tokens) > row.max_tokens:
-            return GenerateResult(shown, row.max_tokens, "length")
-        return GenerateResult(shown, len(tokens) + 1, "stop")  # and the end-of-text token
+        whole = len(tokens) <= row.max_tokens
+        shown = reply if whole else self.decode(tokens[: row.max_tokens])
+        opened = self._marks.opened_by_tokens(row.tokens, lambda ids, special: self.decode(ids))
+        answer = answer_of(shown, row.until, self._marks, opened, "stop" if whole else "length")
+        if answer.finish != "stop" and not whole:
+            made = row.max_tokens
+        else:  # and the end-of-text token
+            made = len(self._tokenizer.encode((answer.thought or "") + answer.text)) + 1
+        return GenerateResult(answer.text, made, answer.finish, answer.thought)
 
     def _state(self, tokens: Tokens) -> Any:
         return hashlib.blake2b(b"%d/" % self.settings.seed + pack(tokens), digest_size=16)
@@ -305,6 +321,7 @@ def load(model: ModelSpec, engine: EngineSpec) -> MockBackend:
         "max_length": settings.max_length,
         "add_bos": bool(model.add_bos),
         "rules": [answer for rule in rules if (answer := rule.answers()) is not None],
+        **prompting_identity(model),
     }
     info = ModelInfo(
         name=model.label or model.name,
@@ -314,9 +331,17 @@ def load(model: ModelSpec, engine: EngineSpec) -> MockBackend:
         tokenizer=f"mock-{settings.tokenizer}",
         dtype="none",
         device="cpu",
-        details={"rules": len(rules), "seed": settings.seed},
+        details={"rules": len(rules), "seed": settings.seed, **_template(settings, model)},
     )
-    return MockBackend(settings, info, bool(model.add_bos))
+    return MockBackend(settings, info, model)
+
+
+def _template(settings: Settings, model: ModelSpec) -> dict[str, Any]:
+    given = variables(model)
+    return {
+        **({"chat_template": TEMPLATE} if model.chat_template and settings.chat else {}),
+        **({"template_variables": given} if given else {}),
+    }
 
 
 def _value(name: str, value: Any) -> Any:
@@ -347,7 +372,7 @@ def load_tokens(model: ModelSpec) -> MockBackend:
 kind = BackendType(
     "mock",
     load,
-    settings=frozenset(("max_length", "add_bos")),
+    settings=CHAT_SETTINGS | {"max_length", "add_bos"},
     models=(KnownModel("mock", "a scriptable model for tests"),),
     capabilities=CAPABILITIES,
     load_tokens=load_tokens,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 
+from evalkit.backends.thinking import PAIRS, Marks, answer_of
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Generate, ModelInfo, Request, Response, Rolling, Score
 from evalkit.store.identity import digest
@@ -12,6 +13,7 @@ from evalkit.store.identity import digest
 Answer = str | float | Response
 """What the function gives: a reply, a log-likelihood in nats, or a whole `Response`."""
 
+MARKS = Marks(*PAIRS[0])
 LIKELY, UNLIKELY = -0.5, -10.0
 """Nats of a continuation that the reply begins with, and of any other."""
 
@@ -72,8 +74,9 @@ def _response(request: Request, answer: Answer) -> Response:
     if isinstance(answer, Response):
         return answer
     if isinstance(answer, str) and isinstance(request, Generate):
-        text = _cut(answer, request.until)
-        return Response(text=text, finish="stop", output_tokens=len(text.split()))
+        found = answer_of(answer, request.until, MARKS, MARKS.opened_by(request.context))
+        made = len(f"{found.thought or ''} {found.text}".split())
+        return Response(text=found.text, finish=found.finish, output_tokens=made, thought=found.thought)
     if isinstance(answer, str) and isinstance(request, Score):
         greedy = answer.strip().startswith(request.continuation.strip())
         return Response(loglikelihood=LIKELY if greedy else UNLIKELY, is_greedy=greedy)
@@ -81,8 +84,3 @@ def _response(request: Request, answer: Answer) -> Response:
         return Response(loglikelihood=float(answer), is_greedy=False)
     wanted = {Generate: "a text", Score: "a text or a number", Rolling: "a number"}[type(request)]
     raise TypeError(f"the function gave {answer!r} for a {type(request).__name__}, which takes {wanted}")
-
-
-def _cut(reply: str, until: Sequence[str]) -> str:
-    stops = [at for stop in until if stop and (at := reply.find(stop)) >= 0]
-    return reply[: min(stops)] if stops else reply

@@ -7,7 +7,8 @@ object says whose it is and what was answered:
     {"doc_hash": "...", ...}       the document's hash, as samples files have it
     {"doc_id": 3, ...}             the document's index in its split ("id" means the same)
     {...}                          none of these: one object a document, in order
-    "text" ("prediction", "response") the output, kept as it is: no stop string is applied
+    "text" ("prediction", "response") the output, kept as it is: no stop string is applied; a thought at its beginning
+                                   ("<think>...</think>", or --think-start and --think-end) is told apart
     "loglikelihoods": [-1.2, ...]  one a choice, in order; with "is_greedy": [true, ...] where a metric needs it
     "error": "..."                 the document could not be answered
     "task": "mmlu_anatomy"         needed where one file serves several tasks by doc_id
@@ -25,11 +26,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from evalkit.backends.chat_template import prompting_identity
+from evalkit.backends.thinking import Marks, answer_of, marks_of
 from evalkit.contract.capabilities import BackendType, Capabilities
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
 from evalkit.spec.models import EngineSpec, ModelSpec
-from evalkit.store.identity import text_key
+from evalkit.store.identity import digest, text_key
 from evalkit.text.reading import Malformed, decode, parse_json, read_bytes
 
 PREFIX = "predictions:"
@@ -93,8 +96,9 @@ class PredictionsBackend:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, info: ModelInfo, table: _Table) -> None:
+    def __init__(self, info: ModelInfo, table: _Table, marks: Marks) -> None:
         self.info = info
+        self._marks = marks
         self._table = table
         self._bound: list[tuple[Request, Output, int]] = []
         self._used: set[int] = set()
@@ -127,7 +131,7 @@ class PredictionsBackend:
                 output = table.find(None, _prompt(request), "a request")
                 place = places.get(output.line, 0)
                 places[output.line] = place + isinstance(request, Score)
-                yield index, _response(table.path, request, output, place)
+                yield index, _response(table.path, request, output, place, self._marks)
             return
         yield from self._respond_in_order(requests)
 
@@ -162,7 +166,7 @@ class PredictionsBackend:
         """Whole runs by place; parts of one (a resumed run) by looking each request up."""
         if len(requests) == len(self._bound) and all(r == b[0] for r, b in zip(requests, self._bound, strict=True)):
             for index, (request, output, place) in enumerate(self._bound):
-                yield index, _response(self._table.path, request, output, place)
+                yield index, _response(self._table.path, request, output, place, self._marks)
             return
         lookup: dict[str, tuple[Output, int]] = {}
         for request, output, place in self._bound:
@@ -177,7 +181,7 @@ class PredictionsBackend:
             if found is None:
                 raise UserError(f"{self._table.path}: a request belongs to no document of the run: run it anew")
             output, place = found
-            yield index, _response(self._table.path, request, output, place)
+            yield index, _response(self._table.path, request, output, place, self._marks)
 
     def _respond_in_order(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         table = self._table
@@ -190,7 +194,7 @@ class PredictionsBackend:
         if len(slots) != len(requests):
             self._wrong_count(len(requests), len(slots))
         for index, (request, (output, place)) in enumerate(zip(requests, slots, strict=True)):
-            yield index, _response(table.path, request, output, place)
+            yield index, _response(table.path, request, output, place, self._marks)
 
     def _check_count(self, output: Output, scores: int) -> None:
         given = output.loglikelihoods
@@ -222,7 +226,8 @@ def load(model: ModelSpec, engine: EngineSpec) -> PredictionsBackend:
         text = decode(data)
     except Malformed as error:
         raise UserError(f"{path}:{error.line or 1}: {error}: save the file as UTF-8") from None
-    fingerprint = f"predictions:{hashlib.sha256(data).hexdigest()}"
+    given = prompting_identity(model)
+    fingerprint = f"predictions:{hashlib.sha256(data).hexdigest()}" + (f":{digest(given)}" if given else "")
     info = ModelInfo(
         name=model.label or path.stem,
         backend="predictions",
@@ -230,7 +235,7 @@ def load(model: ModelSpec, engine: EngineSpec) -> PredictionsBackend:
         max_length=model.max_length or NOT_FROM_HERE,
         details={"file": path.name},
     )
-    return PredictionsBackend(info, _parse_file(path, text))
+    return PredictionsBackend(info, _parse_file(path, text), marks_of(model))
 
 
 def _parse_file(path: Path, text: str) -> _Table:
@@ -319,13 +324,14 @@ def _answer(output: Output, place: int) -> tuple[Any, ...]:
     return output.text, number, output.error
 
 
-def _response(path: Path, request: Request, output: Output, place: int) -> Response:
+def _response(path: Path, request: Request, output: Output, place: int, marks: Marks) -> Response:
     if output.error is not None:
         return Response(status="error", error=output.error)
     if isinstance(request, Generate):
         if output.text is None:
             raise UserError(f'{path}:{output.line}: the task asks for text, the line has none: give "text"')
-        return Response(text=output.text, finish="stop")
+        found = answer_of(output.text, (), marks, marks.opened_by(request.context))
+        return Response(text=found.text, finish=found.finish, thought=found.thought)
     if isinstance(request, Score):
         if output.loglikelihoods is None or place >= len(output.loglikelihoods):
             raise UserError(
@@ -340,7 +346,7 @@ def _response(path: Path, request: Request, output: Output, place: int) -> Respo
 kind = BackendType(
     "predictions",
     load,
-    settings=frozenset(("max_length",)),
+    settings=frozenset(("max_length", "think_start", "think_end")),
     prefixes=(PREFIX,),
     capabilities=CAPABILITIES,
     replicas=False,

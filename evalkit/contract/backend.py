@@ -61,12 +61,14 @@ class GenerateRow:
 @dataclass(frozen=True, slots=True)
 class GenerateResult:
     """The text before the first stop string, how many tokens were produced, and why it ended:
-    "stop" (a stop string or end-of-sequence) or "length".
+    "stop" (a stop string or end-of-sequence), "length" or `UNFINISHED`. ``thought``: what the model thought before it
+    answered, which is no part of the text; None where it did not.
     """
 
     text: str
     output_tokens: int
     finish: str
+    thought: str | None = None
 
 
 RowResult = LoglikelihoodResult | GenerateResult

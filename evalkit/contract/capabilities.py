@@ -88,6 +88,9 @@ def traits(task: Any) -> TaskTraits:
     return task.traits if isinstance(task, HasTraits) else TaskTraits()
 
 
+CHAT_SETTINGS = frozenset(("chat_template_args", "enable_thinking", "think_start", "think_end"))
+"""What a backend heeds that writes conversations by a template, or lets a server do so, and reads thoughts apart."""
+
 COMMON_SETTINGS = frozenset(("dtype", "device", "revision", "max_length", "add_bos"))
 """What a backend that only offers ``load`` is taken to heed."""
 

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 Status = Literal["ok", "unscored", "error"]
 
+UNFINISHED = "unfinished thought"
+"""How a reply ended (``finish``) that was still a thought when the model stopped or was cut."""
+
 ONLY_IF_SET = "only if set"
 """Marks a field that came later: while it is empty it is no part of a value's identity, so that old keys stay."""
 
@@ -105,6 +108,8 @@ class Response:
     prompt_tokens: int = 0
     output_tokens: int = 0
     truncated: int = 0
+    thought: str | None = field(default=None, metadata={ONLY_IF_SET: True})
+    """What the model thought before its answer, with the marks around it; no part of ``text``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from evalkit.contract.requests import (
     ONLY_IF_SET,
+    UNFINISHED,
     Asked,
     Generate,
     Image,
@@ -46,6 +47,7 @@ __all__ = [
     "MEAN",
     "ONLY_IF_SET",
     "SHARE_UNIT",
+    "UNFINISHED",
     "Asked",
     "Bounds",
     "DataSource",

@@ -160,6 +160,7 @@ def _generate(backend: TokenBackend, jobs: Sequence[Job], ledger: _Ledger) -> No
             finish=result.finish,
             prompt_tokens=job.prompt_tokens,
             output_tokens=result.output_tokens,
+            thought=result.thought,
         )
         ledger.settle(job.key, response, job.prompt_tokens + result.output_tokens)
 

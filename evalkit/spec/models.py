@@ -122,6 +122,49 @@ class ModelSpec(Strict):
             bare="true",
         ),
     ] = False
+    chat_template_args: Annotated[
+        dict[str, Any],
+        Option(
+            "Variables of the chat template; a server is sent them as chat_template_kwargs.",
+            TASKS,
+            aliases=("chat_template_kwargs",),
+            metavar="K=V,...",
+            read=values.key_values,
+            joined=True,
+            model_arg="chat_template_args",
+        ),
+    ] = Field(default_factory=dict)
+    """Variables of the chat template, by name."""
+    enable_thinking: Annotated[
+        bool | None,
+        Option(
+            "The chat template's variable of this name: think before the answer, or do not.",
+            TASKS,
+            metavar="[BOOL]",
+            bare="true",
+            default="as the template does by itself",
+            model_arg="enable_thinking",
+        ),
+    ] = None
+    think_start: Annotated[
+        str | None,
+        Option(
+            "What begins a thought, which is no part of the answer.",
+            TASKS,
+            default="as the chat template has it, else <think>",
+            model_arg="think_start_token",
+        ),
+    ] = None
+    think_end: Annotated[
+        str | None,
+        Option(
+            "What ends a thought; stop strings count behind it.",
+            TASKS,
+            aliases=("think_end_token",),
+            default="as the chat template has it, else </think>",
+            model_arg="think_end_token",
+        ),
+    ] = None
     system: Annotated[str | None, Option("System message or leading text.", TASKS, aliases=("system_instruction",))] = (
         None
     )

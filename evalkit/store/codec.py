@@ -35,6 +35,7 @@ _KINDS = (
     _COUNT,
     _COUNT,
     _COUNT,
+    _TEXT,
 )
 """The types of a response's fields, in order; one that was written before a field was added has fewer."""
 _STATUSES = get_args(Status)
@@ -57,7 +58,8 @@ def pack(response: Response) -> bytes:
     body = (
         f"[{_text(response.status)},{'null' if number is None else repr(float(number))},{_WORDS[response.is_greedy]},"
         f"{_text(response.text)},{_text(response.error)},{_text(response.finish)},"
-        f"{int(response.prompt_tokens)},{int(response.output_tokens)},{int(response.truncated)}]"
+        f"{int(response.prompt_tokens)},{int(response.output_tokens)},{int(response.truncated)}"
+        f"{'' if response.thought is None else ',' + _text(response.thought)}]"
     )
     try:
         data = body.encode()

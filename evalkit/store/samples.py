@@ -69,6 +69,7 @@ def schema(metric_keys: Sequence[str], info: TaskInfo) -> pa.Schema:
             ("prompt_tokens", pa.int64()),
             ("output_tokens", pa.int64()),
             ("truncated", pa.int64()),
+            ("thought", text),
         ]
     )
     columns: list[tuple[str, pa.DataType]] = [

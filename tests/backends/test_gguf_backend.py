@@ -13,7 +13,7 @@ from evalkit.backends import opening
 from evalkit.backends.gguf.settings import settings
 from evalkit.backends.hf import local_files
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Generate, Message, Rolling, Sampling, Score
+from evalkit.contract.types import UNFINISHED, Generate, Message, Rolling, Sampling, Score
 from evalkit.engine import answer
 from evalkit.spec.models import EngineSpec, ModelSpec
 
@@ -178,3 +178,32 @@ def test_a_damaged_file_is_one_clear_line(tmp_path: Path) -> None:
 def test_bad_arguments(args: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         settings(ModelSpec(name="x.gguf", args=args))
+
+
+def test_stops_count_behind_a_thought_and_an_unfinished_one_is_told() -> None:
+    """What the model says to a question becomes its thought: the prompt opens it, a word of the text ends it."""
+    plain = opened()
+    said = answer(plain, [Generate("Count: one, two, three,", (), 24)], None, EngineSpec())[0].text
+    plain.close()
+    assert said is not None
+    words = said.split()
+    end, rest = words[2], said.split(words[2], 1)[1].lstrip()
+    backend: Any = opening.open_backend(
+        ModelSpec(name="smollm2-135m", backend="gguf", think_start="three,", think_end=end), EngineSpec()
+    )
+    asked = [Generate("Count: one, two, three,", (words[0], rest[-3:]), 24), Generate("Count: one, two, three,", (), 2)]
+    found, cut = answer(backend, asked, None, EngineSpec())
+    backend.close()
+    assert found.text == rest.split(words[0])[0].split(rest[-3:])[0]
+    assert found.thought is not None
+    assert found.thought.split() == words[:3]
+    assert (cut.text, cut.finish) == ("", UNFINISHED)
+
+
+def test_the_record_has_the_template_and_a_name_that_the_file_lacks_is_refused() -> None:
+    asked = ModelSpec(name="smollm2-135m", backend="gguf", chat_template=True)
+    backend: Any = opening.open_backend(asked, EngineSpec())
+    backend.close()
+    assert "<|im_start|>" in backend.info.details["chat_template"]
+    with pytest.raises(UserError, match="no chat template"):
+        opening.open_backend(asked.model_copy(update={"chat_template": "other"}), EngineSpec())

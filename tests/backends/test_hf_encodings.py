@@ -12,7 +12,7 @@ from tokenizers import normalizers
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.contract.types import Generate, Rolling, Score
 from evalkit.engine import answer, encodings
-from evalkit.spec.models import EngineSpec
+from evalkit.spec.models import EngineSpec, ModelSpec
 from evalkit.store.kept import stats
 
 
@@ -32,7 +32,7 @@ def test_a_transformers_tokenizer_says_what_it_is():
 
     same = Tokens(copy.deepcopy(tiny.tokenizer()))
     others = [
-        Tokens(tiny.tokenizer(), add_bos=True),
+        Tokens(tiny.tokenizer(), ModelSpec(name="tiny", add_bos=True)),
         changed(lambda one: one.add_tokens(["word"])),
         changed(lambda one: one.add_special_tokens({"bos_token": "a"})),
         changed(lambda one: setattr(one.backend_tokenizer, "normalizer", normalizers.Lowercase())),

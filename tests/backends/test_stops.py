@@ -12,12 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalkit.backends.hf.backend import HfBackend
 from evalkit.backends.hf.generation import Generation
+from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.stops import StopScan, before_stops, cut_at_stops
-from evalkit.contract.types import Sampling
+from evalkit.contract.types import UNFINISHED, Sampling
+from evalkit.spec.models import EngineSpec, ModelSpec
 
-SPECIAL = {900: "<|im_end|>", 901: "<think>"}
+SPECIAL = {900: "<|im_end|>", 901: "<|tool|>"}
 
 
 def decode(tokens: Sequence[int], special: bool = False) -> str:
@@ -53,7 +56,7 @@ def scanned(text: str, until: Sequence[str], **settings: Any) -> StopScan:
         (" 42<|im_end|>789", ["<|im_end|>"], " 42", 4),
         (" 42\n<|im_end|>789", ["\n<|im_end|>"], " 42", 5),
         (" 42<|im_end|>\n789", ["<|im_end|>\n"], " 42", 5),
-        ("<think>so<|im_end|>x", ["<|im_end|>"], "so", 4),
+        ("<|tool|>so<|im_end|>x", ["<|im_end|>"], "so", 4),
         (" 42é789", ["é"], " 42", 5),
         (" 42<|im_end|>7\n8", ["\n", "<|im_end|>"], " 42", 4),
         ("a😀b", ["😀"], "a", 5),
@@ -160,3 +163,20 @@ def test_sampling_settings_of_the_models_own_count_for_sampled_rows_only() -> No
     assert not generation.only_by_generate(tiny.generate_row([1, 2]))
     assert generation.only_by_generate(tiny.generate_row([1, 2], sampling=Sampling(temperature=1.0)))
     assert generation.only_by_generate(tiny.generate_row([1], sampling=Sampling(extra=(("num_beams", 2),))))
+
+
+@pytest.mark.parametrize("engine", [{}, {"share_prefixes": False}, {"share_prefixes": False, "batch_size": 1}])
+def test_both_paths_count_stops_behind_the_thought_alike(engine: dict[str, Any]) -> None:
+    model = ModelSpec(name="tiny", max_length=64, think_start="bc", think_end="ef")
+    parts = Parts(going_on("abcdefg"), tiny.tokenizer(), torch.device("cpu"), "made", "llama")
+    backend = HfBackend(parts, model, EngineSpec(**engine))
+    asked = [("ga", 12, ("d", "a")), ("gabc", 12, ("d", "a")), ("fg", 3, ("d",)), ("ga", 3, ("d",)), ("cd", 6, ("b",))]
+    rows = [tiny.generate_row(backend.encode([text])[0], most, until) for text, most, until in asked]
+    found = tiny.answers(backend.generate, rows)
+    assert [(one.text, one.thought, one.finish) for one in found] == [
+        ("g", "bcdef", "stop"),
+        ("g", "def", "stop"),  # the prompt ends with the mark of a thought
+        ("abc", None, "length"),
+        ("", "bcd", UNFINISHED),
+        ("efga", None, "stop"),
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalkit.contract.capabilities import BackendType, Capabilities
+from evalkit.contract.capabilities import CHAT_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ CAPABILITIES = Capabilities(shares_prefixes=True, counts_tokens=True, stops_betw
 kind = BackendType(
     "gguf",
     load,
-    settings=frozenset(("max_length", "add_bos")),  # types and devices are the file's and llama.cpp's own arguments
+    settings=CHAT_SETTINGS
+    | {"max_length", "add_bos"},  # types and devices are the file's and llama.cpp's own arguments
     suffixes=(".gguf",),
     needs=("llama_cpp",),
     capabilities=CAPABILITIES,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cached_property
 
+from evalkit.backends.chat_template import ChatTemplate, named, prompting_identity, variables
 from evalkit.backends.gguf import CAPABILITIES, walk
 from evalkit.backends.gguf.decoding import Decoder
 from evalkit.backends.gguf.native import Context, Model, version
 from evalkit.backends.gguf.settings import Settings, settings
 from evalkit.backends.hf import local_files
 from evalkit.backends.hf.fingerprint import file_hash, fingerprint
+from evalkit.backends.thinking import marks_of
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, no_op
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, ModelInfo
@@ -25,7 +26,14 @@ CELLS_STEP = 256
 class GgufBackend:
     """A GGUF file as a TokenBackend."""
 
-    def __init__(self, model: Model, chosen: Settings, spec: ModelSpec, engine: EngineSpec, info: ModelInfo) -> None:
+    def __init__(
+        self,
+        model: Model,
+        chosen: Settings,
+        spec: ModelSpec,
+        engine: EngineSpec,
+        info: ModelInfo,
+    ) -> None:
         end = model.eos if model.eos is not None else model.bos
         if end is None:
             raise UserError(f"{spec.name}: its vocabulary has neither an end-of-text nor a beginning-of-text token")
@@ -38,7 +46,8 @@ class GgufBackend:
         self._model = model
         self._chosen = chosen
         self._add_bos = model.adds_bos if spec.add_bos is None else spec.add_bos
-        self._template = spec.chat_template if isinstance(spec.chat_template, str) else None
+        self._spec = spec
+        self._marks = marks_of(spec, model.template())
         wanted = engine.batch_size if isinstance(engine.batch_size, int) else chosen.parallel
         # llama.cpp has 256 sequences at most, and one of them is ours; a pass must hold a token of each.
         self._parallel = min(wanted, 255, chosen.n_batch - 1)
@@ -67,14 +76,11 @@ class GgufBackend:
 
     def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         """See `TokenBackend.chat`."""
-        template = self._template or self._model.template()
-        if not template:
-            raise UserError(f"{self.info.name}: the file has no chat template: run it without --apply_chat_template")
-        special = {
-            name: "" if token is None else self._model.text([token], special=True)
-            for name, token in (("bos_token", self._model.bos), ("eos_token", self._model.eos))
-        }
-        return render(template, messages, add_generation_prompt, special)
+        return self._template(messages, add_generation_prompt)
+
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        return chat_template(self._spec, self._model)
 
     def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult) -> None:
         """Answer every row; see `TokenBackend.score`."""
@@ -93,7 +99,9 @@ class GgufBackend:
         whole = max(len(row.tokens) + row.max_tokens for row in rows)
         live = min(self._parallel, len(rows))
         context = self._room(longest + live * whole)
-        Decoder(self._model, context, self._chosen.n_batch, self._share, self.meter, self.after_pass).run(rows, done)
+        Decoder(self._model, context, self._chosen.n_batch, self._share, self.meter, self._marks, self.after_pass).run(
+            rows, done
+        )
 
     def close(self) -> None:
         """Free cache and weights."""
@@ -113,31 +121,16 @@ class GgufBackend:
         return self._context
 
 
-def render(template: str, messages: Sequence[Message], add_generation_prompt: bool, special: dict[str, str]) -> str:
-    """A conversation by a chat template in transformers' dialect of Jinja, in a sandbox."""
-    import json
-
-    import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise jinja2.TemplateError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.globals["raise_exception"] = refuse
-    environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
-    environment.globals["strftime_now"] = lambda pattern: datetime.datetime.now().strftime(pattern)
-    turns: list[dict[str, Any]] = [{"role": one.role, "content": one.content} for one in messages]
-    for attempt in (turns, [turn for turn in turns if turn["role"] != "system"]):
-        try:
-            return environment.from_string(template).render(
-                messages=attempt, add_generation_prompt=add_generation_prompt, tools=None, **special
-            )
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
-            problem = error
-    raise UserError(f"the model's chat template fails on these turns: {problem}")
+def chat_template(spec: ModelSpec, model: Model) -> ChatTemplate:
+    """The template that the model is asked by. UserError where the file has none."""
+    name = spec.chat_template if isinstance(spec.chat_template, str) else None
+    held = {name or "default": model.template(name)}
+    text = named(spec.name, {key: text for key, text in held.items() if text}, spec.chat_template)
+    special = {
+        name: "" if token is None else model.text([token], special=True)
+        for name, token in (("bos_token", model.bos), ("eos_token", model.eos))
+    }
+    return ChatTemplate(spec.name, text, special, variables(spec))
 
 
 def open_file(model: ModelSpec, engine: EngineSpec) -> GgufBackend:
@@ -157,6 +150,7 @@ def open_file(model: ModelSpec, engine: EngineSpec) -> GgufBackend:
             gpu=chosen.n_gpu_layers != 0,
             add_bos=model.add_bos,
             max_length=window,
+            **prompting_identity(model),
         ),
         max_length=window,
         tokenizer="llama.cpp",
@@ -170,6 +164,7 @@ def open_file(model: ModelSpec, engine: EngineSpec) -> GgufBackend:
             "n_threads": chosen.n_threads,
             "llama_cpp": version(),
             "path": "tree" if engine.share_prefixes and weights.branches else "plain",
+            **(chat_template(model, weights).record() if model.chat_template else {}),
         },
     )
     try:

@@ -15,6 +15,7 @@ import numpy as np
 from evalkit.backends.gguf.native import Context, Logits, Model
 from evalkit.backends.sampling import choose, generator
 from evalkit.backends.stops import StopScan
+from evalkit.backends.thinking import Marks
 from evalkit.contract.backend import GenerateRow, OnResult, no_op
 from evalkit.perf.clocks import Stopwatch
 from evalkit.perf.counters import Meter
@@ -45,6 +46,7 @@ class Decoder:
         n_batch: int,
         share: bool,
         meter: Meter,
+        marks: Marks,
         after_pass: Callable[[], None] = no_op,
     ) -> None:
         self._model = model
@@ -52,6 +54,7 @@ class Decoder:
         self._n_batch = n_batch
         self._share = share
         self._meter = meter
+        self._marks = marks
         self._after_pass = after_pass
         self._free = list(range(context.sequences - 1, PROMPT, -1))
         self._live: list[_Live] = []
@@ -82,7 +85,8 @@ class Decoder:
     def _enter(self, prompt: tuple[int, ...], index: int, row: GenerateRow, done: OnResult) -> None:
         watch = Stopwatch()
         logits = self._prompt(prompt)
-        scan = StopScan(row.until, self._model.text, max_tokens=row.max_tokens)
+        opened = self._marks.opened_by_tokens(prompt, self._model.text)
+        scan = StopScan(row.until, self._model.text, max_tokens=row.max_tokens, marks=self._marks, opened=opened)
         live = _Live(index, row, self._free[-1], len(prompt), generator(row.sampling, row.key), scan)
         going_on = self._choose(live, logits, done)
         self._meter.first(watch.lap())

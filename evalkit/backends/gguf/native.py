@@ -63,9 +63,9 @@ class Model:
         llama_cpp.llama_model_desc(self.pointer, buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace")
 
-    def template(self) -> str | None:
-        """The chat template that the file carries."""
-        found = llama_cpp.llama_model_chat_template(self.pointer, None)
+    def template(self, name: str | None = None) -> str | None:
+        """The chat template that the file carries, or the one called ``name``."""
+        found = llama_cpp.llama_model_chat_template(self.pointer, None if name is None else name.encode())
         return found.decode("utf-8", "replace") if found else None
 
     def tokenize(self, text: str, special: bool) -> list[int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.backends.hf.local_files import KNOWN
 from evalkit.backends.hf.tokens import Tokens
-from evalkit.contract.capabilities import COMMON_SETTINGS, BackendType, Capabilities
+from evalkit.contract.capabilities import CHAT_SETTINGS, COMMON_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load_tokens(model: ModelSpec) -> Tokens:
     from evalkit.backends.hf.loading import load_tokenizer
 
     tokenizer, family = load_tokenizer(model)
-    return Tokens(tokenizer, model.add_bos, model.chat_template, keep_end=family == "encoder-decoder")
+    return Tokens(tokenizer, model, keep_end=family == "encoder-decoder")
 
 
 def _require_packages() -> None:
@@ -54,6 +54,7 @@ kind = BackendType(
     "hf",
     load,
     settings=COMMON_SETTINGS
+    | CHAT_SETTINGS
     | {"quant", "peft", "peft_merge", "prompt_lookup", "draft", "draft_tokens", "allow_missing_weights"},
     suffixes=(".gguf",),
     models=KNOWN,

@@ -45,7 +45,7 @@ class HfBackend(OverTokens):
         self._device = parts.device
         self._speculation = parts.speculation
         self._engine = engine
-        self._tokens = Tokens(parts.tokenizer, model.add_bos, model.chat_template)
+        self._tokens = Tokens(parts.tokenizer, model)
         self._generation = Generation(self._model, self._tokens)
         self.eot_id = self._tokens.eot_id
         self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))
@@ -91,7 +91,7 @@ class HfBackend(OverTokens):
             n_parameters=n_parameters,
             dtype=str(self._model.dtype).removeprefix("torch."),
             device=str(self._device),
-            details={**parts.details, **own, "path": _path(self._serving), **batches},
+            details={**parts.details, **self._tokens.record(), **own, "path": _path(self._serving), **batches},
         )
 
     @property

@@ -37,7 +37,7 @@ class EncoderDecoderBackend(OverTokens):
         self._model = parts.model
         self._device = parts.device
         self._engine = engine
-        self._tokens = Tokens(parts.tokenizer, model.add_bos, model.chat_template, keep_end=True)
+        self._tokens = Tokens(parts.tokenizer, model, keep_end=True)
         self._generation = Generation(self._model, self._tokens)
         self.eot_id = self._tokens.eot_id
         self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))
@@ -57,7 +57,12 @@ class EncoderDecoderBackend(OverTokens):
             n_parameters=self._model.num_parameters(),
             dtype=str(self._model.dtype).removeprefix("torch."),
             device=str(self._device),
-            details={**parts.details, **own, "path": "encoder and decoder (a context is read once)"},
+            details={
+                **parts.details,
+                **self._tokens.record(),
+                **own,
+                "path": "encoder and decoder (a context is read once)",
+            },
         )
 
     @property

@@ -78,8 +78,17 @@ class Generation:
 
     def scan(self, row: GenerateRow) -> StopScan:
         """What looks for the end of a row. The end of text also stops where it is written out."""
-        until = row.until if self.ignore_end else (*row.until, self._tokens.eot_text)
-        return StopScan(until, self._tokens.decode, self.stop_ids, row.max_tokens, self._size)
+        marks = self._tokens.marks
+        return StopScan(
+            row.until,
+            self._tokens.decode,
+            self.stop_ids,
+            row.max_tokens,
+            self._size,
+            "" if self.ignore_end else self._tokens.eot_text,
+            marks,
+            marks.opened_by_tokens(row.tokens, self._tokens.decode),
+        )
 
     @property
     def pad_id(self) -> int:

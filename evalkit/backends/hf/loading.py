@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from evalkit.backends.chat_template import prompting_identity
 from evalkit.backends.hf import architecture, local_files, variants, vocabulary, weights
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.hub import look_up
@@ -83,6 +84,7 @@ def load_parts(spec: ModelSpec) -> Parts:
         arguments={key: str(value) for key, value in spec.args.items()},
         **_variant_identity(spec, adapters),
         **({"allow_missing_weights": True} if spec.allow_missing_weights else {}),
+        **prompting_identity(spec),
     )
     details: dict[str, Any] = {"architecture": kind, "commit": commit, **kept}
     if spec.quant:

@@ -7,24 +7,25 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from evalkit.backends.chat_template import ChatTemplate, named, variables
 from evalkit.backends.hf.piecewise_encoding import TRIALS, PieceEncoder
+from evalkit.backends.thinking import Marks, marks_of
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message
+from evalkit.spec.models import ModelSpec
 from evalkit.store.identity import digest
 
 
 class Tokens:
-    """Encodes, decodes and renders conversations. ``keep_end``: leave special tokens behind a text, as an encoder
-    wants them; a decoder's texts go on, so that they are taken off.
+    """Encodes, decodes and renders conversations. ``model``: how, where something is asked. ``keep_end``: leave special
+    tokens behind a text, as an encoder wants them; a decoder's texts go on, so that they are taken off.
     """
 
-    def __init__(
-        self, tokenizer: Any, add_bos: bool | None = None, template: bool | str = False, keep_end: bool = False
-    ) -> None:
+    def __init__(self, tokenizer: Any, model: ModelSpec | None = None, keep_end: bool = False) -> None:
         self.tokenizer = tokenizer
         self._keep_end = keep_end
-        self._add_bos = add_bos
-        self._template = template if isinstance(template, str) else None
+        self._model = model or ModelSpec(name=type(tokenizer).__name__)
+        self._add_bos = self._model.add_bos
         eos, bos = tokenizer.eos_token_id, tokenizer.bos_token_id
         if eos is None and bos is None:
             raise UserError("the tokenizer has neither an end-of-text nor a beginning-of-text token: it cannot be used")
@@ -104,31 +105,28 @@ class Tokens:
         known = self.tokenizer.get_added_vocab()
         return sorted(known[text] for text in set(texts) if text in known)
 
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The chat template that the model is asked by. UserError where it has none."""
+        model = self._model
+        text = named(model.name, self.tokenizer.chat_template, model.chat_template)
+        special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items()}
+        return ChatTemplate(model.name, text, special, variables(model))
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What the model's thoughts stand between."""
+        found = self.tokenizer.chat_template
+        texts = found.values() if isinstance(found, dict) else (found or "",)
+        return marks_of(self._model, "\n".join(texts))
+
+    def record(self) -> dict[str, Any]:
+        """What a run keeps of how conversations are written; nothing where there are none."""
+        return self.template.record() if self._model.chat_template else {}
+
     def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        """The conversation as text. A template that refuses a system turn gets the conversation without it."""
-        import jinja2
-
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        try:
-            return self._render(turns, add_generation_prompt)
-        except jinja2.TemplateError as error:
-            without = [turn for turn in turns if turn["role"] != "system"]
-            if len(without) == len(turns):
-                raise UserError(f"the model's chat template fails on these turns: {error}") from error
-            return self._render(without, add_generation_prompt)
-
-    def _render(self, turns: list[dict[str, str]], add_generation_prompt: bool) -> str:
-        if not self.tokenizer.chat_template:
-            raise UserError("this model's tokenizer has no chat template: run it without --apply_chat_template")
-        return str(
-            self.tokenizer.apply_chat_template(
-                turns,
-                tokenize=False,
-                chat_template=self._template,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-            )
-        )
+        """The conversation as text; see `ChatTemplate`."""
+        return self.template(messages, add_generation_prompt)
 
 
 class OverTokens:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evalkit.backends.openai.settings import settings
-from evalkit.contract.capabilities import BackendType, Capabilities
+from evalkit.contract.capabilities import CHAT_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _check(model: ModelSpec) -> None:
 kind = BackendType(
     "openai",
     load,
-    settings=frozenset(("max_length",)),
+    settings=CHAT_SETTINGS | {"max_length"},
     prefixes=("http://", "https://"),
     needs=("httpx2", "tenacity"),
     capabilities=CAPABILITIES,

@@ -57,6 +57,16 @@ class Adaptation:
             sent[self._length] = sent.pop(other)
         return sent
 
+    @property
+    def stops_here(self) -> bool:
+        """Whether stop strings are cut here and not sent."""
+        return "stop" in self._changes
+
+    def stop_here(self) -> None:
+        """Send no stop strings: the model thinks, and a server would end it within its thought."""
+        what = "not sent: the model thinks, and stop strings count behind its thought; they are cut here"
+        self._note("stop", what, f"stop strings are {what}")
+
     def learn(self, error: RequestFailed, sent: Mapping[str, Any], request: Generate) -> bool:
         """Whether the refused request can be sent anew without the parameter that the server names.
 
@@ -82,12 +92,15 @@ class Adaptation:
         return True
 
     def _change(self, name: str, what: str) -> None:
+        self._note(name, what, f"the server does not take {name}: {what}")
+
+    def _note(self, name: str, what: str, line: str) -> None:
         with self._lock:
             if name in self._changes:
                 return
             self._changes[name] = what
             self._record(dict(self._changes))
-        log.warning("the server does not take %s: %s", name, what)
+        log.warning("%s", line)
 
 
 def refused(error: RequestFailed, sent: Mapping[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from evalkit.backends.chat_template import prompting_identity, variables
 from evalkit.backends.hf import load_tokens
 from evalkit.backends.openai import CAPABILITIES, scoring
 from evalkit.backends.openai.adapting import Adaptation
@@ -16,6 +17,7 @@ from evalkit.backends.openai.generating import Generator
 from evalkit.backends.openai.http import Client, RequestFailed
 from evalkit.backends.openai.replies import counted
 from evalkit.backends.openai.settings import Settings, settings
+from evalkit.backends.thinking import marks_of
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.registry import nearest
 from evalkit.contract.types import Generate, ModelInfo, Request, Response, Score
@@ -38,6 +40,7 @@ class ServerBackend:
         info: ModelInfo,
         engine: EngineSpec,
         tokens_of: Callable[[str], int] | None = None,
+        asked: ModelSpec | None = None,
     ) -> None:
         self.info = info
         self.capabilities = CAPABILITIES
@@ -52,7 +55,10 @@ class ServerBackend:
         official = urlsplit(chosen.base_url).hostname == "api.openai.com"
         default = "max_completion_tokens" if official else "max_tokens"
         adaptation = Adaptation(chosen.max_tokens_field, default, self._record)
-        self._generator = Generator(client, model, adaptation, self.meter, chosen.stream, tokens_of)
+        spec = asked or ModelSpec(name=model)
+        self._generator = Generator(
+            client, model, adaptation, self.meter, chosen.stream, tokens_of, marks_of(spec), variables(spec)
+        )
 
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """(index, response) of every request, as they come. Raises UserError once no request can succeed; what came
@@ -162,14 +168,21 @@ def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
                 "scoring": chosen.scoring,
                 "max_length": window,
                 "overlength": engine.overlength,
+                **prompting_identity(model),
             }
         ),
         max_length=window or NOT_KNOWN,
         n_parameters=counted(size.get("n_params")),
         device="server",
-        details={"url": chosen.base_url, "model": name, **known},
+        details={"url": chosen.base_url, "model": name, **known, **_told(model)},
     )
-    return ServerBackend(client, chosen, name, info, engine, tokens_of)
+    return ServerBackend(client, chosen, name, info, engine, tokens_of, model)
+
+
+def _told(model: ModelSpec) -> dict[str, Any]:
+    """What the record keeps of the conversations that the server writes by a template of its own."""
+    given = variables(model)
+    return {"template_variables": given} if given else {}
 
 
 def _tokenizer(name: str) -> Callable[[str], int]:

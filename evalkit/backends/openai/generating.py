@@ -8,17 +8,18 @@ that the server refuses by name is left out or renamed where that asks the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from evalkit.backends.openai.adapting import Adaptation
 from evalkit.backends.openai.http import Client, RequestFailed, Timed
-from evalkit.backends.openai.replies import Unusable, Withheld, count, first_choice, text_in, verdict
+from evalkit.backends.openai.replies import Unusable, Withheld, count, first_choice, text_in, thought_in, verdict
 from evalkit.backends.openai.streaming import Stream
 from evalkit.backends.openai.usage import cached, usage_of
-from evalkit.backends.stops import cut_at_stops
+from evalkit.backends.thinking import PAIRS, Answer, Marks, answer_of
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Generate, Response, Status
+from evalkit.contract.types import UNFINISHED, Generate, Response, Status
 from evalkit.perf.meter import Exchange, Meter
 from evalkit.store.identity import is_greedy
 
@@ -26,11 +27,35 @@ MAX_STOPS = 4
 """Stop strings that the API takes; the rest are cut here."""
 
 RESERVED = frozenset(
-    {"model", "prompt", "messages", "stream", "stream_options", "n", "best_of", "echo", "logprobs", "stop", "suffix"}
+    {
+        "model",
+        "prompt",
+        "messages",
+        "stream",
+        "stream_options",
+        "n",
+        "best_of",
+        "echo",
+        "logprobs",
+        "stop",
+        "suffix",
+        "chat_template_kwargs",
+    }
 )
 STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 REFUSALS = frozenset({400, 406, 415, 422, 501})
 """What a server may answer that does not stream, or does not know stream_options."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What came back: text, thought, why it ended ("": not told), and the tokens of prompt and both."""
+
+    text: str
+    thought: str
+    finish: str
+    given: int | None
+    made: int | None
 
 
 class Generator:
@@ -46,6 +71,8 @@ class Generator:
         meter: Meter,
         streams: bool = True,
         tokens_of: Callable[[str], int] | None = None,
+        marks: Marks = Marks(*PAIRS[0]),
+        variables: Mapping[str, Any] | None = None,
     ) -> None:
         self._client = client
         self._model = model
@@ -53,28 +80,62 @@ class Generator:
         self._meter = meter
         self._streams = streams
         self._tokens_of = tokens_of
+        self._marks = marks
+        self._variables = dict(variables or {})
+        if marks.sure:
+            adaptation.stop_here()
 
     def generate(self, request: Generate) -> Response:
-        """The text before the first stop string. A reply without text is an error, an empty text is an answer."""
+        """The answer before the first stop string behind its thought. A reply without text is an error, an empty text
+        is an answer.
+        """
+        while True:
+            reply = self._replied(request)
+            if isinstance(reply, Response):
+                return reply
+            answer, stopped = self._read(reply, request)
+            # The server stopped within the thought, where stop strings do not count: it is asked without them.
+            if stopped and answer.finish == UNFINISHED and not self._adaptation.stops_here:
+                self._adaptation.stop_here()
+                continue
+            finish = answer.finish
+            if finish not in ("stop", "length", UNFINISHED):
+                finish = self._client.clean(finish, 40) if finish else ""
+            return Response(
+                text=answer.text,
+                finish=finish or None,
+                prompt_tokens=reply.given or 0,
+                output_tokens=reply.made or 0,
+                thought=answer.thought,
+            )
+
+    def _replied(self, request: Generate) -> _Reply | Response:
+        """The server's words, or the failure that they are."""
         chat = request.messages is not None
         path = "/chat/completions" if chat else "/completions"
-        timed = self._adapted(path, body(self._model, self._adaptation.length_field, request), request)
+        wanted = body(self._model, self._adaptation.length_field, request, self._variables)
+        timed = self._adapted(path, wanted, request)
         try:
-            text, finish = _text(timed.reply, chat)
+            text, thought, finish = _text(timed.reply, chat)
         except Unusable as error:
             status: Status = "unscored" if isinstance(error, Withheld) else "error"
             return Response(status=status, error=str(error))
-        text = self._client.blot(text)
-        given, made = self._tokens(timed.reply, request, text)
+        text, thought = self._client.blot(text), self._client.blot(thought)
+        given, made = self._tokens(timed.reply, request, thought + text)
         self._meter.exchange(_exchange(timed, given, made))
-        cut = cut_at_stops(text, request.until)
-        finish = "stop" if len(cut) < len(text) else finish
-        return Response(
-            text=cut,
-            finish=finish if finish in ("stop", "length") else self._client.clean(finish, 40) if finish else None,
-            prompt_tokens=given or 0,
-            output_tokens=made or 0,
-        )
+        return _Reply(text, thought, finish, given, made)
+
+    def _read(self, reply: _Reply, request: Generate) -> tuple[Answer, bool]:
+        """The answer, and whether a stop string of the request may have ended the reply."""
+        stopped = bool(request.until) and reply.finish == "stop"
+        opened = request.messages is None and self._marks.opened_by(request.context)
+        if reply.thought:  # told apart by the server
+            text = reply.text.lstrip()
+            if not text:
+                return Answer("", reply.thought, UNFINISHED), stopped
+            answer = answer_of(text, request.until, self._marks, False, reply.finish)
+            return replace(answer, thought=reply.thought + (answer.thought or "")), False
+        return answer_of(reply.text, request.until, self._marks, opened, reply.finish), stopped
 
     def _adapted(self, path: str, wanted: Mapping[str, Any], request: Generate) -> Timed:
         """The reply to ``wanted``, sent as the server turns out to take it."""
@@ -127,7 +188,9 @@ def _exchange(timed: Timed, given: int | None, made: int | None) -> Exchange:
     )
 
 
-def body(model: str, max_tokens_field: str, request: Generate) -> dict[str, Any]:
+def body(
+    model: str, max_tokens_field: str, request: Generate, variables: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What is sent. Raises UserError for generation settings that would change what is asked."""
     extra = {key: value for key, value in request.sampling.extra if key != "do_sample"}
     if taken := RESERVED & extra.keys():
@@ -135,6 +198,8 @@ def body(model: str, max_tokens_field: str, request: Generate) -> dict[str, Any]
     sent: dict[str, Any] = {"model": model, max_tokens_field: request.max_tokens}
     if request.messages is not None:
         sent["messages"] = [{"role": one.role, "content": one.content} for one in request.messages]
+        if variables:
+            sent["chat_template_kwargs"] = dict(variables)
     else:
         sent["prompt"] = request.context
     if request.until:
@@ -152,13 +217,15 @@ def body(model: str, max_tokens_field: str, request: Generate) -> dict[str, Any]
     return {**sent, **extra}
 
 
-def _text(reply: Any, chat: bool) -> tuple[str, Any]:
-    """The text of a reply, streamed or whole, and why it ended."""
+def _text(reply: Any, chat: bool) -> tuple[str, str, str]:
+    """The text of a reply, streamed or whole, what was thought before it, and why it ended ("": not told)."""
     if isinstance(reply, Stream):
-        text, refusal, finish = reply.text, reply.refusal, reply.finish
+        text, refusal, thought, finish = reply.text, reply.refusal, reply.thought, reply.finish
     else:
         choice = first_choice(reply)
         inner = choice.get("message")
         message = inner if chat and isinstance(inner, Mapping) else choice
         text, refusal, finish = text_in(message), message.get("refusal"), choice.get("finish_reason")
-    return verdict(text, refusal if isinstance(refusal, str) else None, finish), finish
+        thought = thought_in(message)
+    said = verdict(text, refusal if isinstance(refusal, str) else None, finish)
+    return said, thought, str(finish or "")

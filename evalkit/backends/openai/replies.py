@@ -11,6 +11,9 @@ from typing import Any
 TEXTS = ("content", "text")
 """Where a text stands: in a chat's message or delta, in a completion's choice."""
 
+UNSPOKEN = ("reasoning_content", "reasoning")
+"""Where a server puts what the model thought, apart from what it said."""
+
 LARGEST_COUNT = 10**15
 """Tokens, parameters, bytes: a number beyond is no count."""
 
@@ -120,6 +123,12 @@ def text_in(part: Mapping[str, Any]) -> str | None:
             if all(isinstance(one, str) for one in texts) and (texts or not value):
                 return "".join(map(str, texts))
     return None
+
+
+def thought_in(part: Mapping[str, Any]) -> str:
+    """What the model thought, of a message or delta; empty where the server does not tell it apart."""
+    found = (part.get(name) for name in UNSPOKEN)
+    return next((one for one in found if isinstance(one, str) and one), "")
 
 
 def verdict(text: str | None, refusal: str | None, finish: Any) -> str:

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from evalkit.backends.openai.replies import Told, is_first, text_in, told
+from evalkit.backends.openai.replies import Told, is_first, text_in, thought_in, told
 from evalkit.perf import clocks
 from evalkit.text.reading import parse_json
 
 DONE = b"[DONE]"
 SHOWN = 4096
 """Bytes of what cannot be read that go into a message, before secrets are cut out and it is shortened."""
-UNSPOKEN = ("reasoning_content", "reasoning")
-"""Where a piece stands that is made like text, but is none of the answer."""
 
 
 class BrokenStream(Exception):
@@ -42,6 +40,7 @@ class Stream:
         self._sent = sent
         self._texts: list[str] = []
         self._refusals: list[str] = []
+        self._thoughts: list[str] = []
         self._done = False
         self._rest: list[bytes] = []
 
@@ -54,6 +53,11 @@ class Stream:
     def refusal(self) -> str | None:
         """What was said under the name of a refusal."""
         return "".join(self._refusals) if self._refusals else None
+
+    @property
+    def thought(self) -> str:
+        """What was thought, where the server tells it apart from what was said."""
+        return "".join(self._thoughts)
 
     def take(self, chunk: bytes) -> None:
         """The next bytes of the reply. Raises BrokenStream."""
@@ -107,7 +111,9 @@ class Stream:
             self._texts.append(said)
         if isinstance(part.get("refusal"), str):
             self._refusals.append(part["refusal"])
-        if said or any(part.get(name) for name in UNSPOKEN):
+        unspoken = thought_in(part)
+        self._thoughts.append(unspoken)
+        if said or unspoken:
             self.pieces.append(clocks.now() - self._sent)
 
     @staticmethod

@@ -15,12 +15,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evalkit.backends.chat_template import prompting_identity
 from evalkit.backends.hf import local_files
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.tokens import Tokens
-from evalkit.backends.stops import cut_at_stops
-from evalkit.contract.backend import GenerateResult, GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult
-from evalkit.contract.capabilities import BackendType, Capabilities
+from evalkit.backends.stops import StopScan
+from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult
+from evalkit.contract.capabilities import CHAT_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.meter import Exchange, Meter
@@ -89,10 +90,23 @@ class VllmBackend:
         """Answer every row; see `TokenBackend.generate`."""
         for begin in range(0, len(rows), CHUNK):
             part = rows[begin : begin + CHUNK]
-            outputs = self._run([row.tokens.tolist() for row in part], [self._sampling(row) for row in part])
-            for place, (row, output) in enumerate(zip(part, outputs, strict=True)):
-                self.meter.exchange(exchange_of(output, len(row.tokens), len(output.outputs[0].token_ids)))
-                done(begin + place, _generated(row, output.outputs[0]))
+            scans = [self._scan(row) for row in part]
+            going = list(range(len(part)))
+            while going:
+                given = [[*part[place].tokens.tolist(), *scans[place].tokens] for place in going]
+                outputs = self._run(given, [self._sampling(part[place], scans[place]) for place in going])
+                for place, tokens, output in zip(going, given, outputs, strict=True):
+                    self.meter.exchange(exchange_of(output, len(tokens), len(output.outputs[0].token_ids)))
+                    _take(scans[place], output.outputs[0])
+                going = [place for place in going if scans[place].finish is None]
+            for place, scan in enumerate(scans):
+                done(begin + place, scan.answer())
+
+    def _scan(self, row: GenerateRow) -> StopScan:
+        marks = self._tokens.marks
+        opened = marks.opened_by_tokens(row.tokens, self._tokens.decode)
+        ends = frozenset((self.eot_id,))
+        return StopScan(row.until, self._tokens.decode, ends, row.max_tokens, marks=marks, opened=opened)
 
     def close(self) -> None:
         """Free the model's memory."""
@@ -104,18 +118,21 @@ class VllmBackend:
         outputs: Sequence[Any] = self._engine.generate(given, list(sampling), use_tqdm=False)
         return outputs
 
-    def _sampling(self, row: GenerateRow) -> Any:
+    def _sampling(self, row: GenerateRow, scan: StopScan) -> Any:
+        """What is asked of a row that has got as far as ``scan``: stop strings count once its thought has ended."""
         chosen = row.sampling
         extra = {name: value for name, value in chosen.extra if name != "do_sample"}
+        until = (self._tokens.marks.end,) if scan.thinking else tuple(stop for stop in row.until if stop)
         settings: dict[str, Any] = {
-            "max_tokens": row.max_tokens,
-            "stop": [stop for stop in row.until if stop] or None,
-            "stop_token_ids": self._tokens.special_ids(row.until) or None,  # its texts leave special tokens out
+            "max_tokens": row.max_tokens - len(scan.tokens),
+            "stop": list(until) or None,
+            "stop_token_ids": self._tokens.special_ids(until) or None,  # its texts leave special tokens out
             "temperature": max(0.0, chosen.temperature),
             **extra,
         }
         if chosen.temperature > 0:
-            seed = int.from_bytes(hashlib.sha256(f"{chosen.seed}:{row.key}".encode()).digest()[:4], "big")
+            draw = f"{chosen.seed}:{row.key}" + (f":{len(scan.tokens)}" if scan.tokens else "")
+            seed = int.from_bytes(hashlib.sha256(draw.encode()).digest()[:4], "big")
             settings |= {"top_p": chosen.top_p, "top_k": chosen.top_k if chosen.top_k > 0 else -1, "seed": seed}
         try:
             return self._sampling_type(**settings)
@@ -138,9 +155,11 @@ def _scored(
     return LoglikelihoodResult(total, greedy)
 
 
-def _generated(row: GenerateRow, output: Any) -> GenerateResult:
-    text = cut_at_stops(output.text, row.until)
-    return GenerateResult(text, len(output.token_ids), "length" if output.finish_reason == "length" else "stop")
+def _take(scan: StopScan, output: Any) -> None:
+    """Give ``scan`` what came. It goes on where vLLM ended at a stop string that does not count yet."""
+    scan.extend(output.token_ids)
+    if scan.finish is None and (output.finish_reason != "stop" or output.stop_reason is None or not output.token_ids):
+        scan.finish = "length" if output.finish_reason == "length" else "stop"
 
 
 def exchange_of(output: Any, given: int, made: int | None) -> Exchange:
@@ -203,7 +222,7 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f"{model.name}: vLLM cannot load this model: {reason}") from error
     config = llm.llm_engine.model_config
-    tokens = Tokens(llm.get_tokenizer(), model.add_bos, model.chat_template)
+    tokens = Tokens(llm.get_tokenizer(), model)
     # vLLM counts the token that it must generate, and a row of n tokens fits where n - 1 are read.
     window = model.max_length or int(config.max_model_len) - 1
     info = ModelInfo(
@@ -216,12 +235,13 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
             add_bos=model.add_bos,
             max_length=window,
             arguments={key: str(value) for key, value in settings.items() if key != "gpu_memory_utilization"},
+            **prompting_identity(model),
         ),
         max_length=window,
         tokenizer=type(tokens.tokenizer).__name__,
         dtype=str(config.dtype).removeprefix("torch."),
         device="cuda",
-        details={"tensor_parallel_size": int(settings.get("tensor_parallel_size", 1))},
+        details={"tensor_parallel_size": int(settings.get("tensor_parallel_size", 1)), **tokens.record()},
     )
     return VllmBackend(llm, SamplingParams, tokens, info)
 
@@ -229,7 +249,7 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
 kind = BackendType(
     "vllm",
     load,
-    settings=frozenset(("dtype", "revision", "max_length", "add_bos")),
+    settings=CHAT_SETTINGS | {"dtype", "revision", "max_length", "add_bos"},
     needs=("vllm",),
     capabilities=CAPABILITIES,
 )
