@@ -12,6 +12,7 @@ from evalkit.backends import opening
 from evalkit.contract import registry
 from evalkit.contract.backend import Backend
 from evalkit.spec.models import DEFAULT_MODEL
+from evalkit.task.families import forms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,6 @@ class Tasks:
 
 def task_rows(word: str = "*", include_path: Sequence[str | Path] = ()) -> Tasks:
     """Tasks, groups and families whose name matches or, where no name does, that speak of the word; by name."""
-    from evalkit.task.families import forms
     from evalkit.task.listing import left_out, listing, matching, parts
 
     folders = [Path(path) for path in include_path]
