@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from evalkit.api.observing import Onlooker
 from evalkit.api.run import Run
@@ -15,9 +15,14 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.store import Progress
 from evalkit.contract.types import ModelInfo, Task, TaskInfo
 from evalkit.runner.evaluate import Live
+from evalkit.task.objects import as_maker, name_of
+
+if TYPE_CHECKING:
+    from evalkit.task.benchmark import Benchmark
+    from evalkit.task.live import Maker
 
 Model: TypeAlias = str | Backend
-TaskLike: TypeAlias = str | Task | Mapping[str, Any]
+TaskLike: TypeAlias = "str | Task | Benchmark | type[Benchmark] | Mapping[str, Any]"
 
 
 def evaluate(
@@ -42,7 +47,7 @@ def evaluate(
 
     ``model`` is what ``--model`` takes (a Hub id, a folder, a URL, a name), or a `Backend` object, which is left open.
     ``tasks`` are what ``--tasks`` takes ("mmlu@5shot", "boolq,triviaqa", "lm_eval:gsm8k"), mappings with ``name``,
-    ``num_fewshot``, ``limit`` and ``sample``, `Task` objects, or a list of any of them.
+    ``num_fewshot``, ``limit`` and ``sample``, `Task` objects, `Benchmark` classes or objects, or a list of any of them.
     ``limit`` is a number of documents a task, below 1 a share of them, or a text such as "50:random".
     ``output`` is the run's folder (default: a new one in runs/). What is there already is not asked again; with
     ``resume`` it has to be there. ``cache`` is a file or folder of answers that runs share.
@@ -114,24 +119,31 @@ def _not_a_backend(model: Any) -> str:
     return ""
 
 
-def _tasks(tasks: Any) -> tuple[list[Any], list[Task]]:
+def _task_object(task: Any) -> Task | Maker | None:
+    if isinstance(task, Task) and not isinstance(task, type) and isinstance(task.info, TaskInfo):
+        return task
+    return as_maker(task)
+
+
+def _tasks(tasks: Any) -> tuple[list[Any], list[Task | Maker]]:
     """Entries of the spec, and the objects among them."""
     if isinstance(tasks, str):
         tasks = [part.strip() for part in tasks.split(",") if part.strip()]
     if isinstance(tasks, Mapping) or not isinstance(tasks, Sequence):
         tasks = [tasks]
-    objects: list[Task] = []
+    objects: list[Task | Maker] = []
     entries: list[Any] = []
     for place, task in enumerate(tasks):
         if isinstance(task, str):
             entries += [part.strip() for part in task.split(",") if part.strip()]
         elif isinstance(task, Mapping):
             entries.append(dict(task))
-        elif isinstance(task, Task) and not isinstance(task, type) and isinstance(task.info, TaskInfo):
-            if any(other.info.name == task.info.name for other in objects):
-                raise UserError(f"tasks[{place}]=: there are two task objects called {task.info.name}: rename one")
-            objects.append(task)
-            entries.append({"name": task.info.name, "given": {"type": _type(task)}})
+        elif (made := _task_object(task)) is not None:
+            name = name_of(made)
+            if any(name_of(other) == name for other in objects):
+                raise UserError(f"tasks[{place}]=: there are two task objects called {name}: rename one")
+            objects.append(made)
+            entries.append({"name": name, "given": {"type": _type(made) if isinstance(made, Task) else made.type}})
         else:
             kind = f"the class {task.__name__}" if isinstance(task, type) else f"a {type(task).__name__}"
             raise UserError(

@@ -19,9 +19,9 @@ def register_task(name: str, *, replace: bool = False) -> Callable[[T], T]: ...
 def register_task(name: str, task: Any = None, *, replace: bool = False) -> Any:
     """Offer a task by name in this process: to `evalkit.evaluate`, in groups of names, and in `evalkit.tasks()`.
 
-    ``task`` is a `Task` object; a class or function that makes one, called with those of ``num_fewshot``, ``sample``,
-    ``seed`` and ``gen_kwargs`` that it has parameters for; or a folder that holds task.yaml files. Without it, a
-    decorator. Raises UserError, with both places, for a name that is taken.
+    ``task`` is a `Task` object; a `Benchmark`, class or object; a class or function that makes a `Task`, called with
+    those of ``num_fewshot``, ``sample``, ``seed``, ``gen_kwargs`` and ``metrics`` that it has parameters for; or a
+    folder that holds task.yaml files. Without it, a decorator. Raises UserError, with both places, for a taken name.
     """
     return _register(registry.TASK_OBJECTS, name, task, replace)
 

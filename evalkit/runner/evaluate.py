@@ -48,6 +48,7 @@ from evalkit.task.groups import summarize_groups
 
 if TYPE_CHECKING:
     from evalkit.task.catalog import Selection
+    from evalkit.task.live import Maker
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Live:
     """What a caller hands over as objects, in place of names to be found: a model (which stays open), and tasks."""
 
     backend: Backend | None = None
-    tasks: tuple[Task, ...] = ()
+    tasks: tuple[Task | Maker, ...] = ()
 
 
 class Observer(Protocol):

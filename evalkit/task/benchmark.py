@@ -108,22 +108,35 @@ def build(definition: Definition, source: Source, options: Options, class_name: 
         made = found()
     except Exception as error:
         raise UserError(f"{_place(source.file, error)}: {class_name}() fails: {_said(error)}") from error
-    return BenchmarkTask(made, definition, source, options)
+    written = {"file": source.file.name, "sha256": hashlib.sha256(source.file.read_bytes()).hexdigest()}
+    return BenchmarkTask(made, definition, source, options, source.file.name, written)
 
 
 class BenchmarkTask(NativeTask):
     """A `Benchmark` as a task. UserError for metrics that do not fit its methods."""
 
-    def __init__(self, benchmark: Benchmark, definition: Definition, source: Source, options: Options) -> None:
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        definition: Definition,
+        source: Source,
+        options: Options,
+        home: str,
+        written: Mapping[str, str | None],
+    ) -> None:
+        """``home`` is what stands before the names of its own metrics, ``written`` what a record says of its code."""
         self._benchmark = benchmark
         self._file = source.file
         if is_own(definition.dataset.id):  # what is written in the file is the whole set, bundled or not
             options = replace(options, sample=False)
         super().__init__(
-            definition, source, options, reader=_Reader(benchmark, definition, source), own=_metrics(benchmark, source)
+            definition,
+            source,
+            options,
+            reader=_Reader(benchmark, definition, source),
+            own=_metrics(benchmark, source, home),
         )
-        written = {"file": source.file.name, "sha256": hashlib.sha256(source.file.read_bytes()).hexdigest()}
-        self.info = replace(self.info, config={**self.info.config, "benchmark": written})
+        self.info = replace(self.info, config={**self.info.config, "benchmark": dict(written)})
 
     def _rows(self, data: DataSource, split: str) -> Sequence[Row]:
         sample = self.definition.sample
@@ -201,7 +214,7 @@ def _plain(value: Any) -> bool:
     return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
 
 
-def _metrics(benchmark: Benchmark, source: Source) -> dict[str, base.Metric]:
+def _metrics(benchmark: Benchmark, source: Source, home: str) -> dict[str, base.Metric]:
     """The metric objects of a benchmark, by what the definition calls them."""
     objects = [one for one in benchmark.metrics if isinstance(one, base.Metric)]
     default = base.Metric.__dataclass_fields__["per_item"].default
@@ -217,7 +230,7 @@ def _metrics(benchmark: Benchmark, source: Source) -> dict[str, base.Metric]:
 
     found = {}
     for one in objects:
-        name = f"{source.file.name}:{one.name}"
+        name = f"{home}:{one.name}"
         per_item = base.shared(compute, one.name) if one.name in scored else one.per_item
         found[name] = replace(one, per_item=per_item, registered=name)
     return found

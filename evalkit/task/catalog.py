@@ -23,6 +23,7 @@ from evalkit.task.groups import leaves
 from evalkit.task.shots import parse_suffixes
 
 if TYPE_CHECKING:
+    from evalkit.task.live import Maker
     from evalkit.task.native import Options
 
 LM_EVAL = "lm_eval:"
@@ -47,7 +48,7 @@ def builtin_tasks() -> Path:
     return paths.share("tasks")
 
 
-def resolve(spec: RunSpec, given: Sequence[Task] = ()) -> Selection:
+def resolve(spec: RunSpec, given: Sequence[Task | Maker] = ()) -> Selection:
     """The tasks that a run asks for, configured; ``given`` are the objects of the entries that say so. UserError for
     unknown names and for contradictory entries.
     """

@@ -23,7 +23,7 @@ FILE = "benchmark.py"
 BASE = "Benchmark"
 STRIPPED = "remove_whitespace"
 """The filter of registered metrics of texts: a reply begins with white space, which their rules do not expect."""
-_KEYS: Mapping[str, Keys] = {
+KEYS: Mapping[str, Keys] = {
     "name": ("name",),
     "version": ("version",),
     "description": ("description",),
@@ -50,7 +50,7 @@ _KEYS: Mapping[str, Keys] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Class:
+class Written:
     """A class as it is written: its attributes' expressions and the line of each attribute and method."""
 
     name: str
@@ -69,9 +69,8 @@ def load_benchmark(file: Path) -> Defined:
         line = getattr(error, "lineno", None) or 1
         raise UserError(f"{file}:{line}: no Python: {getattr(error, 'msg', None) or error}") from error
     one = _class(tree, file)
-    values = {key: _literal(key, one, file) for key in one.values if key in _KEYS}
-    data, marks = _definition(one, values, file)
-    made = define(Source(file, data, marks))
+    values = {key: _literal(key, one, file) for key in one.values if key in KEYS}
+    made = defined(one, values, file, file.name)
     return Defined(made.source, made.tasks, made.groups, made.description, build=partial(_build, one.name))
 
 
@@ -81,12 +80,12 @@ def _build(class_name: str, definition: Any, source: Source, options: Any) -> An
     return build(definition, source, options, class_name)
 
 
-def _class(tree: ast.Module, file: Path) -> _Class:
+def _class(tree: ast.Module, file: Path) -> Written:
     nodes = [node for node in tree.body if isinstance(node, ast.ClassDef) and any(map(_is_base, node.bases))]
     if len(nodes) != 1:
         line = nodes[1].lineno if nodes else 1
         raise UserError(f"{file}:{line}: {len(nodes)} classes derive from evalkit.{BASE}; write exactly one")
-    found = _Class(nodes[0].name, nodes[0].lineno)
+    found = Written(nodes[0].name, nodes[0].lineno)
     for node in nodes[0].body:
         if isinstance(node, ast.FunctionDef):
             found.methods.add(node.name)
@@ -98,7 +97,7 @@ def _class(tree: ast.Module, file: Path) -> _Class:
             if isinstance(target, ast.Name) and value is not None:
                 found.values[target.id] = value
                 found.lines[target.id] = node.lineno
-    _check(found, file)
+    check(found, file)
     return found
 
 
@@ -106,7 +105,7 @@ def _is_base(node: ast.expr) -> bool:
     return (isinstance(node, ast.Name) and node.id == BASE) or (isinstance(node, ast.Attribute) and node.attr == BASE)
 
 
-def _check(one: _Class, file: Path) -> None:
+def check(one: Written, file: Path) -> None:
     """What no single attribute can tell."""
     for method in ("prompt", "target"):
         if method not in one.methods:
@@ -121,12 +120,12 @@ def _check(one: _Class, file: Path) -> None:
     if "dataset" not in one.values and "items" not in one.values and "rows" not in one.methods:
         raise UserError(f"{file}:{one.line}: {one.name} has no rows: give dataset, items or a method rows")
     for key in one.values:
-        near = did_you_mean(key, _KEYS)
-        if key not in _KEYS and near and not key.startswith("_") and not key.isupper():
+        near = did_you_mean(key, KEYS)
+        if key not in KEYS and near and not key.startswith("_") and not key.isupper():
             raise UserError(f"{file}:{one.lines[key]}: unknown attribute {key!r}{near}")
 
 
-def _literal(key: str, one: _Class, file: Path) -> Any:
+def _literal(key: str, one: Written, file: Path) -> Any:
     value = one.values[key]
     if key == "metrics":
         return _metric_entries(value, one, file)
@@ -138,7 +137,7 @@ def _literal(key: str, one: _Class, file: Path) -> Any:
         ) from None
 
 
-def _metric_entries(value: ast.expr, one: _Class, file: Path) -> list[dict[str, Any]]:
+def _metric_entries(value: ast.expr, one: Written, file: Path) -> list[dict[str, Any]]:
     """Entries of a definition's ``metrics``; an object is called "benchmark.py:NAME"."""
     found: list[dict[str, Any]] = []
     for part in value.elts if isinstance(value, ast.List | ast.Tuple) else [None]:
@@ -159,14 +158,16 @@ def _metric_name(part: ast.expr) -> str | None:
     return part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else None
 
 
-def _definition(one: _Class, values: dict[str, Any], file: Path) -> tuple[dict[str, Any], dict[Keys, tuple[Path, int]]]:
-    """The same as a task.yaml would say it, and the line of each part."""
+def defined(one: Written, values: dict[str, Any], file: Path, home: str) -> Defined:
+    """The definition, as a task.yaml would say it, with the line of each part. ``values`` are those of `KEYS` that the
+    class gives; metric objects among them are called "HOME:NAME".
+    """
     choice = "choices" in one.methods
     values = {"version": "1.0", "split": "test", **values}
     values.setdefault("metrics", [{"metric": "acc" if choice else "exact_match"}])
     if values.get("dataset") is None:
         values |= {"dataset": of_task(str(values.get("name"))), "revision": None}
-    named = [entry for entry in values["metrics"] if not choice and not entry["metric"].startswith(f"{file.name}:")]
+    named = [entry for entry in values["metrics"] if not choice and not entry["metric"].startswith(f"{home}:")]
     for entry in named:
         entry["filter"] = STRIPPED
     if values.get("primary") is not None:
@@ -185,12 +186,12 @@ def _definition(one: _Class, values: dict[str, Any], file: Path) -> tuple[dict[s
         if value is None and key not in ("revision", "config"):
             continue
         place = data
-        for part in _KEYS[key][:-1]:
+        for part in KEYS[key][:-1]:
             place = place.setdefault(str(part), {})
-        place[str(_KEYS[key][-1])] = value
+        place[str(KEYS[key][-1])] = value
         if key in one.lines:
-            marks[_KEYS[key]] = (file, one.lines[key])
-    return data, marks
+            marks[KEYS[key]] = (file, one.lines[key])
+    return define(Source(file, data, marks))
 
 
 def _key(primary: Any, entries: list[dict[str, Any]]) -> Any:
@@ -199,9 +200,9 @@ def _key(primary: Any, entries: list[dict[str, Any]]) -> Any:
     return keys.get(primary, primary) if isinstance(primary, str) else primary
 
 
-def _beside(items: Any, one: _Class, file: Path) -> str:
+def _beside(items: Any, one: Written, file: Path) -> str:
     """Rows go into prompts and reports: only the benchmark's own folder has such."""
-    where = f"{file}:{one.lines['items']}"
+    where = f"{file}:{one.lines.get('items', one.line)}"
     if not isinstance(items, str) or not items or "\0" in items:
         raise UserError(f"{where}: items is {items!r:.60}; give the name of a file beside")
     found = (file.parent / items).resolve()

@@ -26,6 +26,10 @@ class Echo:
         return [(index, Response(text="x")) for index, _ in enumerate(requests)]
 
 
+class Own(evalkit.Benchmark):
+    name = "own"
+
+
 def answer(request: Request) -> str:
     return request.context if isinstance(request, Generate) else "yes"
 
@@ -38,6 +42,7 @@ def load(model: evalkit.ModelSpec, engine: evalkit.EngineSpec) -> evalkit.Backen
 run: evalkit.Run = evalkit.evaluate(evalkit.mock(answer), ["boolq@sample"], limit=0.5, num_fewshot=1, dtype="auto")
 value: float | None = run["boolq"]["acc"].value
 names: list[str] = list(run.to_pandas()["task"])
+more: evalkit.Run = evalkit.evaluate("mock", [Own, Own(), "boolq"])
 verdict: str = evalkit.gate(run, "base").outcome
 loaded: evalkit.Backend = load(evalkit.ModelSpec(name="x"), evalkit.EngineSpec())
 """

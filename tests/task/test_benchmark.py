@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import evalkit
 from evalkit.cli.app import app
+from evalkit.contract import registry
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, PromptStyle, Response
 from evalkit.data import open_source
@@ -272,3 +273,97 @@ def test_the_shipped_one_reads_dates(tmp_path: Path) -> None:
     assert scored(first.data["start"])["days_off,none"] == abs(first.data["days"])
     assert scored("2021-02-30") == {"correct,none": 0.0, "read,none": 0.0, "days_off,none": None}
     assert describe("calendar_arithmetic").target == right
+
+
+class Adding(evalkit.Benchmark):
+    name = "adding"
+    description = "A sum."
+    fewshot_split = "train"
+    metrics = (evalkit.Metric(name="correct", kind="text", higher_is_better=True, binary=True), "exact_match")
+
+    def __init__(self, step: int = 1) -> None:
+        self.step = step
+
+    def rows(self, split, data):
+        return [{"n": n + 10 * (split == "train")} for n in range(4)]
+
+    def prompt(self, row):
+        return f"{row['n']} and {self.step} is"
+
+    def target(self, row):
+        return str(row["n"] + self.step)
+
+    def score(self, row, reply):
+        return {"correct": float(reply.strip() == self.target(row))}
+
+
+class MoreAdding(Adding):
+    name = "more_" + "adding"
+
+    def __init__(self) -> None:
+        super().__init__(step=5)
+
+
+def sums(request) -> str:
+    one, other = re.findall(r"(\d+) and (\d+) is", request.context)[-1]
+    return f" {int(one) + int(other)}"
+
+
+def test_classes_and_objects_are_evaluated_as_they_are(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    asked = [Adding(2), MoreAdding]
+    model = evalkit.mock(sums, name="sums")
+    run = evalkit.evaluate(model, asked, num_fewshot=2, limit=3, output=folder)
+    infos = {one.info.name: one.info for one in run.result.tasks}
+    for name in ("adding", "more_adding"):
+        assert (run[name]["correct"].value, run[name]["exact_match"].value) == (1.0, 1.0)
+        info = infos[name]
+        assert (info.shots.number, info.shots.source, info.num_fewshot) == (2, "flag", 2)
+        written = info.config["benchmark"]
+        assert written["class"].endswith(".MoreAdding" if name == "more_adding" else ".Adding")
+        assert len(written["sha256"]) == 64
+    assert infos["adding"].config["benchmark"] != infos["more_adding"].config["benchmark"]
+    assert "0 and 2 is" in run.samples("adding")["prompt"][0]
+    again = evalkit.evaluate(model, asked, num_fewshot=2, limit=3, output=folder, resume=True)
+    assert again["adding"]["correct"] == run["adding"]["correct"]
+    refused = CliRunner().invoke(app, ["run", "--resume", str(folder)])
+    assert refused.exit_code == 2
+
+
+def test_a_class_is_registered_by_its_own_name(tmp_path: Path) -> None:
+    evalkit.register_task("adding", Adding, replace=True)
+    try:
+        run = evalkit.evaluate(evalkit.mock(sums, name="sums"), "adding@1shot", metrics=["distinct_1"])
+        assert run["adding"]["correct"].value == 1.0
+        assert run["adding"]["distinct_1"].n == 4
+        assert run.result.tasks[0].info.shots.source == "suffix"
+        assert "adding" in set(evalkit.tasks("add*")["name"])
+    finally:
+        registry.unregister(registry.TASK_OBJECTS, "adding")
+
+
+WRONG = (
+    ({"prompt": evalkit.Benchmark.prompt}, "Wrong has no method prompt"),
+    ({"rows": evalkit.Benchmark.rows}, "Wrong has no rows"),
+    ({"fewshot_spilt": "train"}, "unknown attribute 'fewshot_spilt'.*fewshot_split"),
+    ({"metrics": ("no_such_metric",), "score": evalkit.Benchmark.score}, "no_such_metric"),
+    ({"metrics": (3,)}, "metrics holds 3"),
+    ({"items": "nothing.jsonl"}, "there is no file nothing.jsonl beside"),
+    ({"__init__": lambda self, must: None}, r"Wrong\(\) fails: TypeError"),
+)
+
+
+@pytest.mark.parametrize(("changes", "told"), WRONG)
+def test_a_wrong_class_is_told_before_anything_runs(changes: dict, told: str, tmp_path: Path) -> None:
+    wrong = type("Wrong", (Adding,), {"name": "wrong", **changes})
+    with pytest.raises(UserError, match=told):
+        evalkit.evaluate("mock", [wrong], output=tmp_path / "run")
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_a_class_without_source_runs_too(tmp_path: Path) -> None:
+    space: dict = {}
+    exec(PLAIN.replace("doubling", "typed_in"), space)
+    run = evalkit.evaluate(evalkit.mock(lambda request: " 0"), [space["Doubling"]], output=tmp_path / "run")
+    assert run["typed_in"]["correct"].value == 0.25
+    assert run.result.tasks[0].info.config["benchmark"]["sha256"] is None
