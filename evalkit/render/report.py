@@ -22,6 +22,7 @@ BANNERS = {
     "partial": "Partial:",
     "limited": "Limited:",
     "status": "Documents:",
+    "answers": "Answers:",
 }
 
 EARLY = ("theme.js",)
