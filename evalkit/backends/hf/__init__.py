@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from evalkit.backends.hf.hub import look_up
 from evalkit.backends.hf.local_files import KNOWN, local_folder
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.contract.capabilities import CHAT_SETTINGS, COMMON_SETTINGS, BackendType, Capabilities
@@ -36,8 +37,6 @@ def find(model: ModelSpec) -> None:
     if any(name == known.name for known in KNOWN) or name.endswith(".gguf"):
         return
     if local_folder(model) is None and find_spec("huggingface_hub") is not None:
-        from evalkit.backends.hf.hub import look_up
-
         look_up(name, model.revision)
 
 
