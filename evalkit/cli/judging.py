@@ -49,7 +49,7 @@ class Asked:
         """The judge, loaded; asked by its chat template unless --chat-template says otherwise."""
         from evalkit.judge import opened
 
-        limit = {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
+        limit: dict[str, Any] = {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
         with opened(spec_of(self.settings, chat), **limit) as judge:
             yield judge
 
