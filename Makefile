@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_AR
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    install into $(VENV) and score SmolLM2-135M on five tasks' samples"
+	@echo "make demo    install into $(VENV) and score SmolLM2-135M on five tasks' bundled items"
 	@echo "make test    install the test packages too and run the tests"
 	@echo "make test-fast  those that need no model, no browser and no lm-eval"
 	@echo "make nightly the long loops: kills, garbled journals, processes on one cache, a million requests"
@@ -40,7 +40,7 @@ $(VENV)/.tested: $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/evalkit run --model smollm2-135m --tasks mmlu,hellaswag,boolq,triviaqa,arc_easy --sample
+	$(BIN)/evalkit run --model smollm2-135m --tasks mmlu,hellaswag,boolq,triviaqa,arc_easy --bundled
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -71,6 +71,7 @@ $(VENV)/.documented: pyproject.toml constraints.txt
 
 docs: $(VENV)/.documented
 	$(BIN)/python scripts/command_docs.py --check
+	$(BIN)/python scripts/task_table.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 

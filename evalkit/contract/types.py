@@ -100,7 +100,7 @@ class PromptStyle:
 
 
 class DataSource(Protocol):
-    """Where documents come from: the Hub, a mirror folder, a bundled sample, a generator."""
+    """Where documents come from: the Hub, a mirror folder, bundled items, a generator."""
 
     name: str
 

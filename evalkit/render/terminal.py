@@ -267,7 +267,7 @@ def _head(entry: Entry) -> tuple[str, str]:
     if isinstance(entry.one, GroupResult):
         return indent + entry.one.group.name, ""
     info = entry.one.info
-    return indent + info.name + ("@sample" if info.sample else ""), str(info.num_fewshot)
+    return indent + info.name + ("@bundled" if info.sample else ""), str(info.num_fewshot)
 
 
 def _rows_of(entry: Entry, every: bool) -> list[tuple[str, ...]]:
