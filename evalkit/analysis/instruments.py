@@ -12,10 +12,10 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.types import MEAN, SHARE_UNIT, Bounds
 from evalkit.metrics.combine import Combine, table
 from evalkit.metrics.finding import combine_of
-from evalkit.statistics.choice import cut_of, difference_for, interval_for
+from evalkit.statistics.choice import average_difference_for, cut_of, difference_for, interval_for
 from evalkit.statistics.clusters import codes_of
 from evalkit.statistics.corpus import corpus_difference, corpus_estimate, items_estimate
-from evalkit.statistics.inference import Inference
+from evalkit.statistics.inference import Inference, combined
 
 SPREAD = 3.0
 """Standard deviations of an item's part in a metric without bounds by which an unseen item may change at most, where no
@@ -103,6 +103,24 @@ class Part:
             raise
         except Exception as error:  # a plug-in's function may fail without some of its items
             raise UserError(f"without some of its items it has no value ({error})") from error
+
+
+def average_difference(parts: Sequence[Part], weights: Sequence[float]) -> Inference:
+    """Candidate minus base of a weighted sum over tasks, the tasks being strata: the score method where all have the
+    same two bounds, Student's t by Satterthwaite elsewhere. UserError where a task has no inference.
+    """
+    bounds = parts[0].bounds
+    low, high = bounds or (None, None)
+    plain = low is not None and high is not None and all(part.bounds == bounds for part in parts)
+    if not plain or not all(part.series.aggregate == MEAN and part.numbers for part in parts):
+        return combined([part.inference() for part in parts], weights)
+    if any(part.other.aggregate != MEAN for part in parts):
+        raise UserError("the runs join its items in different ways")
+    labels = None if all(part.labels is None for part in parts) else [part.labels for part in parts]
+    binary = all(is_binary(part.series, part.a, part.b) for part in parts)
+    return average_difference_for(
+        [part.a for part in parts], [part.b for part in parts], weights, bounds=bounds, binary=binary, clusters=labels
+    )
 
 
 def _combine(one: Series, other: Series) -> Combine:
