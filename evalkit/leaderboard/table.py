@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from evalkit.contract.errors import UserError
 from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.collect import Found
 from evalkit.leaderboard.entry import Entry, slug
@@ -100,6 +101,8 @@ class Table:
     by_entry: Mapping[int, tuple[Cell | None, ...]]
     ranked: str
     """The status whose rows are ranked."""
+    falling: bool = False
+    """Whether the lower score is the better one."""
 
 
 def build_table(board: Board, found: Sequence[Found]) -> Table:
@@ -218,7 +221,7 @@ def _rank(board: Board, found: tuple[Found, ...], rows: list[Row], by_entry: Any
     if ranked == "published":
         pool += averaged
     by_hardware = board.score == "column" and board.columns[0].counter is not None
-    falling = board.score == "column" and not _rising(board, pool)
+    falling = _falling(board, rows, counted)
     placed: dict[str, Row] = {}
     for hardware in sorted({row.entry.hardware if by_hardware else "" for row in pool}):
         group = [r for r in pool if r.score is not None and (not by_hardware or r.entry.hardware == hardware)]
@@ -228,12 +231,27 @@ def _rank(board: Board, found: tuple[Found, ...], rows: list[Row], by_entry: Any
     rows = [placed.get(row.key, row) for row in rows]
     sign = 1 if falling else -1
     rows.sort(key=lambda row: (row.score is None, sign * (row.score or 0.0), row.entry.model.name.lower(), row.key))
-    return Table(board, found, tuple(rows), by_entry, ranked)
+    return Table(board, found, tuple(rows), by_entry, ranked, falling)
 
 
-def _rising(board: Board, pool: Sequence[Row]) -> bool:
-    cell = next((row.cells[0] for row in pool if row.cells[0]), None)
-    return cell.higher_is_better if cell else board.columns[0].higher_is_better
+def _falling(board: Board, rows: Sequence[Row], counted: Sequence[int]) -> bool:
+    """Whether the lower score is the better one, as the metrics of the columns that make it say. UserError where they
+    disagree: a mean of accuracy and perplexity ranks nothing.
+    """
+    if board.score == "win_rate":
+        return False
+    rising: dict[int, bool] = {}
+    for place in counted:
+        cell = next((row.cells[place] for row in rows if row.cells[place]), None)
+        if cell is not None:
+            rising[place] = cell.higher_is_better
+    if len(set(rising.values())) > 1:
+        low = ", ".join(board.columns[place].title for place, up in rising.items() if not up)
+        raise UserError(
+            f"board {board.name}: of {low} less is better, of the other columns more, so their mean ranks nothing: "
+            "give one sort weight: 0, or rank by score: win_rate"
+        )
+    return not all(rising.values())
 
 
 def _scored(board: Board, row: Row, counted: Sequence[int], weights: Matrix) -> Row:
