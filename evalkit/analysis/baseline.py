@@ -72,6 +72,8 @@ class _BaselineRecord(Strict):
     hardware: Any
     counters: dict[str, Any]
     groups: dict[str, list[str]]
+    asked: dict[str, Any] = Field(default_factory=dict)
+    """What the run was asked, as settings; empty in files of versions that did not write it."""
     tasks: dict[str, _TaskRecord]
 
 
@@ -92,6 +94,7 @@ def save_baseline(run: Path, out: Path, cluster_by: str | None = None, *, perfor
         hardware=scores.hardware if performance else None,
         counters=dict(_scalars(scores.counters)) if performance else {},
         groups={name: list(leaves) for name, leaves in scores.groups.items()},
+        asked=dict(scores.asked),
         tasks={name: _encode(task) for name, task in scores.tasks.items()},
     )
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -119,6 +122,7 @@ def read_baseline(path: Path) -> RunScores:
         counters=record.counters,
         hardware=record.hardware,
         saved=True,
+        asked=record.asked,
     )
 
 

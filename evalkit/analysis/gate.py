@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.analysis import gold
 from evalkit.analysis.baseline import demand_clusters, load_scores
 from evalkit.analysis.budgets import judge_budget
 from evalkit.analysis.check import Check, Outcome
@@ -16,7 +17,7 @@ from evalkit.analysis.evidence import Coverage, coverage
 from evalkit.analysis.instruments import estimate_of
 from evalkit.analysis.judging import Question, judge_floor, judge_margins
 from evalkit.analysis.pairing import pairs_of
-from evalkit.analysis.policy import Policy, Rule
+from evalkit.analysis.policy import FailOn, Policy, Rule
 from evalkit.analysis.scores import RunScores, TaskScores
 from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
@@ -25,6 +26,8 @@ from evalkit.statistics.inference import Inference
 
 AVERAGE = "average"
 """What the policy's average is called among the checks."""
+Judge = Callable[[Sequence[Question], FailOn, float], list[Check]]
+"""Makes the checks of questions: `judge_margins`, or what judges in its place at a look."""
 EXIT_CODES: Mapping[Outcome, int] = {"pass": 0, "regression": 1, "inconclusive": 3}
 
 
@@ -55,15 +58,21 @@ def gate(baseline: Path, candidate: Path, policy: Policy | None = None, *, allow
     inconclusive with the reason.
     """
     policy = policy or Policy()
-    base, other = load_scores(baseline, policy.cluster_by), load_scores(candidate, policy.cluster_by)
+    finer = policy.wants_p_gold
+    base, other = (load_scores(path, policy.cluster_by, p_gold=finer) for path in (baseline, candidate))
     demand_clusters(policy.cluster_by, base, other)
     return gate_scores(base, other, policy, allow_mismatch=allow_mismatch)
 
 
 def gate_scores(
-    base: RunScores, candidate: RunScores, policy: Policy | None = None, *, allow_mismatch: bool = False
+    base: RunScores,
+    candidate: RunScores,
+    policy: Policy | None = None,
+    *,
+    allow_mismatch: bool = False,
+    judge: Judge = judge_margins,
 ) -> GateResult:
-    """As `gate`, of loaded runs."""
+    """As `gate`, of loaded runs. ``judge`` makes the checks of all questions at margins."""
     policy = policy or Policy()
     _known_names(policy, base, candidate)
     shared = any(name in candidate.tasks for name in base.tasks)
@@ -74,16 +83,17 @@ def gate_scores(
         *_presence(policy, base, candidate),
         *_coverage(policy, found, base, candidate),
         *_errors(policy, candidate),
-        *_margins(policy, comparison, base, candidate, found),
+        *_margins(policy, comparison, base, candidate, found, judge),
         *_floors(policy, candidate),
         *(judge_budget(budget, base, candidate) for budget in policy.performance),
     ]
     if not any(check.kind in ("margin", "floor", "performance", "presence") for check in checks):
         checks.append(Check("evidence", "", "", "inconclusive", "nothing was judged: the policy leaves all out"))
-    return GateResult(base.label, candidate.label, tuple(checks), _overall(checks, policy), found)
+    return GateResult(base.label, candidate.label, tuple(checks), overall(checks, policy), found)
 
 
-def _overall(checks: Sequence[Check], policy: Policy) -> Outcome:
+def overall(checks: Sequence[Check], policy: Policy) -> Outcome:
+    """What all checks come to."""
     outcomes = {policy.inconclusive if one.outcome == "inconclusive" else one.outcome for one in checks if one.counts}
     return "regression" if "regression" in outcomes else "inconclusive" if "inconclusive" in outcomes else "pass"
 
@@ -117,6 +127,12 @@ def _averaged(policy: Policy, base: RunScores) -> tuple[str, ...]:
     """The tasks of the policy's average, groups resolved."""
     names = policy.average.tasks if policy.average else ()
     return tuple(dict.fromkeys(leaf for name in names for leaf in base.groups.get(name, (name,))))
+
+
+def judged_tasks(policy: Policy, base: RunScores) -> set[str]:
+    """The baseline's tasks that something is judged of."""
+    leaves = {leaf for name in _wanted(policy, base) for leaf in base.groups.get(name, (name,))}
+    return leaves | {name for name in _averaged(policy, base) if name in base.tasks}
 
 
 def _wanted(policy: Policy, base: RunScores) -> dict[str, Rule]:
@@ -212,6 +228,7 @@ def _margins(
     base: RunScores,
     candidate: RunScores,
     found: Sequence[Coverage],
+    judge: Judge,
 ) -> Iterator[Check]:
     """A test of every task that must be judged: by itself, within a group, or within the policy's average; where a
     group's row cannot be made (other leaves, other metrics), each of its tasks by itself. What no test reaches is said,
@@ -235,7 +252,9 @@ def _margins(
             missing.append((name, rule, row.reason if row is not None else ""))
     if policy.average:
         yield from _average(policy, rows, base, candidate, questions)
-    yield from judge_margins(questions, policy.fail_on, policy.alpha)
+    if policy.p_gold is not None:
+        yield from _finer(policy.p_gold, rows, base, candidate, questions)
+    yield from judge(questions, policy.fail_on, policy.alpha)
     reasons = {one.task: one.reason for one in found}
     for name, rule, why in missing:
         reason = reasons.get(name) or why or _why_no_group(name, base, candidate, reasons)
@@ -265,6 +284,36 @@ def _average(
         yield Check("margin", AVERAGE, "", "inconclusive", f"not judged: {reason}")
         return
     questions.append(_question(row, rule, rows, base, candidate))
+
+
+def _finer(
+    margin: float, rows: Rows, base: RunScores, candidate: RunScores, questions: list[Question]
+) -> Iterator[Check]:
+    """Beside every question on tasks with choices one on the probability of the right answer."""
+    rule, asked = Rule(margin=margin), list(questions)
+    for one in asked:
+        names = one.row.tasks or (one.row.task,)
+        sides = [(base.tasks[name], candidate.tasks[name]) for name in names]
+        known = [[gold.KEY in side.series for side in pair] for pair in sides]
+        if one.row.metric == gold.KEY or not any(any(pair) for pair in known):
+            continue
+        if not all(all(pair) for pair in known):
+            name, (has, _) = next((name, pair) for name, pair in zip(names, known, strict=True) if not all(pair))
+            side = "candidate" if has else "baseline"
+            reason = (
+                f"{name} has no log-likelihoods of choices in the {side} (a baseline saved before p_gold: save again)"
+            )
+            yield Check("margin", one.row.task, gold.KEY, "inconclusive", f"not judged: {reason}", margin=margin)
+            continue
+        if one.row.level == "task":
+            row: Decision | None = rows.get((one.row.task, gold.KEY, False))
+        else:
+            members = [(first, other, pairs_of(first, other)) for first, other in sides]
+            row = decide_average(one.row.task, members, gold.KEY, one.row.level)
+        if row is not None:
+            questions.append(Question(row, rule, one.total))
+    if not any(one.row.metric == gold.KEY for one in questions):
+        yield Check("margin", "", gold.KEY, "inconclusive", "not judged: no task here has choices", margin=margin)
 
 
 Rows = Mapping[tuple[str, str, bool], Decision]

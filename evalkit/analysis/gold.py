@@ -11,10 +11,11 @@ much (docs/statistics.md says what it cannot show). It needs nothing beyond the 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from evalkit.analysis.scores import RunScores, Series, TaskScores
 from evalkit.contract.types import MEAN, SHARE_UNIT, TaskInfo
@@ -24,6 +25,7 @@ from evalkit.store import RunDir
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
 NAME = "p_gold"
 KEY = f"{NAME},none"
 DIGITS = 4
@@ -59,13 +61,15 @@ def without(scores: RunScores) -> RunScores:
     def plain(task: TaskScores) -> TaskScores:
         if KEY not in task.series:
             return task
-        series, published, rising = (
-            {key: value for key, value in one.items() if key != KEY}
-            for one in (task.series, task.published, task.rising)
+        return replace(
+            task, series=_others(task.series), published=_others(task.published), rising=_others(task.rising)
         )
-        return replace(task, series=series, published=published, rising=rising)
 
     return replace(scores, tasks={name: plain(task) for name, task in scores.tasks.items()})
+
+
+def _others(known: Mapping[str, T]) -> dict[str, T]:
+    return {key: value for key, value in known.items() if key != KEY}
 
 
 def with_series(task: TaskScores, series: Series | None) -> TaskScores:

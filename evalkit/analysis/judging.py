@@ -36,14 +36,28 @@ def judge_margins(questions: Sequence[Question], fail_on: FailOn = "margin", alp
     Passing needs every check to pass and needs no correction (an intersection-union test); one regression fails, so
     that these are corrected by Holm.
     """
-    worse = [_p_worse(one, fail_on) for one in questions]
+    worse = [p_worse_of(one, fail_on) for one in questions]
     tests = holm(worse, alpha / 2)
     checks = []
     for one, plain, test in zip(questions, worse, tests, strict=True):
-        checks.append(judge_margin(one, fail_on, alpha, worse=test.p_value, plain=plain, tests=len(questions)))
-        for part, total in zip(one.parts, one.totals, strict=True):
-            own = judge_margin(Question(part, replace_metric(one.rule), total), fail_on, alpha)
-            checks.append(replace(own, kind="part", message=f"part of {one.row.task}: {own.message}"))
+        checks += judge_question(one, fail_on, alpha, worse=test.p_value, plain=plain, tests=len(questions))
+    return checks
+
+
+def judge_question(
+    one: Question,
+    fail_on: FailOn = "margin",
+    alpha: float = ALPHA,
+    *,
+    worse: float | None = None,
+    plain: float = 0.0,
+    tests: int = 1,
+) -> list[Check]:
+    """The check of a question (see `judge_margin`), and after it one of every part."""
+    checks = [judge_margin(one, fail_on, alpha, worse=worse, plain=plain, tests=tests)]
+    for part, total in zip(one.parts, one.totals, strict=True):
+        own = judge_margin(Question(part, replace_metric(one.rule), total), fail_on, alpha)
+        checks.append(replace(own, kind="part", message=f"part of {one.row.task}: {own.message}"))
     return checks
 
 
@@ -52,7 +66,8 @@ def replace_metric(rule: Rule) -> Rule:
     return Rule(margin=rule.margin, relative_margin=rule.relative_margin, fail_on=rule.fail_on)
 
 
-def _p_worse(one: Question, fail_on: FailOn) -> float:
+def p_worse_of(one: Question, fail_on: FailOn) -> float:
+    """The one-sided p-value of a regression, uncorrected."""
     any_loss = (one.rule.fail_on or fail_on) == "any_loss"
     return p_worse(one.row.gain, margin_of(one.rule, one.row), any_loss=any_loss)
 
@@ -134,14 +149,12 @@ def _with_items(
         )
     if total is None:
         return replace(check, message=f"{check.message}; {n:,} items cannot tell")
-    bounds = gain.interval(1 - alpha)
-    if n < total or bounds is None:
-        enough = margin_enough(stderr, n, gain.value, max(total, n), width=width, alpha=alpha)
-        words = f"{n:,} items cannot tell; all {total:,} there are would be enough for a margin of about"
-    else:
-        enough = max(-bounds[0], 0.0)
-        words = f"{n:,} items, all there are, are enough for a margin of"
-    words = f"{words} {numbers.score(_up(enough, share), share)}{' points' if share else ''}"
+    most = max(total, n)
+    enough = margin_enough(stderr, n, gain.value, most, width=width, alpha=alpha)
+    all_ = f"{n:,} items, all there are," if n >= total else f"{n:,} items cannot tell; all {total:,} there are"
+    words = (
+        f"{all_} would be enough for a margin of {numbers.score(_up(enough, share), share)}{' points' if share else ''}"
+    )
     return replace(check, message=f"{check.message}; {words}", margin_enough=enough)
 
 

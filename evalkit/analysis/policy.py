@@ -96,6 +96,8 @@ class Policy(Strict):
     average: Average | None = None
     """Several tasks as one: a list of names, or a mapping with ``tasks`` and what else a rule may have."""
     fail_on: FailOn = "margin"
+    p_gold: float | None = Field(default=None, ge=0)
+    """Of tasks with choices: by how much the probability of the right answer (`gold.p_gold`) may fall, in addition."""
     others: Literal["gate", "ignore"] = "gate"
     """Tasks that are not listed: held to ``default``, or left alone."""
     max_error_rate: float = Field(default=0.0, ge=0, le=1)
@@ -107,6 +109,12 @@ class Policy(Strict):
     """What an undecided check counts as."""
     performance: tuple[Budget, ...] = ()
     cluster_by: str | None = None
+
+    @property
+    def wants_p_gold(self) -> bool:
+        """Whether something is judged by the probability of the right answer."""
+        named = (self.default.metric, *(rule.metric for rule in self.tasks.values()))
+        return self.p_gold is not None or any(name in ("p_gold", "p_gold,none") for name in named)
 
 
 def load_policy(path: Path | None) -> Policy:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.groups import leaves
+from evalkit.spec.config import measurement_of
+from evalkit.spec.models import RunSpec
 from evalkit.store import RunDir
 from evalkit.store.rows import join_keys, metrics_of, title_of
 from evalkit.text.reading import parse_json
@@ -17,7 +19,7 @@ from evalkit.text.reading import parse_json
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evalkit.contract.types import Bounds, RunResult, TaskResult
+    from evalkit.contract.types import Bounds, GroupResult, RunResult, TaskResult
 
 KEY_LENGTH = 12
 """Hexadecimal digits of the document's hash that items are joined by: 48 bits, so that a baseline file stays small."""
@@ -83,6 +85,8 @@ class RunScores:
     partial: bool = False
     saved: bool = False
     """Read from a baseline file, which has no documents."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked, as settings (`spec.config.measurement_of`); empty where it is not known."""
 
 
 def scores_of_run(path: Path, cluster_by: str | None = None) -> RunScores:
@@ -94,18 +98,31 @@ def scores_of_run(path: Path, cluster_by: str | None = None) -> RunScores:
     run = RunDir.open(path)
     result = run.result()
     present = set(run.tasks())
-    tasks = {task.info.name: _task_scores(run, task, cluster_by) for task in result.tasks if task.info.name in present}
+    tasks = {
+        task.info.name: task_scores(run.samples(task.info.name, COLUMNS), task, cluster_by)
+        for task in result.tasks
+        if task.info.name in present
+    }
     if not tasks:
         raise UserError(f"{path}: the run has no samples to pair: run it again with a version that writes samples/")
     return RunScores(
         label=result.label or path.name,
         source=str(path),
         tasks=tasks,
-        groups=_groups(result, tasks),
+        groups=groups_of(result.groups, tasks),
         counters=result.counters,
         hardware=_hardware(result),
         partial=result.partial,
+        asked=_asked(result.spec),
     )
+
+
+def _asked(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a record of settings asked; nothing where a later or earlier version wrote it."""
+    try:
+        return measurement_of(RunSpec.model_validate(dict(spec)))
+    except ValueError:
+        return {}
 
 
 def _hardware(result: RunResult) -> dict[str, Any]:
@@ -115,16 +132,16 @@ def _hardware(result: RunResult) -> dict[str, Any]:
     return {"cpu": environment.get("cpu"), "gpus": gpus, "device": result.model.get("device")}
 
 
-def _groups(result: RunResult, tasks: Mapping[str, TaskScores]) -> dict[str, tuple[str, ...]]:
+def groups_of(groups: Sequence[GroupResult], tasks: Mapping[str, TaskScores]) -> dict[str, tuple[str, ...]]:
     """Leaves of every group that has an average."""
-    children = {group.group.name: group.group.children for group in result.groups}
+    children = {group.group.name: group.group.children for group in groups}
 
-    averaged = [group.group.name for group in result.groups if group.micro or group.macro]
+    averaged = [group.group.name for group in groups if group.micro or group.macro]
     return {name: tuple(leaf for leaf in leaves(name, children) if leaf in tasks) for name in averaged}
 
 
-def _task_scores(run: RunDir, task: TaskResult, cluster_by: str | None) -> TaskScores:
-    frame = run.samples(task.info.name, COLUMNS)
+def task_scores(frame: pd.DataFrame, task: TaskResult, cluster_by: str | None) -> TaskScores:
+    """Of a task by the rows of its samples file (`COLUMNS`)."""
     field_name, clusters = _clusters(frame, cluster_by)
     return TaskScores(
         name=task.info.name,

@@ -268,3 +268,27 @@ def settings_of(spec: RunSpec) -> dict[str, Any]:
     plain = spec.model_dump(mode="json")
     parts = {"run": plain, "model": plain["model"], "engine": plain["engine"]}
     return {key: parts[one.part][one.field] for key, one in SETTINGS.items() if one.part in parts}
+
+
+MEASUREMENT = (
+    "tasks",
+    "num_fewshot",
+    "gen_kwargs",
+    "seed",
+    "chat_template",
+    "system",
+    "fewshot_as_multiturn",
+    "bundled",
+)
+
+
+def measurement_of(spec: RunSpec) -> dict[str, Any]:
+    """Of a run's settings those that say what was asked, whatever the model and however many items: enough to ask
+    another model the same. Without the tasks where one was given as an object, which no setting names.
+    """
+    plain = spec.model_dump(mode="json")
+    parts = {"run": plain, "model": plain["model"]}
+    fields = {key: parts[SETTINGS[key].part][SETTINGS[key].field] for key in MEASUREMENT}
+    tasks = [{key: value for key, value in one.items() if key != "limit" and value} for one in fields["tasks"]]
+    fields["tasks"] = [] if any("given" in one for one in tasks) else tasks
+    return {key: value for key, value in fields.items() if value not in (None, {}, [])}
