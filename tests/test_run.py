@@ -1,4 +1,4 @@
-"""The runner and its parts, on the mock model and bundled items."""
+"""The runner and its parts, on the mock model and bundled samples."""
 
 import os
 import signal

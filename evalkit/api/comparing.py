@@ -9,9 +9,11 @@ from typing import Any
 
 from evalkit.analysis import compare as comparing
 from evalkit.analysis import gate as gating
-from evalkit.analysis.baseline import read_baseline, save_baseline
+from evalkit.analysis import planning
+from evalkit.analysis.baseline import load_scores, read_baseline, save_baseline
 from evalkit.analysis.compare import Comparison
 from evalkit.analysis.gate import GateResult
+from evalkit.analysis.planning import Plan
 from evalkit.analysis.policy import Policy, load_policy
 from evalkit.analysis.scores import RunScores
 from evalkit.api.run import Run
@@ -103,3 +105,24 @@ def _policy(policy: Policy | Mapping[str, Any] | str | os.PathLike[str] | None) 
 def place(run: Scored) -> Path:
     """Where a run or baseline lies."""
     return run.path if isinstance(run, Run | Baseline) else Path(run)
+
+
+def plan(
+    baseline: Scored,
+    *runs: Scored,
+    policy: Policy | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    flips: float | None = None,
+    loss: float | None = None,
+    limit: float | None = None,
+    draws: int = planning.DRAWS,
+    seed: int = 1234,
+    brief: bool = False,
+) -> Plan:
+    """How likely the gate is to pass, fail or not tell, before an item is asked about, and the items it needs.
+
+    ``runs`` are earlier ones on the same items; without them ``flips`` says which share of the items changes. Of
+    several tasks a ``brief`` plan searches only the gate's own items. Raises UserError as `analysis.planning.plan`.
+    """
+    read = _policy(policy)
+    base, *earlier = (load_scores(place(one), read.cluster_by, p_gold=read.wants_p_gold) for one in (baseline, *runs))
+    return planning.plan(base, read, earlier, flips=flips, loss=loss, limit=limit, draws=draws, seed=seed, brief=brief)

@@ -10,6 +10,7 @@ from evalkit.render.report import write_report
 from evalkit.runner.evaluate import Finished, Live, Observer, evaluate
 
 if TYPE_CHECKING:
+    from evalkit.runner.rounds import Schedule
     from evalkit.spec.models import RunSpec
 
 REPORT = "report.html"
@@ -22,11 +23,13 @@ class Reported(Finished):
     report: Path = Path(REPORT)
 
 
-def carry_out(spec: RunSpec, observer: Observer, resume: bool = False, live: Live = Live()) -> Reported:
+def carry_out(
+    spec: RunSpec, observer: Observer, resume: bool = False, live: Live = Live(), schedule: Schedule | None = None
+) -> Reported:
     """Run ``spec`` and write its report, of an interrupted run too. Raises UserError as `runner.evaluate` does, and
     where something failed behind the last answer, once all else is written.
     """
-    done = evaluate(spec, observer, resume, live)
+    done = evaluate(spec, observer, resume, live, schedule)
     page = done.path / REPORT
     done.aftermath.attempt("the report", lambda: write_report([done.path], page), lambda reason: page)
     done.aftermath.tell(done.path)

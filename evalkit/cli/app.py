@@ -20,6 +20,8 @@ COMMANDS = {
     "gate": (
         "Judge a candidate against a baseline. Exit codes: 0 pass, 1 regression, 2 usage, 3 too few items to tell."
     ),
+    "check": "Evaluate a model against a baseline, and stop as soon as a pass or a regression is shown.",
+    "plan": "How likely the gate is to pass, fail or not tell, before an item is asked about, and the items it needs.",
     "verify": "Check a run directory's files against each other; exit code 1 if something is wrong.",
     "bench": "Measure reading (pp512), writing (tg128) and latencies; prediction and measurement side by side.",
     "estimate": (

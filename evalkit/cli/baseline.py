@@ -10,6 +10,9 @@ import typer
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
 
+BRIEF_DRAWS = 100
+"""Candidates that are drawn for the line about the gate."""
+
 app = typer.Typer(help="Small files that stand for a run in paired tests.", no_args_is_help=True)
 
 
@@ -25,9 +28,15 @@ def save(
     ] = False,
 ) -> None:
     """Write a run's per-item scores without any text, small enough to commit."""
+    from evalkit.api.comparing import plan
     from evalkit.api.comparing import save as save_baseline
+    from evalkit.render.plan import plan_line
 
     typer.echo(save_baseline(run, out, cluster_by=cluster_by, performance=not no_performance))
+    try:
+        typer.echo(plan_line(plan(out, draws=BRIEF_DRAWS, brief=True)), err=True)
+    except UserError as error:
+        typer.echo(f"no plan of the gate: {error}", err=True)
 
 
 @app.command("show")

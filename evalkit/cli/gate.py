@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
+
+if TYPE_CHECKING:
+    from evalkit.analysis.gate import GateResult
+
+
+PolicyFile = Annotated[Path | None, typer.Option("--policy", "-p", help="What must be kept (gate.yaml).")]
+AllowMismatch = Annotated[
+    bool, typer.Option("--allow-mismatch", help="Compare although prompts, versions or shots differ.")
+]
+Junit = Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file.")]
+Markdown = Annotated[Path | None, typer.Option("--markdown", help="Write Markdown to this file.")]
 
 
 def gate(
@@ -17,12 +28,10 @@ def gate(
         Path, typer.Option("--baseline", "-b", help="A run directory, or a file of evalkit baseline save.")
     ],
     candidate: Annotated[Path, typer.Option("--candidate", "-c", help="The run directory to judge.")],
-    policy: Annotated[Path | None, typer.Option("--policy", "-p", help="What must be kept (gate.yaml).")] = None,
-    allow_mismatch: Annotated[
-        bool, typer.Option("--allow-mismatch", help="Compare although prompts, versions or shots differ.")
-    ] = False,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file.")] = None,
-    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write Markdown to this file.")] = None,
+    policy: PolicyFile = None,
+    allow_mismatch: AllowMismatch = False,
+    junit: Junit = None,
+    markdown: Markdown = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
 ) -> None:
     """Judge a candidate against a baseline. Exit codes: 0 pass, 1 regression, 2 usage, 3 too few items to tell.
@@ -32,19 +41,26 @@ def gate(
     import json
     from dataclasses import asdict
 
-    from evalkit.analysis.gate import append_summary
     from evalkit.api import comparing
-    from evalkit.render.verdict import gate_junit, gate_markdown, print_gate
+    from evalkit.render.verdict import print_gate
 
     result = comparing.gate(baseline, candidate, policy, allow_mismatch=allow_mismatch)
-    _write(junit, lambda: gate_junit(result))
-    _write(markdown, lambda: gate_markdown(result))
-    append_summary(gate_markdown(result))
+    write_verdict(result, junit, markdown)
     if as_json:
         typer.echo(json.dumps(asdict(result) | {"exit_code": result.exit_code}, ensure_ascii=False, indent=2))
     else:
         print_gate(result, console())
     raise typer.Exit(result.exit_code)
+
+
+def write_verdict(result: GateResult, junit: Path | None, markdown: Path | None) -> None:
+    """The verdict as the files that were asked for, and in the summary of a job on GitHub."""
+    from evalkit.analysis.gate import append_summary
+    from evalkit.render.verdict import gate_junit, gate_markdown
+
+    _write(junit, lambda: gate_junit(result))
+    _write(markdown, lambda: gate_markdown(result))
+    append_summary(gate_markdown(result))
 
 
 def _write(path: Path | None, text: Callable[[], str]) -> None:

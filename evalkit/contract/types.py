@@ -37,7 +37,6 @@ from evalkit.contract.results import (
     Level,
     Metric,
     MetricResult,
-    Outcomes,
     RunResult,
     SampleResult,
     TaskResult,
@@ -65,7 +64,6 @@ __all__ = [
     "Metric",
     "MetricResult",
     "ModelInfo",
-    "Outcomes",
     "PromptStyle",
     "Request",
     "Response",
@@ -100,7 +98,7 @@ class PromptStyle:
 
 
 class DataSource(Protocol):
-    """Where documents come from: the Hub, a mirror folder, bundled items, a generator."""
+    """Where documents come from: the Hub, a mirror folder, a bundled sample, a generator."""
 
     name: str
 

@@ -18,11 +18,10 @@ from evalkit.store.files import replacing
 from evalkit.store.paths import share
 
 BANNERS = {
-    "sample": "Bundled items:",
+    "sample": "Bundled sample:",
     "partial": "Partial:",
     "limited": "Limited:",
     "status": "Documents:",
-    "answers": "Answers:",
 }
 
 EARLY = ("theme.js",)

@@ -41,7 +41,7 @@ from evalkit.runner.surroundings import with_environment
 from evalkit.runner.workload import Workload, build_requests, load_documents
 from evalkit.spec.models import ModelSpec, RunSpec
 from evalkit.spec.naming import default_output, model_label
-from evalkit.store import Chained, ResponseCache, RunDir, environment
+from evalkit.store import Chained, ResponseCache, RunDir, environment, looks
 from evalkit.task import catalog
 from evalkit.task.generative_choice import by_generation
 from evalkit.task.groups import summarize_groups
@@ -142,8 +142,6 @@ def evaluate(
     clock, aftermath = Clock(), Aftermath()
     selection = catalog.resolve(spec, live.tasks)
     model = opening.resolve(spec.model) if live.backend is None else spec.model
-    if live.backend is None:
-        opening.find(model)
     if opening.by_generation(model):
         selection = by_generation(selection)
     spec = with_environment(spec.model_copy(update={"output": spec.output or default_output(spec)}))
@@ -174,7 +172,7 @@ def evaluate(
             if schedule is None:
                 responses, partial = ask(_all_requests(workloads))
             else:
-                judged = functools.partial(look_at, schedule, selection.groups)
+                judged = functools.partial(look_at, schedule, selection.groups, {})
                 workloads, responses, partial = answer_in_rounds(schedule, workloads, ask, judged)
         sampled = sampler.counters()
         with clock.measure("score"):
@@ -272,6 +270,8 @@ def _run_directory(spec: RunSpec, resume: bool, schedule: Schedule | None) -> It
     with RunDir.create(path, spec, environment.collect()) as directory:
         if schedule is not None:
             schedule.begin(directory)
+        else:
+            looks.refuse(directory.path)
         yield directory
 
 

@@ -13,17 +13,15 @@ from typing import Protocol
 from evalkit.contract.capabilities import Capabilities
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import (
-    Document,
     Group,
     GroupResult,
     Request,
     Response,
     SampleResult,
-    TaskInfo,
     TaskResult,
 )
 from evalkit.runner.aftermath import Aftermath
-from evalkit.runner.scoring import score, summarize
+from evalkit.runner.scoring import Known, score, summarize
 from evalkit.runner.workload import Workload
 from evalkit.store import RunDir
 from evalkit.task.groups import summarize_groups
@@ -49,12 +47,14 @@ class Schedule(Protocol):
         """The run's directory is taken, and nothing is loaded yet. UserError where it holds another schedule's run."""
         ...
 
-    def select(self, info: TaskInfo, documents: Sequence[Document]) -> Sequence[int]:
+    def select(self, workload: Workload) -> Sequence[int]:
         """Places, rising, of the documents that requests are written for, before any model is loaded."""
         ...
 
-    def order(self, info: TaskInfo, documents: Sequence[Document]) -> Sequence[int]:
-        """Places of the selected ``documents`` in the order of asking; those left out are never asked about."""
+    def order(self, workload: Workload) -> Sequence[int]:
+        """Places of the selected documents, whose requests are written, in the order of asking; those left out are
+        never asked about.
+        """
         ...
 
     def goal(self) -> Mapping[str, int] | None:
@@ -68,14 +68,18 @@ class Schedule(Protocol):
 
 def selected(schedule: Schedule, workload: Workload) -> Workload:
     """The same workload with the documents that requests are written for."""
-    return replace(workload, documents=workload.documents.take(schedule.select(workload.info, workload.documents)))
+    return replace(workload, documents=workload.documents.take(schedule.select(workload)))
 
 
 def look_at(
-    schedule: Schedule, groups: Sequence[Group], workloads: Sequence[Workload], responses: Sequence[Response]
+    schedule: Schedule,
+    groups: Sequence[Group],
+    known: Known,
+    workloads: Sequence[Workload],
+    responses: Sequence[Response],
 ) -> None:
-    """Score what is there and show it to the schedule."""
-    samples = score(workloads, responses)
+    """Score what is new and show all that is there to the schedule."""
+    samples = score(workloads, responses, known)
     aftermath = Aftermath()
     tasks = tuple(summarize(one, found, aftermath) for one, found in zip(workloads, samples, strict=True))
     schedule.look(Round(tasks, tuple(samples), summarize_groups(groups, tasks)))
@@ -83,7 +87,7 @@ def look_at(
 
 def arranged(schedule: Schedule, workload: Workload) -> Workload:
     """The same workload in the order of asking."""
-    places = list(schedule.order(workload.info, workload.documents))
+    places = list(schedule.order(workload))
     documents = workload.documents.take(places)
     return replace(workload, documents=documents, requests=tuple(workload.requests[place] for place in places))
 

@@ -9,20 +9,31 @@ from itertools import islice
 from evalkit.contract.types import Response, SampleResult, Task, TaskResult
 from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.interruptible import unanswered
-from evalkit.runner.outcomes import outcomes
 from evalkit.runner.workload import Workload
 
+Known = dict[tuple[str, int], SampleResult]
+"""Documents that were scored before, by task and number."""
 
-def score(workloads: Sequence[Workload], responses: Sequence[Response]) -> list[list[SampleResult]]:
-    """Each workload's documents, scored; those that an interruption left unanswered are left out."""
+
+def score(
+    workloads: Sequence[Workload], responses: Sequence[Response], known: Known | None = None
+) -> list[list[SampleResult]]:
+    """Each workload's documents, scored; those that an interruption left unanswered are left out. What is ``known`` is
+    not scored again, and what is scored becomes known.
+    """
+    known = {} if known is None else known
     ahead = iter(responses)
     scored = []
     for workload in workloads:
         samples = []
         for document, requests in zip(workload.documents, workload.requests, strict=True):
             answers = tuple(islice(ahead, len(requests)))
-            if not unanswered(answers):
-                samples.append(_score_one(workload.task, SampleResult(document, requests, answers, None)))
+            if unanswered(answers):
+                continue
+            key = workload.info.name, document.id
+            if key not in known:
+                known[key] = _score_one(workload.task, SampleResult(document, requests, answers, None))
+            samples.append(known[key])
         scored.append(samples)
     return scored
 
@@ -48,7 +59,6 @@ def summarize(workload: Workload, samples: Sequence[SampleResult], aftermath: Af
         n_error=statuses.count("error"),
         n_truncated=sum(any(response.truncated for response in sample.responses) for sample in samples),
         data_source=workload.source,
-        outcomes=outcomes(samples, workload.info),
     )
     return aftermath.attempt(
         f"task {workload.info.name}",

@@ -95,8 +95,7 @@ class RunDir:
         run = cls(path)
         run._take_lock()
         try:
-            # A run that answered nothing, for its model could not be loaded, holds nothing that another would lose.
-            if set(strangers) - {SPEC, ENVIRONMENT} and SPEC in strangers:
+            if SPEC in strangers:
                 run._continue_with(spec, environment)
             else:
                 write_json(path / ENVIRONMENT, {**plain(mask(plain(environment))), "resumes": []})
