@@ -10,13 +10,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help demo test test-fast lint format docs clean
+.PHONY: help demo test test-fast nightly lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    install into $(VENV) and score SmolLM2-135M on five tasks' samples"
+	@echo "make demo    install into $(VENV) and score SmolLM2-135M on five tasks' bundled items"
 	@echo "make test    install the test packages too and run the tests"
 	@echo "make test-fast  those that need no model, no browser and no lm-eval"
+	@echo "make nightly the long loops: kills, garbled journals, processes on one cache, a million requests"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make docs    write the documentation's site into build/site"
@@ -39,13 +40,16 @@ $(VENV)/.tested: $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/evalkit run --model smollm2-135m --tasks mmlu,hellaswag,boolq,triviaqa,arc_easy --sample
+	$(BIN)/evalkit run --model smollm2-135m --tasks mmlu,hellaswag,boolq,triviaqa,arc_easy --bundled
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.tested
 	$(BIN)/python -m pytest --fast $(PYTEST_ARGS)
+
+nightly: $(VENV)/.tested
+	$(BIN)/python -m pytest --nightly -m nightly
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
@@ -67,6 +71,7 @@ $(VENV)/.documented: pyproject.toml constraints.txt
 
 docs: $(VENV)/.documented
 	$(BIN)/python scripts/command_docs.py --check
+	$(BIN)/python scripts/task_table.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 

@@ -3,7 +3,7 @@
     python benchmarks/report.py                      # 5 runs with an empty cache, 5 with the cache that they filled
     python benchmarks/report.py --tasks boolq,piqa --repetitions 10 --json report.json
 
-Each run is `evalkit run --model mock --tasks TASKS --sample` in a process of its own. Reported are its wall time, from
+Each run is `evalkit run --model mock --tasks TASKS --bundled` in a process of its own. Reported are its wall time, from
 the start of the process to its end, the seconds of writing the page within it (with what is imported only then), and
 the processor time of both, which other work on the machine disturbs less. The median of the repetitions, and the
 smallest.
@@ -72,7 +72,7 @@ def main() -> None:
 def one_run(output: Path, cache: Path, tasks: str) -> dict[str, float]:
     """One run's seconds."""
     note = output.with_suffix(".json")
-    words = ["run", "--model", "mock", "--tasks", tasks, "--sample", "--quiet", "--output", str(output)]
+    words = ["run", "--model", "mock", "--tasks", tasks, "--bundled", "--quiet", "--output", str(output)]
     started = time.perf_counter()
     subprocess.run(
         [sys.executable, "-c", CHILD, str(note), *words],

@@ -52,7 +52,7 @@ ADAPTERS: dict[str, tuple[str, float, Any]] = {
 
 
 def texts(task: str) -> list[str]:
-    """Questions with their answers, from the task's bundled sample."""
+    """Questions with their answers, from the task's bundled items."""
     lines = (share("tasks") / task / "sample.jsonl").read_text("utf-8").splitlines()
     return [_text(json.loads(line)) for line in lines]
 

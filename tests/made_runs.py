@@ -141,11 +141,12 @@ def write_run(
     counters: Mapping[str, Any] | None = None,
     environment: Mapping[str, Any] | None = None,
     partial: bool = False,
+    n_total: Mapping[str, int] | None = None,
 ) -> Path:
-    """A finished run directory."""
+    """A finished run directory. ``n_total``: how many documents tasks have of which only some were asked."""
     spec = RunSpec(model=ModelSpec(name=model, label=label), tasks=tuple(TaskSpec(name=t.name) for t, _ in tasks))
     around = {"python": "3.11", "hardware": {"cpu": "test", "gpu": None}, **(environment or {})}
-    results = tuple(summarize(task, samples) for task, samples in tasks)
+    results = tuple(summarize(task, samples, (n_total or {}).get(task.name)) for task, samples in tasks)
     with RunDir.create(folder, spec, around) as run:
         for task, samples in tasks:
             run.write_samples(task.name, samples, task)

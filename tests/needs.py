@@ -2,7 +2,7 @@
 
 A test file whose imports (its own, its helpers', or those of the evalkit modules it uses) need a package that is not
 installed is skipped with that reason; so is a test function that imports one. `--fast` leaves out whatever needs a
-model, a browser or lm-eval.
+model, a browser or lm-eval. Long loops are marked `nightly` and run with `--nightly` alone.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="only tests that need no model, no browser and no lm-eval")
+    parser.addoption("--nightly", action="store_true", help="run the long loops too (only these: -m nightly)")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -142,6 +143,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("model")
         if "mirror" in fixtures:
             item.add_marker("mirror")
+        if item.get_closest_marker("nightly") and not config.getoption("--nightly"):
+            item.add_marker(pytest.mark.skip(reason="a long loop: --nightly runs it"))
         wanted = set(_inside(item.path).get(getattr(item, "originalname", item.name), ()))
         if item.get_closest_marker("lm_eval"):
             wanted.add("lm_eval")

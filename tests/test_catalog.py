@@ -92,7 +92,7 @@ def test_sample_takes_the_subjects_that_have_one() -> None:
     assert all(task.info.sample for task in selection.tasks)
     assert sum(len(group.children) for group in selection.groups if group.name != "mmlu") == 12
     assert resolve("boolq", sample=True).tasks[0].info.sample
-    with pytest.raises(UserError, match="mmlu_virology: has no bundled sample"):
+    with pytest.raises(UserError, match="mmlu_virology: has no bundled items"):
         resolve("mmlu_virology@sample")
 
 

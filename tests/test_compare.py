@@ -64,7 +64,7 @@ def test_errors_are_left_out_and_said(tmp_path: Path) -> None:
     [
         ({"version": "2"}, "version 1 against 2"),
         ({"num_fewshot": 5}, "few-shot examples 2 against 5"),
-        ({"sample": True}, "bundled sample"),
+        ({"sample": True}, "bundled items"),
     ],
 )
 def test_different_measurements_are_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:

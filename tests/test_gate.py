@@ -59,7 +59,7 @@ def test_too_few_items_says_how_many(tmp_path: Path) -> None:
     assert check.items_needed is None  # the task has no more
     assert check.margin_enough is not None
     assert check.margin_enough > 0.02
-    assert f"20 items, all there are, would be enough for a margin of {100 * check.margin_enough:.0f}" in check.message
+    assert f"20 items, all there are, are enough for a margin of {100 * check.margin_enough:.1f}" in check.message
     assert gate(a, b, Policy(inconclusive="pass")).exit_code == 0
     assert gate(a, b, Policy(inconclusive="regression")).exit_code == 1
 

@@ -1,4 +1,4 @@
-"""The runner and its parts, on the mock model and bundled samples."""
+"""The runner and its parts, on the mock model and bundled items."""
 
 import os
 import signal

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from evalkit.contract.types import Response
-from evalkit.judge.asking import verdict
+from evalkit.judge import reading
 from evalkit.metrics import filters, qa
 from evalkit.metrics.base import ScoringInput
 from evalkit.metrics.entities import entities
@@ -27,7 +27,9 @@ PIECES = (
     "[[", "[[ ", "]]", "[](", "{}", "'", '"', "*_`", ":", ":\n", ": a", "a, ", "a b:", "<think>", "</think>", "<",
     "answer ",
     "answer is ", "Answer: ", "\\boxed{", "option ", "The answer is ", "The answer is 1", "i do not ", "not ", "no ",
-    "yes", "is not ", "unknown", "n/", "the ", "The ", "api_key=", "Bearer ", "eyJ", "a://", "?key=", "\u3000",
+    "yes", "is not ", "unknown", "n/", "the ", "The ", "[[A]] ",
+    "A is ", "is much ", "verdict: ", "the first answer ", "I prefer ", "better ", "1. a ", "8/", "grade ", "1 to ",
+    "api_key=", "Bearer ", "eyJ", "a://", "?key=", "\u3000",
 )  # fmt: skip
 TEXTS = [(piece * LENGTH)[:LENGTH] for piece in PIECES]
 TEXTS += ["answer" + " " * LENGTH + "x", "[[" + " " * LENGTH + "]", "\n" * LENGTH + "b", "A" + " " * LENGTH + "1"]
@@ -71,7 +73,9 @@ RULES: dict[str, Callable[[str], object]] = {
     "strip_thinking": filters.strip_thinking(),
     "first_paragraph": filters.first_paragraph,
     "regex": filters.regex(),
-    "verdict": lambda text: verdict(Response(text=text), ("A", "B", "C")),
+    "preference": lambda text: reading.preference(Response(text=text)),
+    "grade": lambda text: reading.grade(Response(text=text)),
+    "yes_or_no": lambda text: reading.yes_or_no(Response(text=text)),
     "abstains": abstains,
     "denies": denies,
     "entities": entities,

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.analysis.baseline import demand_clusters, load_scores
-from evalkit.analysis.decision import Decision, corrected, decide_average, decide_task
+from evalkit.analysis.decision import Decision, Level, corrected, decide_average, decide_task
 from evalkit.analysis.evidence import Coverage, coverage
 from evalkit.analysis.pairing import Pairs, mismatches, pairs_of
 from evalkit.analysis.scores import RunScores
 from evalkit.contract.errors import UserError
 from evalkit.statistics.inference import Inference
+
+LEVELS: tuple[Level, ...] = ("micro", "macro")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,11 @@ def compare(
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """``details``: False leaves out intervals, flipped items and secondary metrics, for many pairs of runs."""
+
     allow_mismatch: bool = False
     alpha: float = 0.05
+    details: bool = True
 
 
 def compare_scores(base: RunScores, candidate: RunScores, options: Options | None = None) -> RunComparison:
@@ -108,12 +113,11 @@ def compare_scores(base: RunScores, candidate: RunScores, options: Options | Non
             f"compare: {base.source} and {candidate.source} are not the same measurement: {differing[0]}{more}: "
             "run both in the same way, or compare all the same with --allow-mismatch"
         )
-    rows = list(_groups(base, candidate, pairs, options.alpha))
+    rows = list(_groups(base, candidate, pairs, options))
     for name, one in pairs.items():
         before, now = base.tasks[name], candidate.tasks[name]
-        rows += [
-            decide_task(before, now, key, one, options.alpha) for key in dict.fromkeys((before.primary, *before.series))
-        ]
+        keys = dict.fromkeys((before.primary, *before.series)) if options.details else (before.primary,)
+        rows += [decide_task(before, now, key, one, options.alpha, details=options.details) for key in keys]
     return RunComparison(
         label=candidate.label,
         source=candidate.source,
@@ -130,7 +134,7 @@ def _names(tasks: Mapping[str, Any]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _groups(base: RunScores, candidate: RunScores, pairs: Mapping[str, Pairs], alpha: float) -> Iterator[Decision]:
+def _groups(base: RunScores, candidate: RunScores, pairs: Mapping[str, Pairs], options: Options) -> Iterator[Decision]:
     """Both averages of every metric that all tasks of a group have in both runs. The primary one, which the gate
     judges, weighs every item the same where items are numbers, and every task the same where each is a corpus (BLEU).
     """
@@ -144,9 +148,10 @@ def _groups(base: RunScores, candidate: RunScores, pairs: Mapping[str, Pairs], a
                 continue
             primary = all(task.primary == key for one, other, _ in members for task in (one, other))
             headline = "micro" if all(not isinstance(value, tuple) for value in series.values) else "macro"
-            for level in ("micro", "macro"):
-                row = decide_average(name, members, key, level, alpha)  # type: ignore[arg-type]
-                yield replace(row, primary=primary and level == headline)
+            for level in LEVELS:
+                if options.details or (primary and level == headline):
+                    row = decide_average(name, members, key, level, options.alpha, details=options.details)
+                    yield replace(row, primary=primary and level == headline)
 
 
 def as_json(value: Any) -> Any:

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from evalkit.analysis.instruments import Part, average_inference, is_binary
+from evalkit.analysis.instruments import Part, average_difference, is_binary
 from evalkit.analysis.pairing import Pairs
-from evalkit.analysis.scores import Series, TaskScores
+from evalkit.analysis.scores import TaskScores
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import SHARE_UNIT, Bounds
 from evalkit.statistics.inference import Inference, Unknown
@@ -115,8 +115,12 @@ class Decision:
         )
 
 
-def decide_task(base: TaskScores, candidate: TaskScores, key: str, pairs: Pairs, alpha: float = 0.05) -> Decision:
-    """One metric of a task. Never raises for what the runs hold: what cannot be judged says why."""
+def decide_task(
+    base: TaskScores, candidate: TaskScores, key: str, pairs: Pairs, alpha: float = 0.05, *, details: bool = True
+) -> Decision:
+    """One metric of a task. Never raises for what the runs hold: what cannot be judged says why. Without ``details``
+    there are no intervals and no flipped items, which take most of the time.
+    """
     one, other = base.series.get(key), candidate.series.get(key)
     if one is None or other is None:
         rising = base.rising if one is None else candidate.rising
@@ -126,7 +130,18 @@ def decide_task(base: TaskScores, candidate: TaskScores, key: str, pairs: Pairs,
         )
     a, b, kept = pairs.values(one, other)
     labels = pairs.labels(kept)
-    found = _judged(one, other, a, b, labels, alpha)
+    found = _judged(Part(one, other, a, b, labels), alpha, details)
+    found = replace(
+        found,
+        task=base.name,
+        metric=key,
+        primary=key == base.primary,
+        unmatched_base=len(base.keys) - len(kept),
+        unmatched_candidate=len(candidate.keys) - len(kept),
+        cluster_field=pairs.cluster_field if found.difference.clusters else "",
+    )
+    if not details:
+        return found
     titles, rows = (candidate.titles, pairs.right) if candidate.titles else (base.titles, pairs.left)
     flips = [
         Flip(base.keys[pairs.left[place]], titles[rows[place]] if titles else "", float(x), float(y))
@@ -135,17 +150,7 @@ def decide_task(base: TaskScores, candidate: TaskScores, key: str, pairs: Pairs,
     ]
     rising_, falling = (tuple(f for f in flips if (f.candidate > f.base) is up) for up in (True, False))
     improved, worsened = (rising_, falling) if one.higher_is_better else (falling, rising_)
-    return replace(
-        found,
-        task=base.name,
-        metric=key,
-        primary=key == base.primary,
-        unmatched_base=len(base.keys) - len(kept),
-        unmatched_candidate=len(candidate.keys) - len(kept),
-        improved=improved,
-        worsened=worsened,
-        cluster_field=pairs.cluster_field if found.difference.clusters else "",
-    )
+    return replace(found, improved=improved, worsened=worsened)
 
 
 def decide_average(
@@ -154,6 +159,8 @@ def decide_average(
     key: str | None,
     level: Level,
     alpha: float = 0.05,
+    *,
+    details: bool = True,
 ) -> Decision:
     """A weighted average over tasks, the tasks being strata: "micro" weighs them by their pairs, "macro" all the same.
 
@@ -189,14 +196,14 @@ def decide_average(
     ]
     bounds = first.bounds if all(part.bounds == parts[0].bounds for part in parts) else None
     try:
-        found: Inference = average_inference(parts, weights)
+        found = average_difference(parts, weights)
         sides = [part.sides() for part in parts]
     except UserError as error:
         return refused(str(error))
     values = tuple(sum(w * side[k] for w, side in zip(weights, sides, strict=True)) for k in (0, 1))
     equal = all(part.a == part.b for part in parts)
     changed = [(x, y) for part in parts if part.numbers for x, y in zip(part.a, part.b, strict=True)]
-    difference = _difference(found, sum(sizes), changed, False, None, alpha)
+    difference = _difference(found, sum(sizes), changed, False, None, alpha, details)
     verdict, reason = _verdict(found, equal, rising, alpha)
     clustered = [pairs.cluster_field for _, _, pairs in members if pairs.clusters is not None]
     return Decision(
@@ -237,10 +244,10 @@ def corrected(
 # -- one metric --------------------------------------------------------------------------------------------------------
 
 
-def _judged(one: Series, other: Series, a: list[Any], b: list[Any], labels: list[str] | None, alpha: float) -> Decision:
+def _judged(part: Part, alpha: float, details: bool) -> Decision:
     """The decision of one metric over its pairs; the caller names task and metric."""
+    one, a, b, labels = part.series, part.a, part.b, part.labels
     rising = one.higher_is_better
-    part = Part(one, other, a, b, labels)
     values: tuple[float | None, float | None] = (None, None)
     if len(a) < LEAST_ITEMS:
         found: Inference = Unknown(0.0, len(a), _few(len(a)))
@@ -254,7 +261,7 @@ def _judged(one: Series, other: Series, a: list[Any], b: list[Any], labels: list
     verdict, reason = _verdict(found, bool(a) and a == b, rising, alpha)
     clusters = None if labels is None or not len(set(labels)) < len(labels) else len(set(labels))
     changed = list(zip(a, b, strict=True)) if part.numbers else []
-    difference = _difference(found, len(a), changed, is_binary(one, a, b), clusters, alpha)
+    difference = _difference(found, len(a), changed, is_binary(one, a, b), clusters, alpha, details)
     if values[0] is None:
         difference = replace(difference, value=None)
     return Decision(
@@ -265,9 +272,15 @@ def _judged(one: Series, other: Series, a: list[Any], b: list[Any], labels: list
 
 
 def _difference(
-    found: Inference, n: int, changed: Sequence[tuple[float, float]], binary: bool, clusters: int | None, alpha: float
+    found: Inference,
+    n: int,
+    changed: Sequence[tuple[float, float]],
+    binary: bool,
+    clusters: int | None,
+    alpha: float,
+    details: bool,
 ) -> Difference:
-    interval = found.interval(1 - alpha)
+    interval = found.interval(1 - alpha) if details else None
     return Difference(
         n=n,
         value=found.value if math.isfinite(found.value) else None,
@@ -300,7 +313,7 @@ def _at_level(one: Decision, alpha: float, p_adjusted: float) -> Decision:
     verdict = one.verdict
     if verdict in ("better", "worse") and one.difference.p_value >= alpha:
         verdict = "no difference shown"
-    if abs(alpha - (1 - one.difference.level)) < 1e-12:
+    if one.difference.interval is None or abs(alpha - (1 - one.difference.level)) < 1e-12:
         return replace(one, p_adjusted=p_adjusted, verdict=verdict)
     found = one.gain.interval(1 - alpha)
     if found is not None and not one.higher_is_better:

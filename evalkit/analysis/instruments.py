@@ -105,6 +105,24 @@ class Part:
             raise UserError(f"without some of its items it has no value ({error})") from error
 
 
+def average_difference(parts: Sequence[Part], weights: Sequence[float]) -> Inference:
+    """Candidate minus base of a weighted sum over tasks, the tasks being strata: the score method where all have the
+    same two bounds, Student's t by Satterthwaite elsewhere. UserError where a task has no inference.
+    """
+    bounds = parts[0].bounds
+    low, high = bounds or (None, None)
+    plain = low is not None and high is not None and all(part.bounds == bounds for part in parts)
+    if not plain or not all(part.series.aggregate == MEAN and part.numbers for part in parts):
+        return combined([part.inference() for part in parts], weights)
+    if any(part.other.aggregate != MEAN for part in parts):
+        raise UserError("the runs join its items in different ways")
+    labels = None if all(part.labels is None for part in parts) else [part.labels for part in parts]
+    binary = all(is_binary(part.series, part.a, part.b) for part in parts)
+    return average_difference_for(
+        [part.a for part in parts], [part.b for part in parts], weights, bounds=bounds, binary=binary, clusters=labels
+    )
+
+
 def _combine(one: Series, other: Series) -> Combine:
     """The function of both runs' metric. UserError where they have none in common, or none with errors."""
     if one.aggregate != other.aggregate:
@@ -138,18 +156,3 @@ def _unchanged(part: Part, found: Inference) -> Inference:
         return found
     reach = SPREAD * own.stderr * math.sqrt(pieces)
     return interval_for([0.0] * pieces, bounds=(-reach, reach))
-
-
-def average_inference(parts: Sequence[Part], weights: Sequence[float]) -> Inference:
-    """Candidate minus base of a weighted average of tasks, which are strata. UserError where a task has none."""
-    bounds = parts[0].series.bounds if all(part.bounds == parts[0].bounds for part in parts) else None
-    if bounds is None or not all(part.series.aggregate == MEAN and part.numbers for part in parts):
-        return combined([part.inference() for part in parts], weights)
-    return average_difference_for(
-        [part.a for part in parts],
-        [part.b for part in parts],
-        weights,
-        bounds=bounds,
-        binary=all(is_binary(part.series, part.a, part.b) for part in parts),
-        clusters=None if all(part.labels is None for part in parts) else [part.labels for part in parts],
-    )

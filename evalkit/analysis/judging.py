@@ -149,12 +149,14 @@ def _with_items(
         )
     if total is None:
         return replace(check, message=f"{check.message}; {n:,} items cannot tell")
-    most = max(total, n)
-    enough = margin_enough(stderr, n, gain.value, most, width=width, alpha=alpha)
-    all_ = f"{n:,} items, all there are," if n >= total else f"{n:,} items cannot tell; all {total:,} there are"
-    words = (
-        f"{all_} would be enough for a margin of {numbers.score(_up(enough, share), share)}{' points' if share else ''}"
-    )
+    bounds = gain.interval(1 - alpha)
+    if n < total or bounds is None:
+        enough = margin_enough(stderr, n, gain.value, max(total, n), width=width, alpha=alpha)
+        words = f"{n:,} items cannot tell; all {total:,} there are would be enough for a margin of about"
+    else:
+        enough = max(-bounds[0], 0.0)
+        words = f"{n:,} items, all there are, are enough for a margin of"
+    words = f"{words} {numbers.score(_up(enough, share), share)}{' points' if share else ''}"
     return replace(check, message=f"{check.message}; {words}", margin_enough=enough)
 
 

@@ -54,7 +54,7 @@ def mismatches(base: TaskScores, candidate: TaskScores, pairs: Pairs) -> Iterato
     for what, a, b in (
         ("version", base.version, candidate.version),
         ("few-shot examples", base.num_fewshot, candidate.num_fewshot),
-        ("bundled sample", base.sample, candidate.sample),
+        ("bundled items", base.sample, candidate.sample),
     ):
         if a != b:
             yield f"{base.name}: {what} {a} against {b}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.analysis.changes import Changes, assumed, observed
 from evalkit.analysis.gate import gate_scores
-from evalkit.analysis.instruments import Part, average_inference
+from evalkit.analysis.instruments import Part, average_difference
 from evalkit.analysis.judging import Question, margin_of
 from evalkit.analysis.policy import FailOn, Policy
 from evalkit.analysis.scores import RunScores, Series
@@ -110,7 +110,7 @@ class _Judged:
             a, b = low + np.maximum(-differences, 0.0), low + np.maximum(differences, 0.0)
             labels = [str(unit) for unit in units] if changes.clustered else None
             parts.append(Part(series, series, a.tolist(), b.tolist(), labels))
-        inference = parts[0].inference() if len(parts) == 1 else average_inference(parts, self.weights)
+        inference = parts[0].inference() if len(parts) == 1 else average_difference(parts, self.weights)
         return _p_values(inference, self.margin, self.any_loss)
 
     @property

@@ -64,6 +64,13 @@ def resolve(model: ModelSpec) -> ModelSpec:
     return model.model_copy(update={"backend": kind.name})
 
 
+def find(model: ModelSpec) -> None:
+    """UserError for a resolved model that is nowhere."""
+    kind = type_of(model.backend or "")
+    if kind.find is not None:
+        kind.find(without_mode(model))
+
+
 def _check_settings(model: ModelSpec, kind: BackendType) -> None:
     """A setting that the backend does not heed would be recorded as if it held."""
     taken = PROMPTING | kind.settings

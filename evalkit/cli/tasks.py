@@ -65,7 +65,12 @@ def list_tasks(
 def _sheet(title: str, rows: list[Row], long: bool) -> Sheet:
     columns = [Column("name", "name"), *([Column("kind", "whole")] if title == "Tasks" else [])]
     if long:
-        columns += [Column("version", "whole"), Column("data set", "name"), Column("metrics", "name"), Column("sample")]
+        columns += [
+            Column("version", "whole"),
+            Column("data set", "name"),
+            Column("metrics", "name"),
+            Column("bundled"),
+        ]
     sheet = Sheet([*columns, Column("what", "prose" if long else "line")], title=title)
     for row in rows:
         more = (row.version, row.dataset, ", ".join(row.metrics), row.n_sample or "–") if long else ()

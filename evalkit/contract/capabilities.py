@@ -123,6 +123,9 @@ class BackendType:
     """``load_tokens(model: ModelSpec)``: tokenizer and chat template without the weights."""
     check: Callable[[Any], None] | None = None
     """``check(model: ModelSpec)``: UserError for arguments that must not be recorded or can never work."""
+    find: Callable[[Any], None] | None = None
+    """``find(model: ModelSpec)``: UserError for a model that is nowhere, told before data sets are read; a second at
+    most, and silent where it cannot know."""
     replicas: bool = True
     """Whether several copies of a model can share the work (--replicas)."""
 

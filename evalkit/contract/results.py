@@ -94,6 +94,24 @@ class GroupResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What a task's answers were like. An empty reply is white space only; ``cut`` ended at the limit of new tokens."""
+
+    replies: int = 0
+    """Generated texts that came back."""
+    empty: int = 0
+    cut: int = 0
+    unfinished_thoughts: int = 0
+    answers: int = 0
+    """Items with an answer: a choice or a text."""
+    most_frequent: str = ""
+    """The answer that was given most often, shortened."""
+    most_frequent_count: int = 0
+    distinct_targets: int = 0
+    """Different right answers among the items."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskResult:
     """One task of one run: its metrics and how many documents ended how."""
 
@@ -110,6 +128,7 @@ class TaskResult:
     """Documents of which at least one prompt was longer than the context window."""
     data_source: str = ""
     """Where the documents came from: "hub", "mirror", "sample", "generated", with the content's hash."""
+    outcomes: Outcomes = field(default_factory=Outcomes)
     problem: str | None = None
     """Why its numbers could not be computed or its samples not be written, where that failed."""
 

@@ -88,7 +88,7 @@ class TaskInfo:
     citation: str = ""
     tags: tuple[str, ...] = ()
     sample: bool = False
-    """True: scored on the bundled sample, never comparable with the full set."""
+    """True: scored on the bundled items, never comparable with the full set."""
     baseline: float | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     """The whole resolved definition as plain JSON values (results.json's "configs")."""

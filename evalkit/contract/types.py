@@ -37,6 +37,7 @@ from evalkit.contract.results import (
     Level,
     Metric,
     MetricResult,
+    Outcomes,
     RunResult,
     SampleResult,
     TaskResult,
@@ -64,6 +65,7 @@ __all__ = [
     "Metric",
     "MetricResult",
     "ModelInfo",
+    "Outcomes",
     "PromptStyle",
     "Request",
     "Response",
@@ -98,7 +100,7 @@ class PromptStyle:
 
 
 class DataSource(Protocol):
-    """Where documents come from: the Hub, a mirror folder, a bundled sample, a generator."""
+    """Where documents come from: the Hub, a mirror folder, bundled items, a generator."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""Where documents come from: the Hub, a mirror folder, a bundled sample, a generator; and making a mirror."""
+"""Where documents come from: the Hub, a mirror folder, bundled items, a generator; and making a mirror."""
 
 from evalkit.data.fetch import Wanted, pull
 from evalkit.data.mirror import MirrorSource

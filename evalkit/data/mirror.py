@@ -97,7 +97,7 @@ class MirrorSource:
                 return home
         raise UserError(
             f"data folder {self.folder}: data set {id} is not there{did_you_mean(id, self.ids())}; "
-            "add it with `evalkit data pull TASKS --to DIR`, or use --sample"
+            "add it with `evalkit data pull TASKS --to DIR`, or use --bundled"
         )
 
     def ids(self) -> list[str]:

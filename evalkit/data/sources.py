@@ -1,4 +1,4 @@
-"""The other sources of documents: the Hub, a bundled sample, a generator; and the choice among them."""
+"""The other sources of documents: the Hub, bundled items, a generator; and the choice among them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evalkit.store.identity import digest
 
 _WAYS_OUT = (
     "use a mirror (`--data-dir DIR` or EVALKIT_DATA_DIR; make one with `evalkit data pull TASKS --to DIR` on a "
-    "connected machine), or the bundled sample (`--sample`)"
+    "connected machine), or the bundled items (`--bundled`)"
 )
 
 
@@ -75,7 +75,7 @@ def _hub_trouble(dataset: DatasetRef, split: str, error: Exception) -> str:
 
 
 class SampleSource:
-    """A task's bundled sample: one JSONL file, ``_split`` says which split a row belongs to.
+    """A task's bundled items: one JSONL file, ``_split`` says which split a row belongs to.
 
     Keys that begin with "_" are notes of ours and not part of the row.
     """
@@ -85,7 +85,7 @@ class SampleSource:
     def __init__(self, path: Path) -> None:
         """Raises UserError where the file is absent."""
         if not path.is_file():
-            raise UserError(f"{path}: there is no such sample; run the task on its full data set, without --sample")
+            raise UserError(f"{path}: there are no such items; run the task on its full data set, without --bundled")
         self.path = path
         self._rows: list[rows.Row] | None = None
 
@@ -102,7 +102,7 @@ class SampleSource:
             if not chosen:
                 raise UserError(
                     f"{self.path}: the sample has nothing on {dataset.config!r} in the split {split!r}, "
-                    f"only on {', '.join(subjects)}; leave --sample out, or choose one of those"
+                    f"only on {', '.join(subjects)}; leave --bundled out, or choose one of those"
                 )
         return [{key: value for key, value in row.items() if not key.startswith("_")} for row in chosen]
 

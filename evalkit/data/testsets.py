@@ -55,8 +55,8 @@ def fetch(dataset: DatasetRef, split: str) -> Sequence[Mapping[str, Any]]:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"{name}:{pair}: sacrebleu cannot download the test set ({reason}): use a mirror (`--data-dir DIR`; make "
-            f"one on a connected machine with `evalkit data pull {name}:{pair} --to DIR`), or the bundled sample "
-            "(`--sample`)"
+            f"one on a connected machine with `evalkit data pull {name}:{pair} --to DIR`), or the bundled items "
+            "(`--bundled`)"
         ) from error
     return _rows(pair, sources, references, f"{name}:{pair}")
 
@@ -70,7 +70,7 @@ def from_folder(folder: Path, dataset: DatasetRef, split: str) -> Sequence[Mappi
     if not files:
         raise UserError(
             f"data folder {folder}: it has neither {name}/*.{pair}.src.{source} nor {dataset.id}/{pair}; add it with "
-            f"`evalkit data pull {name}:{pair} --to DIR` on a connected machine, or use --sample"
+            f"`evalkit data pull {name}:{pair} --to DIR` on a connected machine, or use --bundled"
         )
     stem = files[0].name.removesuffix(f".src.{source}")
     references = sorted(home.glob(f"{stem}.ref.*.{target}")) or sorted(home.glob(f"{stem}.ref.{target}"))

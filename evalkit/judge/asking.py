@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,10 +16,8 @@ from evalkit.contract.optional import HasChatTemplate
 from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import Generate, Message, Response, Score
 from evalkit.judge.prompts import render
-from evalkit.metrics.filters import strip_thinking
 from evalkit.spec.models import EngineSpec, ModelSpec
 
-_MARKED = re.compile(r"\[\[([^\[\]]*+)\]\]")
 Row = Mapping[str, Any]
 
 
@@ -113,21 +110,6 @@ def _shares(responses: Sequence[Response]) -> tuple[float, ...] | None:
         return None
     weights = [math.exp(score - max(known)) for score in known]
     return tuple(weight / sum(weights) for weight in weights)
-
-
-def verdict(response: Response, known: Sequence[str]) -> str | None:
-    """The last of ``known`` that a reply marks as [[...]], else the reply's first word if it is one of them; None where
-    it is neither, and for failed responses. A model's thinking is left out.
-    """
-    if response.status != "ok" or response.text is None:
-        return None
-    text = strip_thinking()(response.text)
-    table = {one.lower(): one for one in known}
-    marked = [table[mark] for found in _MARKED.findall(text) if (mark := found.strip().lower()) in table]
-    if marked:
-        return marked[-1]
-    first = re.match(r"\W*(\w+)", text)
-    return table.get(first[1].lower()) if first else None
 
 
 def require(rows: Sequence[Row], fields: Sequence[str], where: str) -> None:

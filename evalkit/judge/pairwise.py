@@ -4,25 +4,28 @@ counting.
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from evalkit.judge.agreement import Agreement, agreement
-from evalkit.judge.asking import Judge, Row, require, verdict
+from evalkit.judge.asking import Judge, Row, require
+from evalkit.judge.items import LABELS, Items, Rate, ids_of, people_of, rate_of, reasons
 from evalkit.judge.prompts import PAIRWISE
+from evalkit.judge.reading import Unread, preference
+from evalkit.judge.style import Control, Controlled, controlled, style_of
 from evalkit.statistics.choice import interval_for
 from evalkit.statistics.shares import share_interval
 
 Winner = Literal["a", "b", "tie"]
+_POINTS: dict[Winner, float] = {"a": 1.0, "b": 0.0, "tie": 0.5}
+_NAMES: dict[float, Winner] = {points: name for name, points in _POINTS.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One pair. ``forward`` and ``backward`` are the verdicts with a and with b in the first place, in terms of a and b
-    (None: unparsed or failed). ``winner``: what both say; a tie where they contradict each other; None where one is
+    (None: unread or failed). ``winner``: what both say; a tie where they contradict each other; None where one is
     missing.
     """
 
@@ -38,7 +41,7 @@ class Judged:
     @property
     def points(self) -> float | None:
         """1 where a wins, 0 where b does, a half for ties."""
-        return None if self.winner is None else {"a": 1.0, "b": 0.0, "tie": 0.5}[self.winner]
+        return None if self.winner is None else _POINTS[self.winner]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +50,40 @@ class Pairwise:
 
     ``first_place``: among verdicts that name a winner, the share that name the answer in the first place (0.5 without
     bias; `statistics.shares`). ``consistency``: the share of pairs with the same verdict in both orders.
-    ``length_controlled``: a's win rate at equal lengths, by a logistic regression on the difference of lengths (after
-    Dubois et al. 2024, arXiv 2404.04475); None where it cannot be fitted.
+    ``length_controlled``, ``style_controlled``: a's win rate where both answers are equally long, or also hold as much
+    Markdown (`judge.style`), with their intervals; None where it cannot be told. ``n_unparsed`` pairs lack a verdict;
+    ``unread`` counts replies by the reason. ``debiased``: the win rate as people would see it, if they labelled some.
     """
 
     judged: tuple[Judged, ...]
     win_rate: float | None
     win_rate_interval: tuple[float, float] | None
+    length_controlled: float | None
+    length_controlled_interval: tuple[float, float] | None
+    style_controlled: float | None
+    style_controlled_interval: tuple[float, float] | None
+    style_effects: dict[str, float]
     first_place: float | None
     first_place_interval: tuple[float, float] | None
     consistency: float | None
-    length_controlled: float | None
     n_unparsed: int
+    unread: dict[str, int]
     human: Agreement | None
+    debiased: Rate | None
+    kind: str
+    items: Items
+    replies: tuple[str | None, ...]
+    """What the judge wrote, two a pair; None where it failed."""
     record: dict[str, Any]
 
 
 def judge_pairs(judge: Judge, rows: Sequence[Row], template: str = PAIRWISE, where: str = "pairs") -> Pairwise:
-    """Judge rows {"question", "a", "b"}, with an optional "reference" and a person's verdict "human" (a, b, tie)."""
+    """Judge rows {"question", "a", "b"}, with an optional "id", "reference" and a person's verdict "human" (a, b, tie).
+
+    UserError for rows that lack a text, and for other labels.
+    """
     require(rows, ("question", "a", "b"), where)
+    people, ids = people_of("pairwise", rows, where), ids_of(rows, where)
     asked = []
     for row in rows:
         for first, second in (("a", "b"), ("b", "a")):
@@ -78,12 +96,14 @@ def judge_pairs(judge: Judge, rows: Sequence[Row], template: str = PAIRWISE, whe
                 }
             )
     replies = judge.ask("pairwise", template, asked)
-    letters = [verdict(reply, ("A", "B", "C")) for reply in replies]
+    read = [preference(reply) for reply in replies]
+    letters = [None if isinstance(one, Unread) else one for one in read]
     judged = tuple(
         Judged(_winner(letters[place], "a", "b"), _winner(letters[place + 1], "b", "a"))
         for place in range(0, len(letters), 2)
     )
-    return _summary(judged, rows, letters, judge.record())
+    items = Items(ids, tuple(one.points for one in judged), people, LABELS["pairwise"][2])
+    return _summary(judged, rows, letters, items, reasons(read), tuple(one.text for one in replies), judge.record())
 
 
 def _winner(letter: str | None, first: Winner, second: Winner) -> Winner | None:
@@ -91,51 +111,73 @@ def _winner(letter: str | None, first: Winner, second: Winner) -> Winner | None:
 
 
 def _summary(
-    judged: tuple[Judged, ...], rows: Sequence[Row], letters: Sequence[str | None], record: dict[str, Any]
+    judged: tuple[Judged, ...],
+    rows: Sequence[Row],
+    letters: Sequence[str | None],
+    items: Items,
+    unread: dict[str, int],
+    replies: tuple[str | None, ...],
+    record: dict[str, Any],
 ) -> Pairwise:
-    points = [one.points for one in judged if one.points is not None]
-    rate = sum(points) / len(points) if points else None
+    points = [one for one in items.values if one is not None]
     decisive = [letter for letter in letters if letter in ("A", "B")]
     first = decisive.count("A")
     parsed = [one for one in judged if one.winner is not None]
-    people = [(row.get("human"), one.winner) for row, one in zip(rows, judged, strict=True)]
-    labelled = [(human, machine) for human, machine in people if human in ("a", "b", "tie") and machine is not None]
+    labelled = [
+        (_NAMES[person], one.winner)
+        for person, one in zip(items.people, judged, strict=True)
+        if person is not None and one.winner is not None
+    ]
+    length, style = (held_equal(rows, judged, controls) for controls in (("length",), ("length", "markdown")))
     return Pairwise(
         judged=judged,
-        win_rate=rate,
-        win_rate_interval=interval_for(points, bounds=(0.0, 1.0)).interval() if points else None,
+        win_rate=sum(points) / len(points) if points else None,
+        win_rate_interval=interval_for(points, bounds=items.span).interval() if points else None,
+        length_controlled=None if length is None else length.rate,
+        length_controlled_interval=None if length is None else length.interval,
+        style_controlled=None if style is None else style.rate,
+        style_controlled_interval=None if style is None else style.interval,
+        style_effects={} if style is None else style.effects,
         first_place=first / len(decisive) if decisive else None,
         first_place_interval=share_interval(first, len(decisive)) if decisive else None,
         consistency=sum(one.forward == one.backward for one in parsed) / len(parsed) if parsed else None,
-        length_controlled=length_controlled(rows, judged),
         n_unparsed=sum(one.winner is None for one in judged),
-        human=agreement([str(h) for h, _ in labelled], [str(m) for _, m in labelled]) if labelled else None,
+        unread=unread,
+        human=agreement([one for one, _ in labelled], [one for _, one in labelled]) if labelled else None,
+        debiased=rate_of(items),
+        kind="pairwise",
+        items=items,
+        replies=replies,
         record=record,
     )
 
 
-def length_controlled(rows: Sequence[Row], judged: Sequence[Judged]) -> float | None:
-    """a's win rate where both answers are equally long: the regression's intercept, as a probability."""
-    pairs = [
-        (len(row["a"]) - len(row["b"]), one.points)
+def held_equal(rows: Sequence[Row], judged: Sequence[Judged], controls: Sequence[Control]) -> Controlled | None:
+    """a's win rate where both answers look alike in ``controls``; None where it cannot be told. Where all verdicts are
+    the same, the looks change nothing: it is the win rate.
+    """
+    known = [
+        (row["question"], style_of(row["a"]), style_of(row["b"]), one.points)
         for row, one in zip(rows, judged, strict=True)
         if one.points is not None
     ]
-    differences = [difference for difference, _ in pairs]
-    if len(pairs) < 4 or len(set(differences)) < 2:
-        return None
-    import numpy as np
-    import statsmodels.api as sm
+    points = [one for *_, one in known]
+    if len(points) >= 4 and len(set(points)) == 1:
+        return Controlled(points[0], interval_for(points, bounds=(0.0, 1.0)).interval(), (), {})
+    return controlled([(a, b) for _, a, b, _ in known], points, [question for question, *_ in known], controls)
 
-    scale = float(np.std(differences))
-    lengths = np.tanh(np.array(differences) / scale)
-    points = np.array([point for _, point in pairs])
-    if len(set(points.tolist())) < 2:
-        return float(points[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            fit = sm.GLM(points, sm.add_constant(lengths), family=sm.families.Binomial()).fit()
-        except Exception:  # lengths and verdicts go wholly together, and nothing can be said at equal lengths
-            return None
-    return 1 / (1 + math.exp(-float(fit.params[0])))
+
+def battles(rows: Sequence[Row], judged: Sequence[Judged], models: tuple[str, str]) -> list[dict[str, Any]]:
+    """What `evalkit judge ratings` reads: a row a judged pair, {model_a, model_b, winner, prompt, a, b}."""
+    return [
+        {
+            "model_a": models[0],
+            "model_b": models[1],
+            "winner": one.winner,
+            "prompt": row["question"],
+            "a": row["a"],
+            "b": row["b"],
+        }
+        for row, one in zip(rows, judged, strict=True)
+        if one.winner is not None
+    ]

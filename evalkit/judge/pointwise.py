@@ -9,35 +9,44 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.judge.agreement import Agreement, agreement, rank_correlation
-from evalkit.judge.asking import Judge, Row, require, verdict
+from evalkit.judge.asking import Judge, Row, require
+from evalkit.judge.items import LABELS, Items, Rate, ids_of, people_of, rate_of, reasons
 from evalkit.judge.prompts import FAITHFULNESS, POINTWISE, RUBRIC
+from evalkit.judge.reading import Unread, yes_or_no
+from evalkit.judge.reading import grade as read_grade
 from evalkit.probes.summaries import is_answer
 from evalkit.statistics.choice import interval_for
 from evalkit.statistics.shares import share_interval
 
-_GRADES = tuple(str(grade) for grade in range(1, 11))
-
 
 @dataclass(frozen=True, slots=True)
 class Grades:
-    """``grades`` 1 to 10, None where the reply held none. ``correlation``: Spearman's with the rows' "human" grades.
-    ``with_length``: Spearman's of grade and length, to show a taste for long answers.
+    """``grades`` 1 to 10, None where the reply held none; ``unread`` counts these by the reason (a grade beyond the
+    scale is one). ``correlation``: Spearman's with the rows' "human" grades. ``with_length``: Spearman's of grade and
+    length, to show a taste for long answers. ``debiased``: the mean as people would see it, where they graded some.
     """
 
-    grades: tuple[int | None, ...]
+    grades: tuple[float | None, ...]
     mean: float | None
     interval: tuple[float, float] | None
     n_unparsed: int
+    unread: dict[str, int]
     correlation: float | None
     with_length: float | None
+    debiased: Rate | None
+    kind: str
+    items: Items
+    replies: tuple[str | None, ...]
+    """What the judge wrote; None where it failed."""
     record: dict[str, Any]
 
 
 def grade(
     judge: Judge, rows: Sequence[Row], rubric: str = RUBRIC, template: str = POINTWISE, where: str = "answers"
 ) -> Grades:
-    """Grade rows {"question", "answer"}, with an optional "reference", "rubric" and a person's grade "human"."""
+    """Grade rows {"question", "answer"}, with an optional "id", "reference", "rubric" and a person's grade "human"."""
     require(rows, ("question", "answer"), where)
+    people, ids = people_of("pointwise", rows, where), ids_of(rows, where)
     asked = [
         {
             "question": row["question"],
@@ -47,23 +56,27 @@ def grade(
         }
         for row in rows
     ]
-    found = [verdict(reply, _GRADES) for reply in judge.ask("pointwise", template, asked)]
-    grades = tuple(None if one is None else int(one) for one in found)
-    known = [float(one) for one in grades if one is not None]
-    mean = sum(known) / len(known) if known else None
+    replies = judge.ask("pointwise", template, asked)
+    found = [read_grade(reply) for reply in replies]
+    grades = tuple(None if isinstance(one, Unread) else one for one in found)
+    items = Items(ids, grades, people, LABELS["pointwise"][2])
+    known = [one for one in grades if one is not None]
     labelled = [
-        (float(row["human"]), float(one))
-        for row, one in zip(rows, grades, strict=True)
-        if one is not None and isinstance(row.get("human"), int | float)
+        (person, one) for person, one in zip(people, grades, strict=True) if person is not None and one is not None
     ]
     lengths = [float(len(row["answer"])) for row, one in zip(rows, grades, strict=True) if one is not None]
     return Grades(
         grades=grades,
-        mean=mean,
-        interval=interval_for(known, bounds=(1.0, 10.0)).interval() if known else None,
+        mean=sum(known) / len(known) if known else None,
+        interval=interval_for(known, bounds=items.span).interval() if known else None,
         n_unparsed=grades.count(None),
+        unread=reasons(found),
         correlation=rank_correlation([one for one, _ in labelled], [one for _, one in labelled]),
         with_length=rank_correlation(lengths, known),
+        debiased=rate_of(items),
+        kind="pointwise",
+        items=items,
+        replies=tuple(one.text for one in replies),
         record={**judge.record(), "rubric": rubric},
     )
 
@@ -83,35 +96,58 @@ class Faithfulness:
     answer_rate: float
     mean_words: float | None
     n_unparsed: int
+    unread: dict[str, int]
     human: Agreement | None
+    debiased: Rate | None
+    """The consistency rate of the answered summaries as people would see it, where they labelled some."""
+    kind: str
+    items: Items
+    replies: tuple[str | None, ...]
+    """What the judge wrote of the answered summaries; None where it failed."""
     record: dict[str, Any]
 
 
 def faithfulness(
     judge: Judge, rows: Sequence[Row], template: str = FAITHFULNESS, where: str = "summaries"
 ) -> Faithfulness:
-    """Judge rows {"source", "summary"}, with an optional verdict of a person ("human": yes or no)."""
+    """Judge rows {"source", "summary"}, with an optional "id" and a person's verdict ("human": yes or no)."""
     require(rows, ("source", "summary"), where)
-    asked = [row for row in rows if is_answer(row["summary"])]
+    people, ids = people_of("faithfulness", rows, where), ids_of(rows, where)
+    given = [place for place, row in enumerate(rows) if is_answer(row["summary"])]
+    asked = [rows[place] for place in given]
     replies = judge.ask("faithfulness", template, asked) if asked else []
-    found = iter([verdict(reply, ("yes", "no")) for reply in replies])
-    verdicts = tuple(next(found) if is_answer(row["summary"]) else "not answered" for row in rows)
-    known = [one for one in verdicts if one in ("yes", "no")]
+    found = [yes_or_no(reply) for reply in replies]
+    read = [None if isinstance(one, Unread) else one for one in found]
+    verdicts: list[str | None] = ["not answered"] * len(rows)
+    for place, one in zip(given, read, strict=True):
+        verdicts[place] = one
+    known = [one for one in read if one is not None]
     rate = known.count("yes") / len(known) if known else None
     words = [len(row["summary"].split()) for row in asked]
+    items = Items(
+        tuple(ids[place] for place in given),
+        tuple(None if one is None else float(one == "yes") for one in read),
+        tuple(people[place] for place in given),
+        LABELS["faithfulness"][2],
+    )
     labelled = [
-        (str(row["human"]), str(one))
-        for row, one in zip(rows, verdicts, strict=True)
-        if row.get("human") and one in known
+        ("yes" if person else "no", one)
+        for person, one in zip(items.people, read, strict=True)
+        if person is not None and one is not None
     ]
     return Faithfulness(
-        verdicts=verdicts,
+        verdicts=tuple(verdicts),
         consistency_rate=rate,
         hallucination_rate=None if rate is None else 1 - rate,
         interval=share_interval(known.count("yes"), len(known)) if known else None,
         answer_rate=len(asked) / len(rows),
         mean_words=sum(words) / len(words) if words else None,
-        n_unparsed=verdicts.count(None),
+        n_unparsed=read.count(None),
+        unread=reasons(found),
         human=agreement([one for one, _ in labelled], [one for _, one in labelled]) if labelled else None,
+        debiased=rate_of(items),
+        kind="faithfulness",
+        items=items,
+        replies=tuple(one.text for one in replies),
         record=judge.record(),
     )

@@ -9,6 +9,7 @@ context_relevance  sentences of the contexts that are needed for the answer / se
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,18 @@ from typing import Any
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Response
 from evalkit.judge import prompts
-from evalkit.judge.asking import Judge, Row, require, verdict
+from evalkit.judge.asking import Judge, Row, require
+from evalkit.judge.reading import Unread, yes_or_no
+from evalkit.metrics.filters import strip_thinking
 from evalkit.probes.selfcheck import words
 from evalkit.probes.summaries import sentences
 
+_MARKER = re.compile(
+    r"^\s*(?:>\s*)?(?:[-*•–—+]\s+)?(?:\*{0,2}\(?(?:\d{1,2}[.)]|(?:[a-z]|[ivx]{1,4})\))\*{0,2}\s+)?"
+    r"(?:\*{0,2}(?:statement|question)\s*\d{0,2}\s*:\*{0,2}\s+)?",
+    re.IGNORECASE,
+)
+"""Of a list's items, at a line's beginning; a number without white space behind its point is none (3.5)."""
 Similarity = Callable[[str, str], float]
 
 
@@ -103,7 +112,8 @@ def _context_relevance(judge: Judge, rows: Sequence[Row]) -> list[float | None]:
 
 def _shares(judge: Judge, name: str, template: str, asked: Sequence[Row], sizes: Sequence[int]) -> list[float | None]:
     """The share of yes in consecutive blocks of the verdicts; None for an empty block or one with an unread verdict."""
-    found = [verdict(reply, ("yes", "no")) for reply in judge.ask(name, template, asked)] if asked else []
+    read = [yes_or_no(reply) for reply in judge.ask(name, template, asked)] if asked else []
+    found = [None if isinstance(one, Unread) else one for one in read]
     shares: list[float | None] = []
     done = 0
     for size in sizes:
@@ -114,5 +124,9 @@ def _shares(judge: Judge, name: str, template: str, asked: Sequence[Row], sizes:
 
 
 def _lines(reply: Response) -> list[str]:
-    text = reply.text or "" if reply.status == "ok" else ""
-    return [line for raw in text.splitlines() if (line := raw.strip().lstrip("-*0123456789.) ").strip())]
+    """What stands on each line, without marks of a list ("1. 1969 was the year" keeps its year) and without a line that
+    only announces the list.
+    """
+    text = strip_thinking()(reply.text or "") if reply.status == "ok" else ""
+    lines = [line for raw in text.splitlines() if (line := _MARKER.sub("", raw, count=1).strip())]
+    return lines[1:] if len(lines) > 1 and lines[0].endswith(":") else lines

@@ -14,6 +14,7 @@ from typing import Any
 from evalkit.contract.errors import UserError
 from evalkit.judge.agreement import Agreement, agreement
 from evalkit.judge.asking import Judge, Row, require
+from evalkit.judge.items import LABELS, Items, Rate, ids_of, people_of, rate_of
 from evalkit.statistics.shares import share_interval
 
 TRAINED = {
@@ -28,7 +29,7 @@ VERDICTS = (" yes", " no")
 class Truthful:
     """``probabilities`` of yes, among yes and no; None for empty answers and where the judge failed. ``rate`` is the
     share above one half among the judged, with Wilson's interval. ``human``: agreement with the rows' "human" verdicts
-    (yes, no).
+    (yes, no). ``debiased``: the rate as people would see it, where they labelled some.
     """
 
     about: str
@@ -40,6 +41,9 @@ class Truthful:
     n_empty: int
     n_failed: int
     human: Agreement | None
+    debiased: Rate | None
+    kind: str
+    items: Items
     record: dict[str, Any]
 
 
@@ -53,9 +57,10 @@ def trained(about: str) -> str:
 def judge_truth(
     judge: Judge, rows: Sequence[Row], about: str = "truth", template: str | None = None, where: str = "answers"
 ) -> Truthful:
-    """Judge rows {"question", "answer"}, with an optional verdict of a person ("human": yes or no)."""
+    """Judge rows {"question", "answer"}, with an optional "id" and a person's verdict ("human": yes or no)."""
     template = template or trained(about)
     require(rows, ("question", "answer"), where)
+    people, ids = people_of("truthful", rows, where), ids_of(rows, where)
     given = [place for place, row in enumerate(rows) if row["answer"].strip()]
     asked = [{"question": rows[place]["question"], "answer": rows[place]["answer"].strip()} for place in given]
     found = judge.choose(about, template, asked, VERDICTS) if asked else []
@@ -64,10 +69,17 @@ def judge_truth(
         probabilities[place] = None if one is None else one[0]
     known = [one for one in probabilities if one is not None]
     yes = sum(one > 0.5 for one in known)
+    # The probability says more than the verdict: it is what people's labels correct.
+    items = Items(
+        tuple(ids[place] for place in given),
+        tuple(probabilities[place] for place in given),
+        tuple(people[place] for place in given),
+        LABELS["truthful"][2],
+    )
     labelled = [
-        (str(row["human"]), "yes" if one > 0.5 else "no")
-        for row, one in zip(rows, probabilities, strict=True)
-        if one is not None and row.get("human") in ("yes", "no")
+        ("yes" if person else "no", "yes" if one > 0.5 else "no")
+        for person, one in zip(people, probabilities, strict=True)
+        if one is not None and person is not None
     ]
     return Truthful(
         about=about,
@@ -79,5 +91,8 @@ def judge_truth(
         n_empty=len(rows) - len(given),
         n_failed=len(given) - len(known),
         human=agreement([one for one, _ in labelled], [one for _, one in labelled]) if labelled else None,
+        debiased=rate_of(items),
+        kind="truthful",
+        items=items,
         record=judge.record(),
     )

@@ -31,7 +31,7 @@ class Beside:
 
 
 def published_beside(runs: Sequence[Run]) -> Beside | None:
-    """The table, or None where nothing published fits. Bundled samples are never set beside published numbers."""
+    """The table, or None where nothing published fits. Bundled items are never set beside published numbers."""
     measured = [(run.label, from_run(run.result)) for run in runs]
     files = sorted((share("leaderboards") / "published").glob("*.csv"))
     known = [entry for path in files for entry in shipped(path.stem)]

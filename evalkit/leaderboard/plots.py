@@ -78,8 +78,9 @@ def _trend(table: Table) -> Figure | None:
         return None
     dated.sort(key=lambda one: one[0])
     best: list[float] = []
+    better = min if table.falling else max
     for _, score, _ in dated:
-        best.append(max(score, best[-1]) if best else score)
+        best.append(better(score, best[-1]) if best else score)
     return {
         "title": "Over time",
         "note": "When each row's newest run was made; the line is the best score so far.",

@@ -114,7 +114,7 @@ def note(cell: Cell | None) -> str:
     if cell.n:
         part = cell.n_total and cell.n < cell.n_total
         parts.append(f"{cell.n:,} of {cell.n_total:,} documents" if part else f"{cell.n:,} documents")
-    parts.append("bundled sample" if cell.sample else "")
+    parts.append("bundled items" if cell.sample else "")
     parts.append("" if cell.num_fewshot is None else f"{cell.num_fewshot}-shot")
     return ", ".join(part for part in parts if part)
 

@@ -33,7 +33,7 @@ MARKER = ".evalkit-site"
 OWN_FOLDERS = ("models", "tasks", "entries", "reports")
 BADGES = {
     "limited": ("limited", "Scored on part of the documents"),
-    "sample": ("sample", "Scored on the bundled sample; not comparable with the full set"),
+    "sample": ("sample", "Scored on the bundled items; not comparable with the full set"),
     "published": ("published", "Reported elsewhere, not measured here"),
 }
 

@@ -6,15 +6,16 @@ docs/leaderboards.md tells the rules to readers of a board.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from evalkit.contract.errors import UserError
 from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.collect import Found
 from evalkit.leaderboard.entry import Entry, slug
+from evalkit.leaderboard.ranking import Counted, Standing, ranks
 from evalkit.statistics.intervals import Z95
-from evalkit.statistics.ranks import rank_intervals
 from evalkit.text import numbers
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class Table:
     by_entry: Mapping[int, tuple[Cell | None, ...]]
     ranked: str
     """The status whose rows are ranked."""
+    falling: bool = False
+    """Whether the lower score is the better one."""
 
 
 def build_table(board: Board, found: Sequence[Found]) -> Table:
@@ -218,22 +221,37 @@ def _rank(board: Board, found: tuple[Found, ...], rows: list[Row], by_entry: Any
     if ranked == "published":
         pool += averaged
     by_hardware = board.score == "column" and board.columns[0].counter is not None
-    falling = board.score == "column" and not _rising(board, pool)
+    falling = _falling(board, rows, counted)
     placed: dict[str, Row] = {}
     for hardware in sorted({row.entry.hardware if by_hardware else "" for row in pool}):
         group = [r for r in pool if r.score is not None and (not by_hardware or r.entry.hardware == hardware)]
         if not group:
             continue
-        placed |= {row.key: row for row in _places(group, falling)}
+        placed |= {row.key: row for row in _places(group, falling, lambda row: _parts(board, row, counted, found))}
     rows = [placed.get(row.key, row) for row in rows]
     sign = 1 if falling else -1
     rows.sort(key=lambda row: (row.score is None, sign * (row.score or 0.0), row.entry.model.name.lower(), row.key))
-    return Table(board, found, tuple(rows), by_entry, ranked)
+    return Table(board, found, tuple(rows), by_entry, ranked, falling)
 
 
-def _rising(board: Board, pool: Sequence[Row]) -> bool:
-    cell = next((row.cells[0] for row in pool if row.cells[0]), None)
-    return cell.higher_is_better if cell else board.columns[0].higher_is_better
+def _falling(board: Board, rows: Sequence[Row], counted: Sequence[int]) -> bool:
+    """Whether the lower score is the better one, as the metrics of the columns that make it say. UserError where they
+    disagree: a mean of accuracy and perplexity ranks nothing.
+    """
+    if board.score == "win_rate":
+        return False
+    rising: dict[int, bool] = {}
+    for place in counted:
+        cell = next((row.cells[place] for row in rows if row.cells[place]), None)
+        if cell is not None:
+            rising[place] = cell.higher_is_better
+    if len(set(rising.values())) > 1:
+        low = ", ".join(board.columns[place].title for place, up in rising.items() if not up)
+        raise UserError(
+            f"board {board.name}: of {low} less is better, of the other columns more, so their mean ranks nothing: "
+            "give one sort weight: 0, or rank by score: win_rate"
+        )
+    return not all(rising.values())
 
 
 def _scored(board: Board, row: Row, counted: Sequence[int], weights: Matrix) -> Row:
@@ -291,15 +309,26 @@ def _wins(values: Matrix) -> Matrix:
     return (rankdata(values, axis=0) - 1).mean(axis=1) / (len(values) - 1)
 
 
-def _places(group: Sequence[Row], falling: bool) -> list[Row]:
-    """Rank = 1 + the rows that are surely better: by the joint 95 % intervals of all differences, rows taken as
-    independent (cautious for rows that answered the same items). ``worst`` is the last place that a row may have.
-    """
-    import numpy as np
+def _parts(board: Board, row: Row, counted: Sequence[int], found: Sequence[Found]) -> tuple[Counted, ...]:
+    """What a row's score is made of, where it is one metric or a mean of metrics that runs were measured by."""
+    cells = [row.cells[place] for place in counted]
+    if board.score == "win_rate" or row.as_published:
+        return ()
+    weights = [1.0] if board.score == "column" else [board.columns[place].weight for place in counted]
+    parts = []
+    for place, cell, weight in zip(counted, cells, weights, strict=True):
+        task = board.columns[place].task
+        if cell is None or task is None:
+            return ()
+        source = found[cell.entry].source
+        scale = (100 if cell.proportion else 1) if len(cells) > 1 else 1
+        parts.append(Counted(task, cell.metric, scale * weight / sum(weights), source if source.is_dir() else None))
+    return tuple(parts)
 
-    scores = np.array([row.score for row in group], float) * (-1 if falling else 1)
-    errors = np.array([row.error for row in group], float)
-    found = rank_intervals(scores, np.diag(errors**2), exact=True)
+
+def _places(group: Sequence[Row], falling: bool, parts: Callable[[Row], tuple[Counted, ...]]) -> list[Row]:
+    """Rank = 1 + the rows that are surely better; ``worst`` is the last place that a row may have (`ranking.ranks`)."""
+    found = ranks([Standing(row.score or 0.0, row.error, parts(row)) for row in group], falling)
     return [
         replace(row, rank=best, worst=worst, tied=found.best.count(best) > 1)
         for row, best, worst in zip(group, found.best, found.worst, strict=True)

@@ -54,5 +54,5 @@ def command(result: RunResult) -> str:
         if spec.get(flag) is not None:
             words += [f"--{flag.replace('_', '-')}", str(spec[flag])]
     if spec.get("sample"):
-        words.append("--sample")
+        words.append("--bundled")
     return shlex.join(words)

@@ -29,7 +29,7 @@ def run_html(result: RunResult, rows: Sequence[Mapping[str, Any]], path: str) ->
 def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
     interval = "–" if row["ci_low"] is None else f"{number(row['ci_low'])} – {number(row['ci_high'])}"
     return {
-        "task": row["task"] + ("@sample" if row.get("sample") else ""),
+        "task": row["task"] + ("@bundled" if row.get("sample") else ""),
         "metric": row["metric"],
         "filter": row["filter"],
         "arrow": "↑" if row["higher_is_better"] else "↓",

@@ -18,10 +18,11 @@ from evalkit.store.files import replacing
 from evalkit.store.paths import share
 
 BANNERS = {
-    "sample": "Bundled sample:",
+    "sample": "Bundled items:",
     "partial": "Partial:",
     "limited": "Limited:",
     "status": "Documents:",
+    "answers": "Answers:",
 }
 
 EARLY = ("theme.js",)

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from evalkit.contract.types import Group, GroupResult, MetricResult, RunResult, TaskInfo, TaskResult
+from evalkit.render import outcomes
 from evalkit.render.sheet import Column, Sheet, plain
 from evalkit.task.groups import leaves
 
@@ -140,6 +141,7 @@ def warnings(result: RunResult) -> list[str]:
         counts = [f"{task.info.name} {getattr(task, field):,}" for task in result.tasks if getattr(task, field)]
         if counts:
             lines.append(f"items {what}: {_names(counts)}")
+    lines += outcomes.lines(result.tasks)
     if worse := [task.info.name for task in result.tasks if _below_chance(task)]:
         lines.append(f"below chance (the whole interval): {_names(worse)}")
     return lines
@@ -265,7 +267,7 @@ def _head(entry: Entry) -> tuple[str, str]:
     if isinstance(entry.one, GroupResult):
         return indent + entry.one.group.name, ""
     info = entry.one.info
-    return indent + info.name + ("@sample" if info.sample else ""), str(info.num_fewshot)
+    return indent + info.name + ("@bundled" if info.sample else ""), str(info.num_fewshot)
 
 
 def _rows_of(entry: Entry, every: bool) -> list[tuple[str, ...]]:

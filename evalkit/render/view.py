@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.contract.types import SHARE_UNIT, GroupResult, MetricResult, RunResult, TaskResult
-from evalkit.render import counters
+from evalkit.render import counters, outcomes
 from evalkit.render.counters import ByTask
 from evalkit.render.facts import Facts, as_yaml, command, plain, side_by_side
 from evalkit.text import numbers
@@ -96,6 +96,7 @@ class Counts:
     unscored: int
     error: int
     truncated: int
+    answers: str
     source: str
 
 
@@ -349,6 +350,7 @@ def _counts(runs: Sequence[Run]) -> Iterator[Counts]:
                 task.n_unscored,
                 task.n_error,
                 task.n_truncated,
+                "; ".join(outcomes.sentences(task.outcomes)),
                 task.data_source,
             )
 
@@ -381,6 +383,8 @@ def _warnings_of(result: RunResult) -> Iterator[tuple[str, str]]:
     ):
         if count:
             yield "status", f"{count:,} documents {what}."
+    for line in outcomes.lines(result.tasks):
+        yield "answers", f"{line}."
 
 
 def _some(names: Sequence[str]) -> str:

@@ -142,6 +142,8 @@ def evaluate(
     clock, aftermath = Clock(), Aftermath()
     selection = catalog.resolve(spec, live.tasks)
     model = opening.resolve(spec.model) if live.backend is None else spec.model
+    if live.backend is None:
+        opening.find(model)
     if opening.by_generation(model):
         selection = by_generation(selection)
     spec = with_environment(spec.model_copy(update={"output": spec.output or default_output(spec)}))

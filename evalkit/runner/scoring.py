@@ -9,6 +9,7 @@ from itertools import islice
 from evalkit.contract.types import Response, SampleResult, Task, TaskResult
 from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.interruptible import unanswered
+from evalkit.runner.outcomes import outcomes
 from evalkit.runner.workload import Workload
 
 Known = dict[tuple[str, int], SampleResult]
@@ -59,6 +60,7 @@ def summarize(workload: Workload, samples: Sequence[SampleResult], aftermath: Af
         n_error=statuses.count("error"),
         n_truncated=sum(any(response.truncated for response in sample.responses) for sample in samples),
         data_source=workload.source,
+        outcomes=outcomes(samples, workload.info),
     )
     return aftermath.attempt(
         f"task {workload.info.name}",

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 DRAWS = 4000
 SEED = 1234
 CHUNK = 200
+FEWEST_DRAWS, WORK = 400, 100_000_000
+"""With more pairs of rows than WORK over the draws there are fewer draws, but so many at least: a thousand rows are
+half a million pairs.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,33 @@ def rank_intervals(
     return Ranks(tuple((1 + better).tolist()), tuple((count - worse).tolist()), critical)
 
 
+def joint_alpha(covariance: Matrix, *, level: float = LEVEL, draws: int = DRAWS, seed: int = SEED) -> float:
+    """The two-sided level of each pair's test at which all pairs of rows together err in 1 - ``level`` of the cases,
+    for scores with the ``covariance`` of their errors: 1 - ``level`` itself for two rows.
+    """
+    import numpy as np
+    from scipy.stats import norm
+
+    if len(covariance) < 3:
+        return 1 - level
+    own = np.diag(covariance)
+    spread = np.sqrt(np.maximum(own[:, None] + own[None, :] - 2 * covariance, 0.0))
+    critical = _critical(covariance, spread, spread > 0, level, draws, seed, math.inf)
+    return 1 - level if math.isinf(critical) else float(2 * norm.sf(critical))
+
+
+def ranks_of_pairs(gaps: Matrix, p_values: Matrix, alpha: float) -> Ranks:
+    """Ranks from every pair's own test at `joint_alpha`: ``gaps`` (row less column, higher is better) and two-sided
+    ``p_values``, both of shape [rows, rows]; two rows are told apart where the p-value lies below ``alpha``.
+    """
+    from scipy.stats import norm
+
+    sure = (p_values < alpha) & (gaps != 0)
+    better, worse = (sure & (gaps < 0)).sum(axis=1), (sure & (gaps > 0)).sum(axis=1)
+    count = len(gaps)
+    return Ranks(tuple((1 + better).tolist()), tuple((count - worse).tolist()), float(norm.isf(alpha / 2)))
+
+
 def _critical(
     covariance: Matrix, spread: Matrix, known: NDArray[np.bool_], level: float, draws: int, seed: int, freedom: float
 ) -> float:
@@ -84,12 +115,14 @@ def _critical(
     first, second = np.nonzero(np.triu(known, 1))
     if not len(first):
         return math.inf
-    scale = 1 / spread[first, second]
+    scale = (1 / spread[first, second]).astype(np.float32)
     few = math.isfinite(freedom)
+    draws = min(draws, max(FEWEST_DRAWS, WORK // len(first)))
     largest = []
     size = max(1, min(CHUNK, 20_000_000 // len(first)))
     for start in range(0, draws, size):
         errors = generator.standard_normal((min(size, draws - start), len(root))) @ root.T
+        errors = errors.astype(np.float32)
         top = (np.abs(errors[:, first] - errors[:, second]) * scale).max(axis=1)
         largest.append(top / np.sqrt(generator.chisquare(freedom, len(top)) / freedom) if few else top)
     return float(np.quantile(np.concatenate(largest), level))

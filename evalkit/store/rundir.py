@@ -95,7 +95,8 @@ class RunDir:
         run = cls(path)
         run._take_lock()
         try:
-            if SPEC in strangers:
+            # A run that answered nothing, for its model could not be loaded, holds nothing that another would lose.
+            if set(strangers) - {SPEC, ENVIRONMENT} and SPEC in strangers:
                 run._continue_with(spec, environment)
             else:
                 write_json(path / ENVIRONMENT, {**plain(mask(plain(environment))), "resumes": []})

@@ -240,7 +240,7 @@ class Catalog:
         return (defined.build or NativeTask)(definition, defined.source, options)
 
     def n_sample(self, definition: Definition) -> int:
-        """How many evaluated items the bundled sample has."""
+        """How many bundled items are evaluated."""
         return len(samples_of.rows(definition.sample, definition.dataset.splits.eval)) if definition.sample else 0
 
 
@@ -299,7 +299,7 @@ def _with_sample(catalog: Catalog, asked: str, names: Sequence[str]) -> list[str
     ]
     if not kept:
         have = [name for name, (one, _) in catalog.tasks.items() if catalog.n_sample(one)]
-        raise UserError(f"{asked}: has no bundled sample; these have one: {', '.join(have)}")
+        raise UserError(f"{asked}: has no bundled items; these have some: {', '.join(have)}")
     return kept
 
 

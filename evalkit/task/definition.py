@@ -124,7 +124,7 @@ class GroupOptions(Strict):
 
 
 class Sample(Strict):
-    """The bundled sample: JSON lines with "_split"; ``where`` picks the rows of one config ("{{config}}")."""
+    """The bundled items: JSON lines with "_split"; ``where`` picks the rows of one config ("{{config}}")."""
 
     file: Path
     where: dict[str, str] = Field(default_factory=dict)

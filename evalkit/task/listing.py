@@ -152,4 +152,4 @@ class _NoData:
     name = "sample"
 
     def load(self, dataset: Any, split: str) -> Sequence[Mapping[str, Any]]:
-        raise UserError(f"{dataset.id}: only the bundled sample is shown here")
+        raise UserError(f"{dataset.id}: only bundled items are shown here")

@@ -245,7 +245,7 @@ class NativeTask:
     def _rows(self, data: DataSource, split: str) -> Sequence[Row]:
         if self.options.sample:
             if self.definition.sample is None:
-                raise UserError(f"{self.info.name}: has no bundled sample; run it on the full set")
+                raise UserError(f"{self.info.name}: has no bundled items; run it on the full set")
             rows: Sequence[Row] = samples_of.rows(self.definition.sample, split)
         elif self._rows_of is not None:
             rows = self._rows_of(self._dataset, split, data)

@@ -1,4 +1,4 @@
-"""The small bundled sample of a task, of our own writing: JSON lines whose "_split" says where a row belongs."""
+"""A task's few bundled items, of our own writing: JSON lines whose "_split" says where a row belongs."""
 
 from __future__ import annotations
 

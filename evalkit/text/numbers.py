@@ -28,8 +28,12 @@ def score(value: float | None, proportion: bool) -> str:
 
 
 def signed(value: float, proportion: bool) -> str:
-    """A difference with its sign, in percentage points for shares."""
+    """A difference with its sign, in percentage points for shares; one that rounds to zero gets more digits, so that an
+    interval's end shows on which side of zero it lies.
+    """
     text = score(abs(value), proportion)
+    if proportion and abs(value) > 1e-9 and not text.strip("0."):
+        text = f"{100 * abs(value):.1g}" if abs(value) >= 1e-7 else "0.00001"
     return text if not text.strip("0.") else (MINUS if value < 0 else "+") + text
 
 

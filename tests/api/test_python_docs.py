@@ -84,7 +84,7 @@ def test_the_notebook_runs_and_shows_the_table(tmp_path):
     outputs = {cell.id: cell.get("outputs", []) for cell in done.cells}
     shown = "".join(str(output.get("data", {}).get("text/html", "")) for output in outputs["evaluate"])
     assert "<progress" in shown
-    assert "<td>boolq@sample</td>" in shown
+    assert "<td>boolq@bundled</td>" in shown
     assert "".join(output.get("text", "") for output in outputs["gate"]).split()[0] in (
         "pass",
         "regression",

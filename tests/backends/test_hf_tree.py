@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalkit.backends.hf import memory
-from evalkit.backends.hf.plain import PlainRunner
+from evalkit.backends.hf.own_forward import OwnForward
 from evalkit.backends.hf.prefix_forward import TreeRunner
 from evalkit.contract.types import Sampling
 
@@ -169,15 +169,15 @@ def test_the_plain_path_halves_its_batches(monkeypatch: pytest.MonkeyPatch, llam
     rows, backend = mixed_rows(), tiny.backend(llama, batch_size=8, share_prefixes=False)
     expected = tiny.answers(backend.score, rows)
     sizes = []
-    own = PlainRunner.score_batch
+    own = OwnForward.read
 
-    def at_most_two(runner: Any, all_rows: Any, part: Any, done: Any) -> None:
-        sizes.append(len(part))
-        if len(part) > 2:
+    def at_most_two(work: OwnForward, some: Any, state: Any, keep: bool = False) -> Any:
+        sizes.append(len(some))
+        if len(some) > 2:
             raise torch.OutOfMemoryError("out of memory (provoked)")
-        own(runner, all_rows, part, done)
+        return own(work, some, state, keep)
 
-    monkeypatch.setattr(PlainRunner, "score_batch", at_most_two)
+    monkeypatch.setattr(OwnForward, "read", at_most_two)
     got = tiny.answers(backend.score, rows)
     assert sizes == [8, 4, 2, 2, 2, 2, 2]
     assert [answer.loglikelihood for answer in got] == pytest.approx([one.loglikelihood for one in expected], abs=1e-4)
@@ -237,7 +237,7 @@ def test_other_architectures_take_the_plain_path_and_say_so(
 ) -> None:
     with caplog.at_level(logging.WARNING, "evalkit.hf"):
         _check_architecture(kind, "plain")
-    assert f"{kind}: prefixes are not shared (" in caplog.text
+    assert f"{kind}: not on the prefix tree (" in caplog.text
     assert why in caplog.text
 
 

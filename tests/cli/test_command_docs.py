@@ -1,14 +1,17 @@
-"""docs/commands.md tells every command and option, and is not stale."""
+"""docs/commands.md tells every command and option, docs/tasks.md and the README every task, and they are not stale."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_page_is_what_the_script_writes():
-    command = [sys.executable, str(ROOT / "scripts" / "command_docs.py"), "--check"]
+@pytest.mark.parametrize("script", ["command_docs.py", "task_table.py"])
+def test_the_page_is_what_the_script_writes(script: str) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / script), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 

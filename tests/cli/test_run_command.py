@@ -1,4 +1,4 @@
-"""`evalkit run` from the line to the run directory, on the mock model and bundled samples."""
+"""`evalkit run` from the line to the run directory, on the mock model and bundled items."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def test_a_run_prints_its_plan_and_its_table_and_leaves_a_directory(evalkit, tmp
     assert "sample: not comparable with the full set" in plan
     assert "2 tasks" in plan
     assert "72" in plan  # 24 x 2 choices and 24 generations
-    assert "boolq@sample" in table
+    assert "boolq@bundled" in table
     assert "95 % interval" in table
     assert "sample: not comparable with the full set: boolq, triviaqa" in table
     assert f"results: {Path('out/results.json')}" in table

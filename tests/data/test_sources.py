@@ -1,4 +1,4 @@
-"""The Hub (with its package replaced), the bundled samples and generated documents."""
+"""The Hub (with its package replaced), the bundled items and generated documents."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_without_the_hub_both_ways_out_are_named(monkeypatch: pytest.MonkeyPatch
         HubSource().load(DatasetRef("org/quiz", "easy"), "test")
     message = str(raised.value)
     assert message.startswith("data set org/quiz, config easy, split test: not to be had from the Hub (")
-    for words in ("--data-dir", "EVALKIT_DATA_DIR", "evalkit data pull", "--sample"):
+    for words in ("--data-dir", "EVALKIT_DATA_DIR", "evalkit data pull", "--bundled"):
         assert words in message
     assert "\n" not in message
 
@@ -59,7 +59,7 @@ def test_offline_mode_of_the_real_package(monkeypatch: pytest.MonkeyPatch, tmp_p
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
-    with pytest.raises(UserError, match="--sample"):
+    with pytest.raises(UserError, match="--bundled"):
         HubSource().load(DatasetRef("evalkit-tests/absent"), "test")
 
 
@@ -101,7 +101,7 @@ def test_one_subject_alone_is_no_choice(tmp_path: Path) -> None:
 
 
 def test_absent_sample(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="without --sample"):
+    with pytest.raises(UserError, match="without --bundled"):
         SampleSource(tmp_path / "sample.jsonl")
 
 

@@ -11,10 +11,8 @@ from typer.testing import CliRunner
 from evalkit.backends import mock
 from evalkit.cli.app import app
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Response
 from evalkit.judge import Judge
 from evalkit.judge.agreement import agreement, rank_correlation
-from evalkit.judge.asking import verdict
 from evalkit.judge.pairwise import judge_pairs
 from evalkit.judge.pointwise import faithfulness, grade
 from evalkit.judge.rag import cosine, score_rag
@@ -46,6 +44,10 @@ def test_a_judge_of_content_is_consistent_and_agrees_with_people():
     assert (found.win_rate, found.consistency, found.first_place) == (1.0, 1.0, 0.5)
     assert found.human.share == 1.0
     assert found.length_controlled == 1.0
+    # ten of ten prove no certainty
+    for interval in (found.win_rate_interval, found.length_controlled_interval, found.style_controlled_interval):
+        assert interval is not None
+        assert 0.6 < interval[0] < interval[1] == 1.0
 
 
 def test_a_judge_that_prefers_long_answers_is_even_at_equal_lengths():
@@ -55,11 +57,13 @@ def test_a_judge_that_prefers_long_answers_is_even_at_equal_lengths():
     # Lengths and verdicts go wholly together: nothing can be said.
     assert found.win_rate == 0.5
     assert found.length_controlled is None
+    assert found.length_controlled_interval is None
 
 
 def test_unparsed_verdicts_are_counted_and_decide_nothing():
     found = judge_pairs(judge({"text": "Both are interesting."}), PAIRS)
     assert (found.win_rate, found.consistency, found.n_unparsed, found.human) == (None, None, 10, None)
+    assert found.unread == {"no verdict": 20}
 
 
 def test_the_record_holds_model_and_prompt():
@@ -70,26 +74,6 @@ def test_the_record_holds_model_and_prompt():
     assert found.judged[0].winner == "tie"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("[[A]]", "A"),
-        ("First [[B]], on reflection [[ a ]]", "A"),
-        ("<think>[[B]]</think> A", "A"),
-        ("A is better", "A"),
-        ("Answer B", None),
-        ("", None),
-        ("[[D]]", None),
-    ],
-)
-def test_how_a_verdict_is_read(text, expected):
-    assert verdict(Response(text=text), ("A", "B", "C")) == expected
-
-
-def test_a_failed_reply_is_no_verdict():
-    assert verdict(Response(status="error", text=None, error="gone"), ("A",)) is None
-
-
 def test_grades():
     rows = [{"question": "q", "answer": f"answer {n}", "human": n} for n in (2, 5, 9)]
     script = [{"match": f"answer {n}\n", "text": f"[[{n}]]"} for n in (2, 5, 9)]
@@ -98,7 +82,15 @@ def test_grades():
     assert found.mean == pytest.approx(16 / 3)
     assert found.correlation == pytest.approx(1.0)
     assert "Rubric" in found.record["prompts"]["pointwise"]["text"]
-    assert grade(judge({"text": "[[11]] points"}), rows).grades == (None, None, None)
+    beyond = grade(judge({"text": "[[11]] points"}), rows)
+    assert (beyond.grades, beyond.unread) == ((None, None, None), {"out of range": 3})
+
+
+def test_equal_grades_are_no_certainty():
+    rows = [{"question": "q", "answer": f"answer {n}"} for n in range(6)]
+    found = grade(judge({"text": "[[7]]"}), rows)
+    assert found.mean == 7.0
+    assert found.interval[0] < 6.0 < 8.0 < found.interval[1]
 
 
 def test_a_reference_is_shown_where_there_is_one():
@@ -142,7 +134,7 @@ def test_agreement():
 def test_bradley_terry_is_the_maximum_likelihood():
     # 30 wins against 10, smoothed by half a win each way: odds of 30.5 to 10.5.
     battles = [Battle("x", "y", 1.0)] * 30 + [Battle("x", "y", 0.0)] * 10
-    first, second = bradley_terry(battles)
+    first, second = bradley_terry(battles).ratings
     assert (first.model, second.model) == ("x", "y")
     assert first.rating - second.rating == pytest.approx(400 * math.log10(30.5 / 10.5))
     assert first.rating + second.rating == pytest.approx(2000)
@@ -151,7 +143,7 @@ def test_bradley_terry_is_the_maximum_likelihood():
 
 def test_ratings_put_models_in_order_and_never_lost_is_finite():
     battles = [Battle("a", "b", 1.0)] * 8 + [Battle("b", "c", 1.0)] * 8 + [Battle("c", "a", 0.0)] * 8
-    for found in (bradley_terry(battles, resamples=20), elo(battles, resamples=20)):
+    for found in (bradley_terry(battles, resamples=20).ratings, elo(battles, resamples=20).ratings):
         assert [one.model for one in found] == ["a", "b", "c"]
         assert all(abs(one.rating) < 5000 for one in found)
         assert [one.n for one in found] == [16, 16, 16]
@@ -193,7 +185,7 @@ def test_the_bundled_questions_have_two_turns_each():
 def test_rag_ratios():
     rows = [{"question": "Who built the mill?", "contexts": ["Otto built the mill. Rain fell."], "answer": "Otto did."}]
     script = [
-        {"match": "Break the answer up", "text": "- Otto built the mill.\n- Otto was old."},
+        {"match": "Break the answer up", "text": "The statements are:\n1. Otto built the mill.\n2. Otto was old."},
         {"match": "Statement: Otto built", "text": "[[yes]]"},
         {"match": "Statement: Otto was old", "text": "[[no]]"},
         {"match": "Write the one question", "text": "Who built the mill?"},
@@ -225,9 +217,11 @@ def test_the_command(tmp_path):
     written = json.loads(out.read_text())
     assert written["first_place"] == 1.0
     assert written["record"]["chat"] is True
+    assert written["replies"] == ["[[A]]"] * 20
     battles = tmp_path / "battles.jsonl"
     battles.write_text('{"model_a": "x", "model_b": "y", "winner": "a"}\n' * 4)
     done = CliRunner().invoke(app, ["judge", "ratings", str(battles), "--by", "elo"])
     assert done.exit_code == 0, done.output
     assert done.output.index(" x ") < done.output.index(" y ")
+    assert "Elo has not converged: 4 battles" in done.output
     assert CliRunner().invoke(app, ["judge", "ratings", str(rows)]).exit_code == 2

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,6 +129,79 @@ def test_a_registered_metric_is_one_everywhere(tmp_path: Path, task: Path, word_
     # a report
     write_report([base, worse], tmp_path / "report.md")
     assert f"{100 * expected(30):.1f}" in (tmp_path / "report.md").read_text("utf-8")
+
+
+def words(item: ScoringInput) -> tuple[float, float]:
+    return float(len((item.text or "").split())), float(len(str(item.target).split()))
+
+
+def of_every_scale() -> tuple[Metric, ...]:
+    """Corpus-level metrics of the words that are said and wanted, per document: percent, falling, without bounds."""
+
+    def rmse(item: ScoringInput) -> tuple[float, ...]:
+        said, wanted = words(item)
+        return (said - wanted) ** 2, 1.0
+
+    def named(name: str, **more: Any) -> Metric:
+        return Metric(name=name, kind="text", **{"per_item": words, "higher_is_better": True, **more})
+
+    return (
+        named("kept", combine=lambda sums: 100 * sums[0] / sums[1], unit="percent", bounds=(0.0, 100.0)),
+        named(
+            "lost",
+            combine=lambda sums: 100 - 100 * sums[0] / sums[1],
+            unit="percent",
+            bounds=(0.0, 100.0),
+            higher_is_better=False,
+        ),
+        named(
+            "off",
+            per_item=rmse,
+            combine=lambda sums: math.sqrt(sums[0] / sums[1]),
+            unit="words",
+            bounds=(0.0, None),
+            higher_is_better=False,
+        ),
+        named("ratio", combine=lambda sums: math.log(sums[0] / sums[1]), unit="nats"),
+        named("balance", per_item=lambda item: 1000 * (words(item)[0] - words(item)[1])),
+    )
+
+
+def test_units_bounds_and_directions_are_the_metrics_own_everywhere(tmp_path: Path, task: Path) -> None:
+    metrics = of_every_scale()
+    file = task / "colours" / "task.yaml"
+    listed = ", ".join(f"{{metric: {one.name}}}" for one in metrics)
+    file.write_text(file.read_text("utf-8").replace("{metric: word_meter}", listed), "utf-8")
+    for one in metrics:
+        evalkit.register_metric(one)
+    try:
+        base, worse = run(task, tmp_path / "base", 10), run(task, tmp_path / "worse", 2)
+        baseline = save_baseline(base, tmp_path / "baseline.json")
+        rows = {row.metric: row for row in compare(base, [worse]).candidates[0].metrics}
+        for one in metrics:
+            found, lower = evalkit.load_run(base)["colours"][one.name], evalkit.load_run(worse)["colours"][one.name]
+            assert (found.unit, found.bounds) == (one.unit, one.bounds)
+            assert found.interval[0] < found.value < found.interval[1]
+            assert (found.value > lower.value) == one.higher_is_better
+            row = rows[f"{one.name},none"]
+            assert row.difference.value == pytest.approx(lower.value - found.value)
+            assert row.verdict == "worse"
+            policy = Policy(tasks={"colours": Rule(metric=one.name, margin=abs(lower.value - found.value) / 4)})
+            for known in (base, baseline):
+                assert gate(known, worse, policy).outcome == "regression"
+                assert gate(worse, base, policy).outcome == "pass"
+            column = Column(title="Colours", task="colours", metric=f"{one.name},none")
+            table = build_table(Board(name="own", title="Own", columns=(column,)), collect([base, worse]))
+            assert [row.entry.model.name for row in table.rows] == ["base", "worse"]
+            assert [row.score for row in table.rows] == pytest.approx([found.value, lower.value])
+        both = tuple(Column(title=name, task="colours", metric=f"{name},none") for name in ("kept", "lost"))
+        with pytest.raises(UserError, match=r"board own: of lost less is better.*weight: 0"):
+            build_table(Board(name="own", title="Own", columns=both), collect([base, worse]))
+        shares = build_table(Board(name="own", title="Own", columns=both, score="win_rate"), collect([base, worse]))
+        assert [row.score for row in shares.rows] == [100, 0]
+    finally:
+        for one in metrics:
+            registry.unregister(registry.METRICS, one.name)
 
 
 def test_of_a_metric_that_is_not_there_nothing_is_guessed(tmp_path: Path, task: Path, word_f1: Metric) -> None:

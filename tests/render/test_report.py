@@ -174,7 +174,7 @@ def test_policy_names_exactly_the_scripts_of_the_page(two_runs: tuple[Path, Path
 
 def test_summary_banners_ties_and_counters(two_runs: tuple[Path, Path], tmp_path: Path) -> None:
     text = Page(write_report(list(two_runs), tmp_path / "r.html").read_text("utf-8")).text()
-    assert "Bundled sample: not comparable with the full set (solo)." in text
+    assert "Bundled items: not comparable with the full set (solo)." in text
     assert "Partial: the run was interrupted; the numbers cover only what was answered. In: second." in text
     assert "2 runs side by side" in text
     assert "812/s" in text

@@ -247,7 +247,8 @@ def test_the_same_spec_goes_on_and_engine_settings_may_differ(tmp_path):
 
 
 def test_another_spec_is_refused_with_what_changed(tmp_path):
-    RunDir.create(tmp_path / "r", spec(), ENV).close()
+    with RunDir.create(tmp_path / "r", spec(), ENV) as run:
+        run.journal()
     other = spec(limit=5, tasks=[{"name": "quiz"}, {"name": "more"}], engine={"overlength": "skip"})
     with pytest.raises(UserError) as caught:
         RunDir.create(tmp_path / "r", other, ENV)
@@ -257,6 +258,13 @@ def test_another_spec_is_refused_with_what_changed(tmp_path):
     assert 'engine.overlength: "truncate" -> "skip"' in message
     assert "\n" not in message
     RunDir.create(tmp_path / "r", spec(), ENV).close()  # and the refusal let the lock go
+
+
+def test_a_run_that_answered_nothing_gives_way_to_another(tmp_path):
+    RunDir.create(tmp_path / "r", spec(), ENV).close()
+    with RunDir.create(tmp_path / "r", spec(limit=5), ENV) as run:
+        assert run.spec().limit == 5
+        assert run.environment()["resumes"] == []
 
 
 def test_secrets_are_not_written(run):

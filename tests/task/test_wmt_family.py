@@ -77,7 +77,7 @@ def test_without_a_network_the_error_names_both_ways_out() -> None:
 
     with (
         mock.patch.object(type(DATASETS["wmt20"]), "source", side_effect=SystemExit(1)),
-        pytest.raises(UserError, match=r"--data-dir DIR.*--sample"),
+        pytest.raises(UserError, match=r"--data-dir DIR.*--bundled"),
     ):
         testsets.fetch(DatasetRef("sacrebleu/wmt20", "de-en"), "test")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from evalkit.backends.hf.local_files import KNOWN
+from evalkit.backends.hf.hub import look_up
+from evalkit.backends.hf.local_files import KNOWN, local_folder
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.contract.capabilities import CHAT_SETTINGS, COMMON_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra
@@ -27,6 +29,15 @@ def load(model: ModelSpec, engine: EngineSpec) -> HfBackend | EncoderDecoderBack
 
         return EncoderDecoderBackend(parts, model, engine)
     return HfBackend(parts, model, engine)
+
+
+def find(model: ModelSpec) -> None:
+    """UserError for a folder without a model and for a name that neither a folder nor the Hub has."""
+    name = model.name
+    if any(name == known.name for known in KNOWN) or name.endswith(".gguf"):
+        return
+    if local_folder(model) is None and find_spec("huggingface_hub") is not None:
+        look_up(name, model.revision)
 
 
 def load_tokens(model: ModelSpec) -> Tokens:
@@ -62,4 +73,5 @@ kind = BackendType(
     needs=("torch", "transformers"),
     capabilities=CAPABILITIES,
     load_tokens=load_tokens,
+    find=find,
 )

@@ -233,8 +233,8 @@ def _attend_by_segment(
         output[:, call.begin : call.end] = part.transpose(1, 2)
         weight[:, :, call.begin : call.end] = lse
     for batch in layout.batches:
-        rows = (tensor[0][:, batch.index].transpose(0, 1) for tensor in (query, key, value))
-        part, lse = flash(*rows, batch.mask is None, rule.scale, rule.cap, batch.mask)
+        rows, keys, values = (tensor[0][:, batch.index].transpose(0, 1) for tensor in (query, key, value))
+        part, lse = flash(rows, keys, values, batch.mask is None, rule.scale, rule.cap, batch.mask)
         index = batch.index.reshape(-1)
         output[0, index] = part.transpose(1, 2).reshape(-1, heads, width)
         weight[0, :, index] = lse.transpose(0, 1).reshape(heads, -1)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from evalkit.backends.hf import CAPABILITIES, attention, memory, own_attention, replay, vocabulary
-from evalkit.backends.hf.batches import Batches
+from evalkit.backends.hf.batches import SHARED, Batches
 from evalkit.backends.hf.decoding import Decoder
 from evalkit.backends.hf.generation import Generation
 from evalkit.backends.hf.loading import Parts
@@ -71,7 +71,7 @@ class HfBackend(OverTokens):
             None if engine.share_prefixes else "switched off",
         )
         self.tree = self._serving.why_plain is None
-        self._batches = Batches(self._model, self._device, self._serving.alone)
+        self._batches = Batches(self._model, self._device, self._serving.alone, engine.share_prefixes, coarse)
         self.capabilities = replace(CAPABILITIES, shares_prefixes=self.tree)
         self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))
         n_parameters = self._model.num_parameters()
@@ -79,7 +79,8 @@ class HfBackend(OverTokens):
         roomy = self.weight_bytes < memory.SLACK * memory.available(self._device)
         self._held_twice = pack(self._model) if self.tree and roomy else 0
         if engine.share_prefixes and not self.tree:
-            log.warning("%s: prefixes are not shared (%s): the plain path runs", model.name, self._serving.why_plain)
+            shared = SHARED[self._batches.sharing]
+            log.warning("%s: not on the prefix tree (%s): %s", model.name, self._serving.why_plain, shared)
         batches = {} if self.tree and self._serving.exact_to is None else self._batches.details()
         own = {"generation_config": self._generation.own} if self._generation.own else {}
         self.info = ModelInfo(
@@ -261,7 +262,8 @@ class HfBackend(OverTokens):
             batch = asked
         else:
             longest = max(len(row.tokens) for row in rows)
-            per_row = longest * (self._sizes.activation + 2 * self._sizes.key_value + 8 * self._model.config.vocab_size)
+            logits = 8 * self._model.config.vocab_size if self._batches.calling.head is None else 0
+            per_row = longest * (self._sizes.activation + 2 * self._sizes.key_value + logits)
             batch = max(1, min(64, int(memory.available(self._device) * 0.5 // per_row)))
         return PlainRunner(
             self._model,

@@ -1,15 +1,26 @@
-"""Which rows may stand in one padded batch of the plain path without changing each other's answers."""
+"""What calls of the plain path may hold together without changing each other's answers, and what they may share."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from evalkit.backends.hf.continuing import Calling, calling
 from evalkit.backends.hf.probe import COARSE, TOLERANCE
 from evalkit.backends.hf.rope import CallState
+
+Sharing = Literal["nothing", "rows", "beginnings", "states"]
+"""What is read once: no row; rows that are equal; rows that others begin with; whatever rows have in common."""
+SHARED: dict[Sharing, str] = {
+    "nothing": "nothing",
+    "rows": "equal rows are read once",
+    "beginnings": "rows that others begin with are read once",
+    "states": "common beginnings are read once, by the model's own state",
+}
+"""The record's words for it."""
 
 SHORT, LONG, NEW = 5, 23, 3
 """Tokens of the probe's two prompts, and those generated behind them."""
@@ -18,11 +29,28 @@ SHORT, LONG, NEW = 5, 23, 3
 class Batches:
     """What batches of ``model`` may hold; tried out on it, with its own attention, when it is first asked."""
 
-    def __init__(self, model: Any, device: torch.device, alone: bool) -> None:
+    def __init__(self, model: Any, device: torch.device, alone: bool, share: bool = True, coarse: bool = False) -> None:
         self._model = model
         self._device = device
         self._alone = alone
+        self._share = share
+        self._tolerance = COARSE if coarse else TOLERANCE.get(model.dtype, COARSE)
         self._calls = CallState(model)
+
+    @cached_property
+    def calling(self) -> Calling:
+        """How the model is called to score rows."""
+        self.restore()
+        return calling(self._model, self._device, self._tolerance, self._share and not self._alone)
+
+    @cached_property
+    def sharing(self) -> Sharing:
+        """What rows that begin alike have in common."""
+        if not self._share:
+            return "nothing"
+        if self._alone:
+            return "rows"
+        return "beginnings" if self.calling.state is None else "states"
 
     @cached_property
     def scores_mix(self) -> bool:
@@ -43,7 +71,8 @@ class Batches:
         """What a run records of it."""
         mixed = {"scores": self.scores_mix, "generations": self.prompts_mix}
         kept = [name for name, mix in mixed.items() if not mix]
-        return {"plain_batches": f"of one length ({', '.join(kept)})"} if kept else {}
+        found = {"plain_batches": f"of one length ({', '.join(kept)})"} if kept else {}
+        return found | ({"plain_sharing": SHARED[self.sharing]} if self._share else {})
 
 
 def _same(model: Any, device: torch.device, ask: Any) -> bool:

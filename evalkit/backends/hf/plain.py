@@ -1,26 +1,33 @@
-"""The plain path: padded batches through the model's own forward and generate.
+"""The plain path: transformers' own forward and generate, for models and rows that the prefix tree does not serve.
 
-For model types that the tree cannot serve (state spaces, custom attention), for rows beyond what the tree is exact for,
-for generation settings that only transformers' generate knows, and as the reference that the tree is tested against.
+What rows have in common is read once where the model can go on from its own state (`continuing`); a row that is the
+beginning of another, as those of one-token choices are, costs nothing more. Logits are made only where they are read.
 Where padding, or the rows beside it, would change a row's answer, a batch holds rows of one length.
+
+With prefixes not shared it is also the reference that the tree is tested against.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from evalkit.backends.hf.batches import Batches
+from evalkit.backends.hf.branches import Branch
 from evalkit.backends.hf.generation import Generation
 from evalkit.backends.hf.memory import is_out_of_memory
+from evalkit.backends.hf.own_forward import OwnForward
 from evalkit.backends.hf.speculation import ScanRows, Speculation, StepClock
-from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult, no_op
-from evalkit.perf.clocks import Stopwatch
+from evalkit.backends.hf.tally import Tally
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, no_op
 from evalkit.perf.counters import Meter
+
+T = TypeVar("T")
 
 
 class PlainRunner:
@@ -47,23 +54,28 @@ class PlainRunner:
         self._after_pass = after_pass
 
     def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult) -> None:
-        """Log-likelihood of each row by a right-padded forward pass."""
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i].tokens))
+        """Log-likelihood of each row by the model's own forward passes."""
         self._meter.read(sum(len(row.tokens) - 1 for row in rows))
-        for part in self._by_length(rows, order, self._batches.scores_mix):
-            self._cut(part, lambda some: self.score_batch(rows, some, done))
+        tally = Tally(rows, len(rows), done, self._meter, self._device)
+        work = OwnForward(self._model, self._device, rows, self._batches, tally)
+        waiting: list[tuple[Branch | None, Any]] = [(None, None)]
+        try:
+            while waiting:
+                node, before = waiting.pop()
+                state = before
+                if node is not None:
+                    state = work.read([node], before, keep=True)
+                    self._after_pass()
+                branches = work.branches(node)
+                leaves = [one for one in branches if one.is_leaf]
+                for part in _by_length(leaves, lambda one: one.end - one.begin, self._batches.scores_mix):
+                    self._cut(part, partial(work.read, state=state))
+                waiting += [(one, state) for one in branches if not one.is_leaf]
+        finally:
+            tally.settle()  # what the device was given is answered, whatever ends the walk
 
-    @staticmethod
-    def _by_length(
-        rows: Sequence[LoglikelihoodRow] | Sequence[GenerateRow], order: Sequence[int], mixed: bool
-    ) -> list[list[int]]:
-        """The rows of ``order`` in parts whose batches may hold any of them."""
-        parts: dict[int, list[int]] = defaultdict(list)
-        for index in order:
-            parts[0 if mixed else len(rows[index].tokens)].append(index)
-        return list(parts.values())
-
-    def _cut(self, order: list[int], work: Any) -> None:
+    def _cut(self, order: Sequence[T], work: Callable[[Sequence[T]], Any]) -> None:
+        """Do ``work`` in batches; the size that memory bears is kept."""
         at = 0
         while at < len(order):
             part = order[at : at + self._batch]
@@ -76,32 +88,6 @@ class PlainRunner:
                 continue
             at += len(part)
             self._after_pass()
-
-    def score_batch(self, rows: Sequence[LoglikelihoodRow], part: Sequence[int], done: OnResult) -> None:
-        """Answer the rows ``part`` in one padded forward pass."""
-        longest = max(len(rows[i].tokens) for i in part) - 1
-        tokens = np.zeros((len(part), longest), dtype=np.int64)
-        for place, index in enumerate(part):
-            inputs = rows[index].tokens[:-1]
-            tokens[place, : len(inputs)] = inputs
-        self._batches.restore()
-        watch = Stopwatch(self._device)
-        with torch.inference_mode():
-            logits = self._model(input_ids=torch.from_numpy(tokens).to(self._device), use_cache=False).logits
-            logits = logits[:, -longest:]  # learned prompts of an adapter stand before the text
-            answers = [self._read(logits[place], rows[index]) for place, index in enumerate(part)]
-        self._meter.prefill(sum(len(rows[i].tokens) - 1 for i in part), watch.lap())
-        for index, answer in zip(part, answers, strict=True):
-            done(index, answer)
-
-    def _read(self, logits: torch.Tensor, row: LoglikelihoodRow) -> LoglikelihoodResult | Exception:
-        targets = torch.from_numpy(row.tokens[row.start :].astype(np.int64)).to(self._device)
-        wanted = logits[row.start - 1 : len(row.tokens) - 1]
-        logprobs = torch.log_softmax(wanted, dim=-1, dtype=torch.float32)
-        total = float(logprobs.gather(1, targets[:, None]).sum())
-        if not np.isfinite(total):
-            return ArithmeticError("the model's logits are not finite")
-        return LoglikelihoodResult(total, bool((logprobs.argmax(dim=-1) == targets).all()))
 
     def generate(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
         """Left-padded batches through ``model.generate``; rows of one batch share their settings."""
@@ -116,7 +102,7 @@ class PlainRunner:
                     self._after_pass()
                 continue
             order = sorted(members, key=lambda i: -len(rows[i].tokens))
-            for part in self._by_length(rows, order, self._batches.prompts_mix):
+            for part in _by_length(order, lambda i: len(rows[i].tokens), self._batches.prompts_mix):
                 self._cut(part, lambda some: self._generate_batch(rows, some, done))
 
     def _generate_batch(
@@ -151,3 +137,11 @@ class PlainRunner:
             if not by_steps:
                 scan.extend(output[place, longest:].tolist())
             done(index, scan.answer())
+
+
+def _by_length(order: Sequence[T], length: Callable[[T], int], mixed: bool) -> list[list[T]]:
+    """What is in ``order`` in parts whose batches may hold any of them."""
+    parts: dict[int, list[T]] = defaultdict(list)
+    for one in order:
+        parts[0 if mixed else length(one)].append(one)
+    return list(parts.values())

@@ -1,4 +1,4 @@
-"""`evalkit data pull` as the README writes it, against a stand-in for the Hub that the real client asks."""
+"""Data sets and models of the Hub as the README has them, against a stand-in that the real client asks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from evalkit import load_run
 from tests.hub import hub
@@ -48,3 +50,19 @@ def test_what_is_made_here_needs_no_hub(tmp_path: Path) -> None:
     done = shell(tmp_path, "http://127.0.0.1:9", "data", "pull", "calendar_arithmetic", "--to", "mirror")
     assert done.returncode == 2
     assert "nothing to fetch" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("nosuchmodel", ""), ("nobody/nothing", ""), ("gpt-4o-mini", "--model_args model=gpt-4o-mini"),
+     ("anthropic/claude-3-haiku", "--model_args model=claude-3-haiku")],
+)  # fmt: skip
+def test_a_model_that_is_nowhere_is_told_before_data_are_read(tmp_path: Path, name: str, hint: str) -> None:
+    with hub({}) as (url, asked):
+        done = shell(tmp_path, url, "run", "--model", name, "--tasks", "boolq", "--output", "out")
+    assert done.returncode == 2
+    assert f"model '{name}' is not on the Hub" in done.stderr
+    assert hint in done.stderr
+    assert not any("/datasets/" in line for line in asked)
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,43 @@
+"""Outcomes of a task's answers as sentences: the same on a terminal, in a report, and in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evalkit.contract.types import Outcomes, TaskResult
+
+FEWEST = 5
+"""Items of which it is worth telling that all answers are the same."""
+
+
+def sentences(found: Outcomes) -> Iterator[str]:
+    """What a reader must know of the answers; nothing where they are like answers."""
+    if is_constant(found):
+        yield f"{found.answers:,} of {found.answers:,} answers are {found.most_frequent}"
+    for count, what in (
+        (found.empty, "empty"),
+        (found.unfinished_thoughts, "unfinished thoughts"),
+        (found.cut, "cut by the limit of their length"),
+    ):
+        if count:
+            yield f"{count:,} of {found.replies:,} replies are {what}"
+
+
+def is_constant(found: Outcomes) -> bool:
+    """Whether the model gave one and the same answer to questions with several right ones."""
+    same = found.most_frequent_count == found.answers >= FEWEST
+    return same and found.distinct_targets > 1 and bool(found.most_frequent)
+
+
+def lines(tasks: tuple[TaskResult, ...]) -> list[str]:
+    """A sentence for each thing to be told, with the tasks that it holds for, those of most items first."""
+    said: dict[str, list[TaskResult]] = {}
+    for task in sorted(tasks, key=lambda task: -task.n):
+        for sentence in sentences(task.outcomes):
+            said.setdefault(sentence, []).append(task)
+    return [f"{_names([task.info.name for task in found])}: {sentence}" for sentence, found in said.items()]
+
+
+def _names(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
