@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from evalkit.contract.errors import UserError
     from evalkit.contract.store import Progress
     from evalkit.contract.types import (
+        Classify,
         DatasetRef,
         DataSource,
         Document,
@@ -67,6 +68,7 @@ __all__ = [
     "Baseline",
     "Benchmark",
     "Capabilities",
+    "Classify",
     "Comparison",
     "DataSource",
     "DatasetRef",

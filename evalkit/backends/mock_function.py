@@ -82,5 +82,5 @@ def _response(request: Request, answer: Answer) -> Response:
         return Response(loglikelihood=LIKELY if greedy else UNLIKELY, is_greedy=greedy)
     if isinstance(answer, int | float) and not isinstance(answer, bool) and isinstance(request, Score | Rolling):
         return Response(loglikelihood=float(answer), is_greedy=False)
-    wanted = {Generate: "a text", Score: "a text or a number", Rolling: "a number"}[type(request)]
+    wanted = {Generate: "a text", Score: "a text or a number", Rolling: "a number"}.get(type(request), "a Response")
     raise TypeError(f"the function gave {answer!r} for a {type(request).__name__}, which takes {wanted}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.contract import registry
-from evalkit.contract.capabilities import BackendType, KnownModel, backend_type
+from evalkit.contract.capabilities import BackendType, Capabilities, KnownModel, backend_type
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import EngineSpec, ModelSpec
 
@@ -99,6 +99,12 @@ def without_mode(model: ModelSpec) -> ModelSpec:
 def by_generation(model: ModelSpec) -> bool:
     """Whether multiple-choice tasks are to be asked as generations (`evalkit.task.generative_choice`)."""
     return model.args.get(MODE) == "generate"
+
+
+def capabilities_of(model: ModelSpec) -> Capabilities:
+    """What a resolved model can, as far as it is known before its weights are loaded."""
+    kind = type_of(model.backend or "")
+    return kind.describe(without_mode(model)) if kind.describe is not None else kind.capabilities
 
 
 def open_backend(model: ModelSpec, engine: EngineSpec) -> Backend:

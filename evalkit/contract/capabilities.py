@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from evalkit.contract.backend import Backend
     from evalkit.contract.optional import TextPart
 
-RequestKind = Literal["loglikelihood", "loglikelihood_rolling", "generate"]
+RequestKind = Literal["loglikelihood", "loglikelihood_rolling", "generate", "classify"]
 Architecture = Literal["causal", "encoder_decoder", "classifier", "embedder"]
 Modality = Literal["text", "image"]
 
 ALL_KINDS: frozenset[RequestKind] = frozenset(("loglikelihood", "loglikelihood_rolling", "generate"))
+"""What a language model can be asked; ``classify`` is for models with a head for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,9 @@ class BackendType:
     find: Callable[[Any], None] | None = None
     """``find(model: ModelSpec)``: UserError for a model that is nowhere, told before data sets are read; a second at
     most, and silent where it cannot know."""
+    describe: Callable[[Any], Capabilities] | None = None
+    """``describe(model: ModelSpec)``: what is known of this one model before its weights are loaded, where that differs
+    from model to model."""
     replicas: bool = True
     """Whether several copies of a model can share the work (--replicas)."""
 

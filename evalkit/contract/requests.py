@@ -77,7 +77,28 @@ class Rolling:
     text: str
 
 
-Request = Score | Generate | Rolling
+@dataclass(frozen=True, slots=True)
+class Classify:
+    """Ask a classifier for the class of a text, or of a pair of texts. ``labels``: the names that each of the task's
+    classes goes by, in the task's order; none at all: a number is asked for (regression).
+    """
+
+    text: str
+    pair: str | None = None
+    labels: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def context(self) -> str:
+        """What the model is shown, as one text."""
+        return self.text if self.pair is None else f"{self.text}\n{self.pair}"
+
+    @property
+    def messages(self) -> None:
+        """A classifier has no conversations."""
+        return None
+
+
+Request = Score | Generate | Rolling | Classify
 
 
 class Asked(tuple[Request, ...]):
@@ -110,6 +131,8 @@ class Response:
     truncated: int = 0
     thought: str | None = field(default=None, metadata={ONLY_IF_SET: True})
     """What the model thought before its answer, with the marks around it; no part of ``text``."""
+    values: tuple[float, ...] = field(default=(), metadata={ONLY_IF_SET: True})
+    """Of a `Classify`: the log-probability of each class in nats, or the one number that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

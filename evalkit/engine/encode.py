@@ -107,7 +107,7 @@ def _split(
     """The text whose ids are the context (None: the prefix token alone), and the ids of the continuation."""
     if isinstance(request, Rolling):
         return None, []
-    if isinstance(request, Generate):
+    if not isinstance(request, Score):
         return request.context if by_text[request.context] else None, []
     if not request.context:
         return None, _without(prefix, bare[request.continuation])
@@ -198,7 +198,7 @@ def _texts(request: Request, apart: bool) -> tuple[str, ...]:
     """The texts of a request that are encoded with the model's own special tokens."""
     if isinstance(request, Rolling):
         return ()
-    if isinstance(request, Generate):
+    if not isinstance(request, Score):
         return (request.context,)
     if not request.context:
         return ()

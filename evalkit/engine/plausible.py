@@ -51,6 +51,8 @@ def impossible(loglikelihood: Any) -> str | None:
 
 def possible(response: Response) -> Response:
     """The response, or an error in its place where its log-likelihood cannot be."""
+    if response.values and not all(isfinite(value) for value in response.values):
+        return replace(response, status="error", error="the model's logits are not finite", values=())
     if response.loglikelihood is None or (problem := impossible(response.loglikelihood)) is None:
         return response
     return replace(response, status="error", error=problem, loglikelihood=None, is_greedy=None)

@@ -8,7 +8,7 @@ from typing import Any
 from evalkit.contract.backend import TokenBackend, no_op
 from evalkit.contract.optional import HasWeights
 from evalkit.contract.store import Progress, StopsWork
-from evalkit.contract.types import Generate, Request, Response, Rolling, Score
+from evalkit.contract.types import Request, Response, Rolling, Score
 from evalkit.perf import energy
 from evalkit.perf.meter import Composed, Exchange, Meter, Metered
 
@@ -149,7 +149,4 @@ def tokenizer_counters(backend: Any, requests: Sequence[Request]) -> dict[str, A
 def _text(request: Request) -> str:
     if isinstance(request, Score):
         return request.context + request.continuation
-    if isinstance(request, Generate):
-        return request.context
-    assert isinstance(request, Rolling)
-    return request.text
+    return request.text if isinstance(request, Rolling) else request.context

@@ -43,6 +43,7 @@ from evalkit.spec.models import ModelSpec, RunSpec
 from evalkit.spec.naming import default_output, model_label
 from evalkit.store import Chained, ResponseCache, RunDir, environment, looks
 from evalkit.task import catalog
+from evalkit.task.classification import by_classification
 from evalkit.task.generative_choice import by_generation
 from evalkit.task.groups import summarize_groups
 
@@ -144,12 +145,14 @@ def evaluate(
     model = opening.resolve(spec.model) if live.backend is None else spec.model
     if live.backend is None:
         opening.find(model)
-    if opening.by_generation(model):
+    can = opening.capabilities_of(model) if live.backend is None else capabilities(live.backend)
+    if can.architecture == "classifier":
+        selection = by_classification(selection, model_label(model))
+    elif opening.by_generation(model):
         selection = by_generation(selection)
     spec = with_environment(spec.model_copy(update={"output": spec.output or default_output(spec)}))
-    later = LaterChat() if spec.model.chat_template else None
+    later = LaterChat() if spec.model.chat_template and can.architecture != "classifier" else None
     workloads = _load(selection, open_source(spec.data_dir), spec, later, schedule)
-    can = opening.type_of(model.backend or "").capabilities if live.backend is None else capabilities(live.backend)
     suitability.require(workloads, model_label(model), can)
     if schedule is not None:
         require_rounds(model_label(model), can)

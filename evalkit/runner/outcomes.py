@@ -9,6 +9,7 @@ from typing import Any
 
 from evalkit.contract.types import (
     UNFINISHED,
+    Classify,
     Generate,
     Outcomes,
     Response,
@@ -68,6 +69,10 @@ def _answers(sample: SampleResult, info: TaskInfo) -> Iterable[tuple[str, str]]:
             request: Any = sample.requests[chosen]
             yield "text", request.continuation.strip()
             yield "letter", ascii_uppercase[chosen] if chosen < len(ascii_uppercase) else f"choice {chosen + 1}"
+        return
+    if isinstance(sample.requests[0], Classify):
+        asked, values = sample.requests[0], sample.responses[0].values
+        yield "class", asked.labels[values.index(max(values))][0] if asked.labels else f"{values[0]:.4g}"
         return
     reply = next(_replies(sample), None)
     if reply is None:

@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.contract.capabilities import Capabilities, RequestKind
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Generate, Request, Rolling, Score
+from evalkit.contract.types import Classify, Generate, Request, Rolling, Score
 from evalkit.runner.workload import Workload
 
-KIND_OF: Mapping[type, RequestKind] = {Score: "loglikelihood", Generate: "generate", Rolling: "loglikelihood_rolling"}
+KIND_OF: Mapping[type, RequestKind] = {
+    Score: "loglikelihood",
+    Generate: "generate",
+    Rolling: "loglikelihood_rolling",
+    Classify: "classify",
+}
 ASKED: Mapping[RequestKind, str] = {
     "loglikelihood": "log-likelihoods of choices",
     "generate": "generated text",
     "loglikelihood_rolling": "the perplexity of whole texts",
+    "classify": "the class of a text",
 }
 
 

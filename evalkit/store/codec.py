@@ -36,6 +36,7 @@ _KINDS = (
     _COUNT,
     _COUNT,
     _TEXT,
+    (list,),
 )
 """The types of a response's fields, in order; one that was written before a field was added has fewer."""
 _STATUSES = get_args(Status)
@@ -59,13 +60,20 @@ def pack(response: Response) -> bytes:
         f"[{_text(response.status)},{'null' if number is None else repr(float(number))},{_WORDS[response.is_greedy]},"
         f"{_text(response.text)},{_text(response.error)},{_text(response.finish)},"
         f"{int(response.prompt_tokens)},{int(response.output_tokens)},{int(response.truncated)}"
-        f"{'' if response.thought is None else ',' + _text(response.thought)}]"
+        f"{_later(response)}]"
     )
     try:
         data = body.encode()
     except UnicodeEncodeError:  # lone surrogates: escaped
         data = json.dumps(json.loads(body)).encode()
     return b"".join((MAGIC, len(data).to_bytes(4, "little"), data))
+
+
+def _later(response: Response) -> str:
+    """The fields that came later and most responses lack."""
+    if response.values:
+        return f",{_text(response.thought)},[{','.join(repr(float(value)) for value in response.values)}]"
+    return "" if response.thought is None else f",{_text(response.thought)}"
 
 
 def _text(value: str | None) -> str:
@@ -95,7 +103,10 @@ def _response(fields: object) -> Response | None:
         return None
     if any(type(value) not in kinds for value, kinds in zip(fields, _KINDS, strict=False)):
         return None
-    return Response(*fields)
+    *others, last = fields
+    if not isinstance(last, list):
+        return Response(*fields)
+    return Response(*others, values=tuple(last)) if all(type(value) is float for value in last) else None
 
 
 def scan(data: bytes | mmap) -> Iterator[tuple[bytes, bytes, bytes]]:

@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import ONLY_IF_SET, Generate, Request, Rolling, Sampling, Score
+from evalkit.contract.types import ONLY_IF_SET, Classify, Generate, Request, Rolling, Sampling, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -167,6 +167,9 @@ def text_key(fingerprint: str, request: Request) -> str:
     if messages is not None and any(m.images for m in messages):
         shown = ([[one.media_type, hashlib.sha256(one.data).hexdigest()] for one in m.images] for m in messages)
         header["images"] = list(shown)
+    if isinstance(request, Classify):
+        header["pair"], header["labels"] = request.pair, request.labels
+        return _key("text", header, request.text)
     if isinstance(request, Score):
         header["continuation"] = request.continuation
     elif isinstance(request, Generate):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Generate, Request, Response, Rolling, SampleResult, Score, TaskInfo
+from evalkit.contract.types import Classify, Generate, Request, Response, Rolling, SampleResult, Score, TaskInfo
 from evalkit.store.files import clean, plain, replacing
 from evalkit.store.identity import canonical
 
@@ -70,6 +70,7 @@ def schema(metric_keys: Sequence[str], info: TaskInfo) -> pa.Schema:
             ("output_tokens", pa.int64()),
             ("truncated", pa.int64()),
             ("thought", text),
+            ("values", pa.list_(pa.float64())),
         ]
     )
     columns: list[tuple[str, pa.DataType]] = [
@@ -233,4 +234,6 @@ def _answer(request: Request, response: Response) -> Any:
         return None if response.text is None else clean(response.text)
     if isinstance(request, Rolling):
         return str(response.loglikelihood)
+    if isinstance(request, Classify):
+        return [str(value) for value in response.values]
     return [str(response.loglikelihood), str(response.is_greedy)]

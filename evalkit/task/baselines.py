@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from evalkit.contract.types import SampleResult
+from evalkit.contract.types import Classify, SampleResult
 from evalkit.task.definition import Definition
 from evalkit.task.templates import compile_value
 
@@ -28,9 +28,15 @@ def random_baseline(definition: Definition, samples: Sequence[SampleResult]) -> 
     if not samples:
         return known_random(definition)
     if random == PER_CHOICE:
-        return sum(1 / len(sample.requests) for sample in samples) / len(samples)
+        return sum(1 / _choices(sample) for sample in samples) / len(samples)
     guess = compile_value(random)
     return sum(float(guess(sample.document.data)) for sample in samples) / len(samples)
+
+
+def _choices(sample: SampleResult) -> int:
+    """Choices of an item: a request for each, or all of them in one request to a classifier."""
+    first = sample.requests[0]
+    return len(first.labels) if isinstance(first, Classify) else len(sample.requests)
 
 
 def majority_baseline(definition: Definition, samples: Sequence[SampleResult]) -> float | None:

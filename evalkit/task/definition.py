@@ -130,6 +130,16 @@ class Sample(Strict):
     where: dict[str, str] = Field(default_factory=dict)
 
 
+class Classification(Strict):
+    """What a classifier is shown of a row in place of the prompt: a text, or a pair. ``labels``: each class's name (or
+    the names that models have for it), in the order of ``choices``; without choices the classifier gives a number.
+    """
+
+    text: str
+    pair: str | None = None
+    labels: tuple[str | tuple[str, ...], ...] = ()
+
+
 class Definition(Strict):
     """One task.yaml. See docs and CONTRIBUTING for what each key means."""
 
@@ -154,6 +164,7 @@ class Definition(Strict):
     fewshot: Fewshot = Fewshot()
     generation: Generation = Generation()
     filters: dict[str, str | list[str | dict[str, Any]]] = Field(default_factory=dict)
+    classify: Classification | None = None
     metrics: tuple[MetricEntry, ...] = Field(min_length=1)
     primary: str | None = None
     baseline: Baseline = Baseline()
@@ -224,6 +235,7 @@ class Defined:
 _NESTED: dict[str, type[BaseModel]] = {
     "dataset": Dataset,
     "splits": Splits,
+    "classify": Classification,
     "fewshot": Fewshot,
     "generation": Generation,
     "metrics": MetricEntry,
@@ -321,6 +333,12 @@ def _contradictions(one: Definition) -> Iterator[tuple[Keys, str]]:
         yield ("target",), "a number is an index into choices, which this kind does not have; quote it to mean text"
     if isinstance(one.choices, tuple) and len(one.choices) < 2:
         yield ("choices",), "give at least two choices"
+    if one.classify is not None:
+        count = len(one.choices) if isinstance(one.choices, tuple) else 0
+        if one.kind not in ("multiple_choice", "generate"):
+            yield ("classify",), f"a task of kind {one.kind} has no classes"
+        elif len(one.classify.labels) != count:
+            yield ("classify", "labels"), f"give a name for each of the {count} choices, in their order"
     seen: set[str] = set()
     for index, entry in enumerate(one.metrics):
         if entry.filter != "none" and entry.filter not in one.filters:

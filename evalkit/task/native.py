@@ -12,6 +12,7 @@ from typing import Any
 from evalkit.contract.capabilities import TaskTraits
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import (
+    Classify,
     DatasetRef,
     DataSource,
     Document,
@@ -148,6 +149,15 @@ class NativeTask:
             baseline=known_random(one),
             config=resolved(one, self._shots, self._settings, {s.entry.key: s.metric for s in self._scorers}),
         )
+
+    @property
+    def classifies(self) -> bool:
+        """Whether a classifier can be asked it."""
+        return self.definition.classify is not None
+
+    def classified(self, document: Document) -> Classify | None:
+        """What a classifier is asked of a document; None where the definition has no key ``classify``."""
+        return self._reader.classified(self.item(document).row, self._where(document.id))
 
     def documents(self, data: DataSource) -> Documents:
         """All documents of the evaluation split; the few-shot split is read only if examples are asked for."""

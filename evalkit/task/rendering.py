@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import DatasetRef, Kind
+from evalkit.contract.types import Classify, DatasetRef, Kind
 from evalkit.task.definition import Definition
 from evalkit.task.prompt import Example
 from evalkit.task.source import Source
@@ -62,6 +62,9 @@ class Reader:
             self._compiled("contexts", compile_value, definition.contexts) if definition.contexts is not None else None
         )
         self._continuation = self._compiled("continuation", compile_text, definition.continuation or "")
+        shown = definition.classify
+        self._text = self._compiled("classify", compile_text, shown.text if shown else "")
+        self._pair = self._compiled("classify", compile_text, shown.pair) if shown and shown.pair else None
         self._process = load_code(definition.process, source.locate("process")) if definition.process else None
 
     def view(self, row: Row, where: str) -> Row:
@@ -104,6 +107,16 @@ class Reader:
     def instruction(self, view: Row, where: str) -> str:
         """The text before the few-shot examples."""
         return str(self._apply("instruction", self._instruction, view, where))
+
+    def classified(self, view: Row, where: str) -> Classify | None:
+        """What a classifier is asked of the row; None where the definition does not say."""
+        shown = self.definition.classify
+        if shown is None:
+            return None
+        text = str(self._apply("classify", self._text, view, where))
+        pair = None if self._pair is None else str(self._apply("classify", self._pair, view, where))
+        labels = tuple((label,) if isinstance(label, str) else label for label in shown.labels)
+        return Classify(text, pair, labels)
 
     def _compiled(self, key: str, compiler: Callable[[Any], Callable[[Row], Any]], text: Any) -> Callable[[Row], Any]:
         try:

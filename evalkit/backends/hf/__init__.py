@@ -1,11 +1,12 @@
-"""The transformers backend: decoders and encoder-decoders that transformers loads, on CPU, CUDA or MPS."""
+"""The transformers backend: decoders, encoder-decoders and classifiers that transformers loads, on CPU, CUDA or MPS."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from evalkit.backends.hf.hub import look_up
+from evalkit.backends.hf.architecture import CLASSIFIER
+from evalkit.backends.hf.hub import is_classifier, look_up
 from evalkit.backends.hf.local_files import KNOWN, local_folder
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.contract.capabilities import CHAT_SETTINGS, COMMON_SETTINGS, BackendType, Capabilities
@@ -13,11 +14,12 @@ from evalkit.contract.errors import MissingExtra
 
 if TYPE_CHECKING:
     from evalkit.backends.hf.backend import HfBackend
+    from evalkit.backends.hf.classifier import ClassifierBackend
     from evalkit.backends.hf.encoder_decoder import EncoderDecoderBackend
     from evalkit.spec.models import EngineSpec, ModelSpec
 
 
-def load(model: ModelSpec, engine: EngineSpec) -> HfBackend | EncoderDecoderBackend:
+def load(model: ModelSpec, engine: EngineSpec) -> HfBackend | EncoderDecoderBackend | ClassifierBackend:
     """Load ``model`` and return its backend. Raises UserError for a model that cannot be loaded."""
     _require_packages()
     from evalkit.backends.hf.backend import HfBackend
@@ -28,6 +30,10 @@ def load(model: ModelSpec, engine: EngineSpec) -> HfBackend | EncoderDecoderBack
         from evalkit.backends.hf.encoder_decoder import EncoderDecoderBackend
 
         return EncoderDecoderBackend(parts, model, engine)
+    if parts.family == "classifier":
+        from evalkit.backends.hf.classifier import ClassifierBackend
+
+        return ClassifierBackend(parts, model, engine)
     return HfBackend(parts, model, engine)
 
 
@@ -38,6 +44,11 @@ def find(model: ModelSpec) -> None:
         return
     if local_folder(model) is None and find_spec("huggingface_hub") is not None:
         look_up(name, model.revision)
+
+
+def describe(model: ModelSpec) -> Capabilities:
+    """What the model can, from its configuration alone."""
+    return CLASSIFIER if is_classifier(model) else CAPABILITIES
 
 
 def load_tokens(model: ModelSpec) -> Tokens:
@@ -74,4 +85,5 @@ kind = BackendType(
     capabilities=CAPABILITIES,
     load_tokens=load_tokens,
     find=find,
+    describe=describe,
 )

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from evalkit.contract.capabilities import Capabilities
 from evalkit.contract.errors import UserError
 
-Family = Literal["causal", "encoder-decoder"]
-"""What continues a text, or writes one after reading another."""
+Family = Literal["causal", "encoder-decoder", "classifier"]
+"""What continues a text, writes one after reading another, or gives a text's class."""
+
+HEAD = "ForSequenceClassification"
+CLASSIFIER = Capabilities(answers=frozenset(("classify",)), counts_tokens=True, architecture="classifier")
+"""What a classifier can, known from its configuration."""
 
 
 def read_config(source: str, revision: str | None) -> Any:
@@ -26,6 +31,8 @@ def family(name: str, config: Any) -> Family:
 
     kinds = [str(kind) for kind in getattr(config, "architectures", None) or ()]
     shown = ", ".join(kinds) or type(config).__name__.removesuffix("Config")
+    if any(kind.endswith(HEAD) for kind in kinds):
+        return "classifier"
     if getattr(config, "is_encoder_decoder", False):
         if getattr(config, "model_type", None) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
             return "encoder-decoder"
@@ -33,9 +40,10 @@ def family(name: str, config: Any) -> Family:
     if any(kind.endswith("ForMaskedLM") for kind in kinds):
         raise UserError(
             f"{name}: is a masked language model ({shown}): it fills in masked words and neither continues nor scores "
-            "a text; such a model serves classification once it is trained with a head for it: give a decoder"
+            "a text; trained with a head for it (AutoModelForSequenceClassification) it serves classification (cola, "
+            "sst2, mrpc, rte, ...): give such a model, or a decoder"
         )
-    heads = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
+    heads = ("ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
     if any(kind.endswith(heads) for kind in kinds):
         raise UserError(f"{name}: has a head of its own ({shown}) and no output over its vocabulary: give a decoder")
     if getattr(config, "model_type", None) not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:

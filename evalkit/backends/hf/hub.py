@@ -4,12 +4,46 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from evalkit.backends.hf.architecture import HEAD
+from evalkit.backends.hf.local_files import KNOWN
 from evalkit.contract.errors import UserError
+from evalkit.spec.models import ModelSpec
+from evalkit.store.files import read_json
 
 TIMEOUT = 10.0
 """Seconds for the question; the Hub client's own retries for each file would take minutes without a network."""
+
+
+def is_classifier(model: ModelSpec) -> bool:
+    """Whether a model's config.json names a head for classes. A model of the Hub is asked there for its configuration;
+    UserError for one that is nowhere.
+    """
+    if model.name.endswith(".gguf") or any(model.name == known.name for known in KNOWN):
+        return False
+    path = Path(model.name).expanduser() / "config.json"
+    if not path.parent.is_dir():
+        if model.name.startswith((".", "/", "~")) or find_spec("huggingface_hub") is None:
+            return False  # loading says what is wrong
+        found = look_up(model.name, model.revision)
+        path = found.cached / "config.json" if found.cached else _config_file(model.name, found.revision)
+    try:
+        config = read_json(path, "configuration of a model")
+    except UserError:
+        return False  # loading says what is wrong with it
+    kinds = config.get("architectures") if isinstance(config, dict) else None
+    return isinstance(kinds, list) and any(str(kind).endswith(HEAD) for kind in kinds)
+
+
+def _config_file(name: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, "config.json", revision=revision))
+    except Exception:  # loading says what is wrong
+        return Path()
 
 
 @dataclass(frozen=True)

@@ -189,17 +189,18 @@ def _check_family(spec: ModelSpec, family: architecture.Family) -> None:
     """Raise UserError for a setting that models of this family do not take."""
     flags = {"--peft": spec.peft, "--prompt-lookup": spec.prompt_lookup, "--draft": spec.draft}
     if family != "causal" and (given := next((flag for flag, value in flags.items() if value), None)):
-        raise UserError(f"{given}: {spec.name} is an encoder-decoder, which takes it not here: leave it out")
+        what = "a classifier" if family == "classifier" else "an encoder-decoder"
+        raise UserError(f"{given}: {spec.name} is {what}, which takes it not here: leave it out")
 
 
 def _model(
     source: str, spec: ModelSpec, device: torch.device, family: architecture.Family
 ) -> tuple[Any, dict[str, Any]]:
     """The model, and what a run records of its weights. Raises UserError where the files lack any."""
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    import transformers
 
-    kind: Any = AutoModelForCausalLM if family == "causal" else AutoModelForSeq2SeqLM
-
+    kinds = {"causal": "CausalLM", "encoder-decoder": "Seq2SeqLM", "classifier": "SequenceClassification"}
+    kind: Any = getattr(transformers, f"AutoModelFor{kinds[family]}")
     extra = {"attn_implementation": spec.args["attn_implementation"]} if "attn_implementation" in spec.args else {}
     quantized = variants.quantization(spec, source, DTYPES[spec.dtype], device)
     settings = {"dtype": DTYPES[spec.dtype], "use_safetensors": True, **extra, **quantized}

@@ -32,6 +32,20 @@ def window(config: Any, tokenizer: Any) -> int:
     return int(length) if length and length < 1e12 else 2048
 
 
+def positions(model: Any, tokenizer: Any) -> int:
+    """The window in tokens of a model that reads whole texts: learned positions before the padding's own (RoBERTa keeps
+    two), the configuration's, and what the tokenizer was made for, whichever is least.
+    """
+    found = [window(model.config, tokenizer)]
+    if (length := getattr(tokenizer, "model_max_length", None)) and length < 1e12:
+        found.append(int(length))
+    for name, module in model.named_modules():
+        if (rows := getattr(module, "num_embeddings", None)) is not None and LEARNED_POSITIONS.search(name):
+            pad = getattr(module, "padding_idx", None)
+            found.append(rows if pad is None else rows - pad - 1)
+    return min(found)
+
+
 def check_window(model: Any, asked: int | None) -> None:
     """Raise UserError for a window longer than a model's learned positions: there is nothing beyond them to look up."""
     if asked is None:
@@ -94,7 +108,7 @@ def _sparse(tokenizer: Any, size: int) -> str | None:
 def _strange_end(model: Any, tokenizer: Any) -> str | None:
     """The model ends texts with a token that is ordinary text to the tokenizer, and not with the tokenizer's own."""
     ends: set[int] = set()
-    for config in (model.config.get_text_config(), model.generation_config):
+    for config in (model.config.get_text_config(), getattr(model, "generation_config", None)):
         value = getattr(config, "eos_token_id", None)
         ends |= set(value if isinstance(value, list | tuple) else [] if value is None else [value])
     special = {*tokenizer.all_special_ids, *getattr(tokenizer, "added_tokens_decoder", {})}
