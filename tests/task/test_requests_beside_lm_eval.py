@@ -45,10 +45,10 @@ OTHER_NAMES = {
 """What lm-eval calls a task. Its own cnn_dailymail and xsum are another package's, whose prompts are in no file."""
 BBH = sorted(f"bbh_{file.parent.name}" for file in (paths.share("tasks") / "bbh").glob("*/task.yaml"))
 TASKS = [
-    *BBH, "arc_challenge", "arc_easy", "boolq", "cnn_dailymail", "crows_pairs", "gsm8k",
+    *BBH, "arc_challenge", "arc_easy", "boolq", "cnn_dailymail", "cola", "crows_pairs", "gsm8k",
     "gsm8k_cot", "gsm8k_cot_self_consistency", "hellaswag", "lambada_openai", "mmlu_anatomy",
-    "mmlu_high_school_us_history", "nq_open", "openbookqa", "piqa", "race", "siqa", "squad_v2", "triviaqa",
-    "truthfulqa_mc1", "truthfulqa_mc2", "winogrande",
+    "mmlu_high_school_us_history", "mrpc", "nq_open", "openbookqa", "piqa", "qnli", "race", "rte", "siqa", "squad_v2",
+    "sst2", "triviaqa", "truthfulqa_mc1", "truthfulqa_mc2", "winogrande",
 ]  # fmt: skip
 """Not here: truthfulqa_gen, whose prompt is evalkit's own (lm-eval's ends before the "A:" that it asks for)."""
 ONLY_0 = ("bbh_", "cnn_dailymail", "squad_v2")
