@@ -21,6 +21,9 @@ ROOT = TESTS.parent
 OPTIONAL = {
     "torch": "hf",
     "transformers": "hf",
+    "tokenizers": "hf",
+    "safetensors": "hf",
+    "accelerate": "hf",
     "lm_eval": "lm-eval",
     "ray": "ray",
     "peft": "peft",
@@ -29,10 +32,31 @@ OPTIONAL = {
     "llama_cpp": "gguf",
     "sklearn": "lm-eval",
     "httpx2": "openai",
+    "tenacity": "openai",
+    "sentencepiece": "translation",
+    "lxml": "translation",
+    "evaluate": "evaluate",
+    "gguf": "smollm2",
     "playwright": "dev",
+    "grimp": "dev",
+    "mypy": "dev",
+    "nbclient": "dev",
+    "nbformat": "dev",
 }
 """Packages that evalkit runs without, and the extra that brings each."""
-HEAVY = {"torch", "transformers", "lm_eval", "ray", "peft", "bitsandbytes", "torchao", "llama_cpp", "playwright"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "lm_eval",
+    "ray",
+    "peft",
+    "bitsandbytes",
+    "torchao",
+    "llama_cpp",
+    "playwright",
+}
 """What `--fast` does without."""
 LEFT_OUT = {"model", "lm_eval", "slow"}
 """Markers of tests that `--fast` leaves out."""
