@@ -11,12 +11,15 @@ from evalkit.api.settings import ModelSettings, run_spec
 from evalkit.backends import opening
 from evalkit.contract import registry
 from evalkit.contract.backend import Backend
-from evalkit.spec.models import DEFAULT_MODEL
+from evalkit.contract.errors import UserError
+from evalkit.spec.models import DEFAULT_MODEL, TaskSpec
+from evalkit.spec.naming import task_name
 from evalkit.task.families import forms
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from evalkit.task.checking import Checked
     from evalkit.task.listing import Description, Row
 
 
@@ -60,6 +63,38 @@ def describe_task(name: str, *, num_fewshot: int | None = None, include_path: Se
     from evalkit.task.listing import describe
 
     return describe(name, [Path(path) for path in include_path], num_fewshot)
+
+
+def write_task(folder: Path, *, data: Path, prompt: str, target: str, choices: str | None = None) -> Path:
+    """A folder with the definition of a task over one's own rows, and a copy of them; its task.yaml. Raises UserError
+    for what makes no task.
+    """
+    from evalkit.task.own import write
+
+    name = task_name(folder)
+    if name != folder.name:
+        raise UserError(f"{folder.name}: a task's name has letters, digits and underscores; for example {name}")
+    return write(TaskSpec(name=name, data=data, prompt=prompt, target=target, choices=choices), folder)
+
+
+def check_tasks(
+    name: str | None, *, include_path: Sequence[str | Path] = (), data_dir: str | Path | None = None
+) -> list[Checked]:
+    """What the tasks called ``name`` make of their rows; None: those of the folders. Raises UserError."""
+    from evalkit.task.catalog import Catalog
+    from evalkit.task.checking import check
+
+    folders = [Path(path) for path in include_path]
+    if name is not None:
+        names: list[str] = [name]
+    else:
+        homes = [folder.resolve() for folder in folders]
+        files = Catalog.of(folders).files
+        names = [one for one, file in files.items() if any(file.resolve().is_relative_to(home) for home in homes)]
+    found: dict[str, Checked] = {}
+    for one in names:
+        found |= {checked.name: checked for checked in check(one, folders, Path(data_dir) if data_dir else None)}
+    return list(found.values())
 
 
 def models() -> pd.DataFrame:

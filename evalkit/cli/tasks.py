@@ -126,3 +126,86 @@ def _shots(told: Description) -> list[str]:
         f"few-shot examples: {number} ({why})" + (f": {', '.join(tasks)}" if len(found) > 1 else "")
         for (number, why), tasks in found.items()
     ]
+
+
+@app.command("new")
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the task goes; its name is the folder's.")],
+    data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help="Rows: .jsonl, .csv, ...")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", metavar="TEMPLATE", help="'Q: {{question}}\\\\nA:'")] = None,
+    target: Annotated[str | None, typer.Option("--target", metavar="TEMPLATE", help="'{{answer}}'")] = None,
+    choices: Annotated[
+        str | None, typer.Option("--choices", metavar="A,B|TEMPLATE", help="Multiple choice: 'yes,no', '{{options}}'.")
+    ] = None,
+) -> None:
+    """Write a task of your own: a folder with its task.yaml and its rows. Asks for what is not given."""
+    import sys
+
+    from evalkit.api.listing import write_task
+
+    asks = sys.stdin.isatty()
+    if data is None:
+        data = Path(_asked(asks, "--data", "File of rows (.jsonl, .csv, .json, .parquet)"))
+    if prompt is None:
+        prompt = _asked(asks, "--prompt", "Prompt, with columns in {{ }}, \\n for a new line")
+    if target is None:
+        target = _asked(asks, "--target", "Right answer, for example {{answer}}")
+        if asks and choices is None:
+            choices = typer.prompt(
+                "Choices (yes,no or {{options}}; empty: a free answer)", default="", show_default=False
+            )
+    file = write_task(folder, data=data, prompt=_lines(prompt), target=_lines(target), choices=choices or None)
+    typer.echo(f"wrote {file}")
+    _validate(folder.name, [folder], None)
+    typer.echo(f"run it: evalkit run --tasks {folder.name} --include-path {folder}")
+
+
+@app.command("validate")
+def validate(
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK|FOLDER...", help="Names, or folders with definitions.")],
+    include_path: Include = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", metavar="DIR", help="A mirror of data sets (or EVALKIT_DATA_DIR).")
+    ] = None,
+) -> None:
+    """Render every row of a task without a model. Exit code 1 where some cannot be scored, 2 where no run could be."""
+    bad = 0
+    for name in tasks:
+        folder = Path(name)
+        if (folder.is_dir() and (folder / "task.yaml").is_file()) or (folder / "benchmark.py").is_file():
+            bad += _validate(None, [folder], data_dir)
+        else:
+            bad += _validate(name, include_path or [], data_dir)
+    raise typer.Exit(1 if bad else 0)
+
+
+def _validate(name: str | None, include_path: list[Path], data_dir: Path | None) -> int:
+    """Print what was found; the number of rows that cannot be scored."""
+    from evalkit.api.listing import check_tasks
+
+    bad = 0
+    for one in check_tasks(name, include_path=include_path, data_dir=data_dir):
+        rest = len(one.problems) - 3
+        typer.echo(f"{one.name}: {one.n:,} rows, {len(one.problems):,} of them cannot be scored ({one.file})")
+        for place, problem in one.problems[:3]:
+            typer.echo(f"  row {place + 1}: {problem}")
+        if rest > 0:
+            typer.echo(f"  and {rest:,} more")
+        for warning in one.warnings:
+            typer.echo(f"  note: {warning}")
+        if one.n:
+            shown = "".join(f"\n  | {choice!r}" for choice in one.choices)
+            typer.echo(f"the first prompt:\n\n{one.prompt}{shown}\n\nthe answer: {one.answer!r}")
+        bad += len(one.problems)
+    return bad
+
+
+def _asked(asks: bool, flag: str, question: str) -> str:
+    if not asks:
+        raise UserError(f"tasks new: give {flag} ({question})")
+    return str(typer.prompt(question))
+
+
+def _lines(text: str) -> str:
+    """A shell leaves "\\n" as two characters."""
+    return text.replace("\\n", "\n")

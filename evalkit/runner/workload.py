@@ -51,7 +51,8 @@ def load_documents(task: Task, data: DataSource, limit: float | None, shuffle_se
         )
     content = hashlib.sha256("".join(document.hash for document in documents).encode()).hexdigest()[:16]
     made = task.info.dataset is not None and is_own(task.info.dataset.id)
-    where = "sample" if task.info.sample else "generated" if made else data.name
+    beside = task.info.dataset is not None and task.info.dataset.id.startswith("file/")
+    where = "sample" if task.info.sample else "generated" if made else "file" if beside else data.name
     source = f"{where}:sha256={content}"
     return Workload(task, subset(documents, limit, task.info.name, shuffle_seed), len(documents), source, ())
 

@@ -239,6 +239,16 @@ class TaskSpec(Strict):
     sample: Annotated[bool, _BUNDLED] = False
     """Bundled items in place of the data set."""
     limit: Annotated[float | None, _LIMIT] = Field(default=None, gt=0)
+    data: Annotated[Path | None, Option("File of rows that the task asks about.", TASKS, metavar="FILE")] = None
+    """A file of rows; then the entry is a task of its own, by the settings below."""
+    prompt: Annotated[str | None, Option("Template of the prompt over the file's columns.", TASKS)] = None
+    target: Annotated[
+        str | int | None, Option("Template of the right answer; with choices, of its number or text.", TASKS)
+    ] = None
+    choices: Annotated[
+        str | tuple[str, ...] | None, Option("The answers to choose from: a list, or a template of one.", TASKS)
+    ] = None
+    metrics: Annotated[tuple[str, ...], Option("Metrics of a task of one's own file.", TASKS)] = ()
     given: Given | None = None
     """Set where a Task object was given in place of a name (`evalkit.evaluate`); never a setting."""
 

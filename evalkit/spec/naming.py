@@ -38,3 +38,8 @@ def default_output(spec: RunSpec) -> Path:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def task_name(path: Path) -> str:
+    """The name of a task of one's own file: "my qa.jsonl.gz" is "my_qa"."""
+    return re.sub(r"\W+", "_", path.name.partition(".")[0]).strip("_") or "data"

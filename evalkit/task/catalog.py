@@ -16,7 +16,7 @@ from evalkit.contract.types import Group, Shots, Task
 from evalkit.data.generated import is_own
 from evalkit.spec.models import RunSpec, TaskSpec
 from evalkit.store import paths
-from evalkit.task import declared, families, lm_eval, objects, shots
+from evalkit.task import declared, families, lm_eval, objects, own, shots
 from evalkit.task import sample as samples_of
 from evalkit.task.definition import Defined, Definition, load_group, load_task
 from evalkit.task.groups import leaves
@@ -58,6 +58,11 @@ def resolve(spec: RunSpec, given: Sequence[Task | Maker] = ()) -> Selection:
     groups: dict[str, Group] = {}
     warnings: list[str] = []
     entries = [entry if entry.given else parse_suffixes(entry) for entry in spec.tasks]
+    for entry in entries:
+        if entry.data is not None:
+            catalog.add(own.defined(entry))
+        elif told := [key for key in ("prompt", "target", "choices") if getattr(entry, key) is not None]:
+            raise UserError(f"task {entry.name}: {told[0]} is for a file of one's own: give data as well (--data FILE)")
     native = {name for entry in entries for name in _native_names(catalog, entry)}
     for written, wanted in zip(spec.tasks, entries, strict=True):
         number = None if written.given else shots.asked(written, spec)
@@ -113,7 +118,7 @@ class Catalog:
             if file.name == declared.FILE:
                 self._add_benchmark(file)
             else:
-                self._add(load_task(file) if file.name == "task.yaml" else load_group(file))
+                self.add(load_task(file) if file.name == "task.yaml" else load_group(file))
         self._check_children()
 
     @classmethod
@@ -132,9 +137,10 @@ class Catalog:
         except UserError as error:
             self.broken[file] = error
         else:
-            self._add(defined)
+            self.add(defined)
 
-    def _add(self, defined: Defined) -> None:
+    def add(self, defined: Defined) -> None:
+        """Take in what one file defines. UserError for a name that is there already."""
         for name in (*(one.name for one in defined.tasks), *(one.name for one in defined.groups)):
             if name in self.files:
                 raise UserError(
@@ -195,7 +201,7 @@ class Catalog:
         family = families.of(name)
         if family is None:
             return False
-        self._add(family(name, self))
+        self.add(family(name, self))
         return name in self.files
 
     def require(self, name: str) -> None:

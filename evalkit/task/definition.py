@@ -42,12 +42,15 @@ class Splits(Strict):
 
 
 class Dataset(Strict):
-    """A data set of the Hub; ``revision`` pins it to a commit."""
+    """A data set of the Hub; ``revision`` pins it to a commit. Or a file of rows beside the definition, ``path``: then
+    ``id`` is "file/NAME", there is no revision, and every split is the whole file.
+    """
 
     id: str
     config: str | None = None
     revision: str | None = "main"
     splits: Splits
+    path: Path | None = Field(default=None, exclude=True)
 
 
 class Fewshot(Strict):

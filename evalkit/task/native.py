@@ -30,6 +30,7 @@ from evalkit.contract.types import (
     TaskInfo,
 )
 from evalkit.data import generated
+from evalkit.data import rows as rows_of_file
 from evalkit.metrics import base
 from evalkit.metrics import filters as text_filters
 from evalkit.metrics.aggregate import aggregate
@@ -259,6 +260,8 @@ class NativeTask:
             rows: Sequence[Row] = samples_of.rows(self.definition.sample, split)
         elif self._rows_of is not None:
             rows = self._rows_of(self._dataset, split, data)
+        elif (path := self.definition.dataset.path) is not None:
+            rows = rows_of_file.read(path)
         elif generated.is_own(self._dataset.id):
             rows = generated.make(self._dataset)
         else:

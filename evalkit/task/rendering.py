@@ -129,7 +129,8 @@ class Reader:
             return template(row)
         except MissingField as error:
             raise UserError(
-                f"{where}: the field {str(error)!r} is missing, which {self.source.locate(key)} asks for"
+                f"{where}: the field {str(error)!r} is missing, which {self.source.locate(key)} asks for; the row has "
+                f"{', '.join(sorted(map(str, row))[:12])}"
             ) from error
         except UserError as error:
             raise UserError(f"{where}: {self.source.locate(key)}: {error}") from error

@@ -79,6 +79,12 @@ def _merge(base: Source, own: Source, at: Keys) -> tuple[dict[str, Any], dict[Ke
     return data, marks
 
 
+def of_file(dataset: Mapping[str, Any], path: Any) -> dict[str, Any]:
+    """The entry ``dataset`` of rows in a file: every split is the whole file."""
+    rows = {"id": f"file/{Path(str(path)).name}", "revision": None, "splits": {"eval": "all", "fewshot": "all"}}
+    return {**rows, **dataset, "path": path}
+
+
 def _parse(file: Path) -> Source:
     try:
         state = file.stat()
@@ -127,6 +133,10 @@ def _anchor(data: dict[str, Any], folder: Path, locate: Callable[[str], str]) ->
         sample = data["sample"]
         with_file = isinstance(sample, dict) and "file" in sample
         data["sample"] = {**sample, "file": inside(sample["file"], "sample")} if with_file else inside(sample, "sample")
+    if isinstance(dataset := data.get("dataset"), dict) and "path" in dataset:
+        if "id" in dataset:
+            raise UserError(f"{locate('dataset')}: give id (a data set of the Hub) or path (a file), not both")
+        data["dataset"] = of_file(dataset, inside(dataset["path"], "dataset"))
     fewshot = data.get("fewshot")
     if isinstance(fewshot, dict) and "file" in fewshot:
         data["fewshot"] = {**fewshot, "file": inside(fewshot["file"], "fewshot")}
