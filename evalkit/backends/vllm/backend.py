@@ -4,15 +4,16 @@ Written against vLLM's documented offline API (``LLM``, ``SamplingParams``, ``To
 0.11 to 0.22). docs/backends.md says where it was run.
 
 Arguments (``--model_args``): tensor_parallel_size, gpu_memory_utilization, max_num_seqs, quantization, enforce_eager,
-enable_prefix_caching, kv_cache_dtype, seed; dtype, revision and max_length are settings of their own.
+enable_prefix_caching, kv_cache_dtype, seed, block_size; dtype, revision and max_length are settings of their own.
 """
 
 from __future__ import annotations
 
 import gc
 import hashlib
-import math
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from evalkit.backends.chat_template import prompting_identity
@@ -20,11 +21,13 @@ from evalkit.backends.hf import local_files
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.stops import StopScan
-from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult
+from evalkit.backends.vllm import scoring
+from evalkit.backends.vllm.scoring import CHUNK, exchange_of
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult
 from evalkit.contract.capabilities import CHAT_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.types import Message, ModelInfo
-from evalkit.perf.meter import Exchange, Meter
+from evalkit.perf.meter import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
 
 ARGUMENTS = {
@@ -36,10 +39,15 @@ ARGUMENTS = {
     "enable_prefix_caching",
     "kv_cache_dtype",
     "seed",
+    "block_size",
 }
 
-CHUNK = 2048
-"""Rows handed to vLLM at a time: many for its scheduler, few enough that what was answered is soon in the journal."""
+CPU_BLOCK = 32
+"""Tokens of a block of the prefix cache on CPUs, the least that vLLM's kernels there like. Its own 128 leave 64 tokens
+of a context, on the average, to be read again for each continuation.
+"""
+TRIAL = "What the prefix cache can do is tried on this sentence, which is repeated as often as its blocks are long. "
+log = logging.getLogger(__name__)
 
 
 CAPABILITIES = Capabilities(shares_prefixes=True, counts_tokens=True)
@@ -50,14 +58,24 @@ class VllmBackend:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, engine: Any, sampling_type: Any, tokens: Tokens, info: ModelInfo) -> None:
-        self.info = info
+    def __init__(self, engine: Any, sampling_type: Any, tokens: Tokens, info: ModelInfo, share: bool = True) -> None:
         self.meter = Meter()
         self.eot_id = tokens.eot_id
         self.prefix_id = tokens.prefix_id
         self._engine = engine
         self._sampling_type = sampling_type
         self._tokens = tokens
+        cache = engine.llm_engine.vllm_config.cache_config
+        block = int(cache.block_size)
+        powers = scoring.Powers(lacking=("switched off",))
+        if share:
+            powers = scoring.find(self._run, sampling_type, tokens.encode([TRIAL], False)[0], block, info.max_length)
+            if powers.lacking:
+                reason = "; ".join(powers.lacking)
+                log.warning("%s: contexts are not all shared when scoring (%s): %s", info.name, reason, powers.way)
+        capacity = block * int(getattr(cache, "num_gpu_blocks", None) or 0)
+        self.scorer = scoring.Scorer(self._run, sampling_type, powers, block, capacity, self.meter)
+        self.info = replace(info, details={**info.details, "scoring": powers.way})
 
     def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
         """See `TokenBackend.encode`."""
@@ -72,19 +90,8 @@ class VllmBackend:
         return self._tokens.chat(messages, add_generation_prompt)
 
     def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult) -> None:
-        """Answer every row; see `TokenBackend.score`. Rows come in the order of their tokens, so that neighbours share
-        what vLLM's prefix cache keeps.
-        """
-        order = sorted(range(len(rows)), key=lambda index: rows[index].tokens.tolist())
-        # One token must be generated, for vLLM knows no request without; prompt_logprobs=1 is the arg-max beside the
-        # prompt's own token.
-        asked = self._sampling_type(temperature=0.0, max_tokens=1, prompt_logprobs=1, detokenize=False)
-        for begin in range(0, len(order), CHUNK):
-            part = order[begin : begin + CHUNK]
-            outputs = self._run([rows[index].tokens.tolist() for index in part], [asked] * len(part))
-            for index, output in zip(part, outputs, strict=True):
-                self.meter.exchange(exchange_of(output, len(rows[index].tokens), None))
-                done(index, _scored(rows[index], output.prompt_logprobs))
+        """Answer every row, each context read once; see `TokenBackend.score`."""
+        self.scorer.score(rows, done)
 
     def generate(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
         """Answer every row; see `TokenBackend.generate`."""
@@ -113,8 +120,8 @@ class VllmBackend:
         del self._engine
         gc.collect()
 
-    def _run(self, prompts: Sequence[list[int]], sampling: Sequence[Any]) -> Sequence[Any]:
-        given = [{"prompt_token_ids": prompt} for prompt in prompts]
+    def _run(self, prompts: Sequence[Sequence[int]], sampling: Sequence[Any]) -> Sequence[Any]:
+        given = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         outputs: Sequence[Any] = self._engine.generate(given, list(sampling), use_tqdm=False)
         return outputs
 
@@ -140,21 +147,6 @@ class VllmBackend:
             raise UserError(f"--gen_kwargs: vLLM refuses {', '.join(sorted(extra)) or 'them'}: {error}") from None
 
 
-def _scored(
-    row: LoglikelihoodRow, report: Sequence[Mapping[int, Any] | None] | None
-) -> LoglikelihoodResult | Exception:
-    """The continuation's part of ``prompt_logprobs`` [length]: token id -> Logprob, the arg-max with rank 1."""
-    if report is None or len(report) < len(row.tokens):
-        return RuntimeError("vLLM gave no log-probabilities of the prompt")
-    total, greedy = 0.0, True
-    for token, known in zip(row.tokens[row.start :].tolist(), report[row.start : len(row.tokens)], strict=True):
-        if known is None or token not in known or not math.isfinite(known[token].logprob):
-            return ArithmeticError("a log-probability is missing or not finite")
-        total += known[token].logprob
-        greedy = greedy and known[token].logprob >= max(one.logprob for one in known.values())
-    return LoglikelihoodResult(total, greedy)
-
-
 def _take(scan: StopScan, output: Any) -> None:
     """Give ``scan`` what came. It goes on where vLLM ended at a stop string that does not count yet."""
     scan.extend(output.token_ids)
@@ -162,38 +154,11 @@ def _take(scan: StopScan, output: Any) -> None:
         scan.finish = "length" if output.finish_reason == "length" else "stop"
 
 
-def exchange_of(output: Any, given: int, made: int | None) -> Exchange:
-    """A finished request as vLLM timed it; ``made`` is None for a scored row. What this version does not tell (the
-    fields of ``metrics`` are no promise of its API) is left out.
-
-    Times begin when the request is scheduled, for all rows of a chunk wait in vLLM's queue from its beginning.
-    """
-    held = _number(output, "num_cached_tokens")
-    times = getattr(output, "metrics", None)
-    begun, first, last = (_number(times, name) for name in ("scheduled_ts", "first_token_ts", "last_token_ts"))
-    known = bool(begun) and bool(first) and bool(last) and begun <= first <= last  # type: ignore[operator]
-    scored = made is None
-    return Exchange(
-        given=given,
-        generated=made or 0,
-        cached=None if held is None else int(held),
-        scored=scored,
-        seconds=last - begun if known else None,  # type: ignore[operator]
-        ttft=first - begun if known and not scored else None,  # type: ignore[operator]
-        decode_seconds=last - first if known and not scored else None,  # type: ignore[operator]
-    )
-
-
-def _number(thing: Any, name: str) -> float | None:
-    value = getattr(thing, name, None)
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
 def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
     """Start vLLM on ``model``. Raises UserError where that fails."""
     try:
-        import torch
         from vllm import LLM, SamplingParams
+        from vllm.platforms import current_platform
     except ImportError as error:
         raise MissingExtra("the backend vllm", "vllm", "vllm") from error
     if unknown := sorted(set(model.args) - ARGUMENTS):
@@ -201,12 +166,11 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
             f"--model_args: the backend vllm does not know {', '.join(unknown)}; it takes "
             + ", ".join(sorted(ARGUMENTS))
         )
-    if not torch.cuda.is_available():
-        raise UserError("the backend vllm needs a GPU and there is none here: use --backend hf")
 
     folder = local_files.local_folder(model)
     source = str(folder) if folder else model.name
     settings = {"enable_prefix_caching": engine.share_prefixes, "seed": 0, **model.args}
+    block = {"block_size": CPU_BLOCK} if current_platform.is_cpu() and "block_size" not in settings else {}
     try:
         llm = LLM(
             model=source,
@@ -216,6 +180,7 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
             max_logprobs=1,
             trust_remote_code=False,
             disable_log_stats=False,  # without them it does not time its requests
+            **block,
             **settings,
         )
     except Exception as error:
@@ -240,10 +205,10 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
         max_length=window,
         tokenizer=type(tokens.tokenizer).__name__,
         dtype=str(config.dtype).removeprefix("torch."),
-        device="cuda",
+        device=current_platform.device_type,
         details={"tensor_parallel_size": int(settings.get("tensor_parallel_size", 1)), **tokens.record()},
     )
-    return VllmBackend(llm, SamplingParams, tokens, info)
+    return VllmBackend(llm, SamplingParams, tokens, info, engine.share_prefixes)
 
 
 kind = BackendType(
