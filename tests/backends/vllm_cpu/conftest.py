@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-import evalkit
 from evalkit.backends import opening
 from evalkit.spec.models import EngineSpec, ModelSpec
 
@@ -57,18 +56,3 @@ def hf(smollm2_folder: Path) -> Iterator[Any]:
     backend = opening.open_backend(ModelSpec(name=MODEL, dtype="float32"), EngineSpec())
     yield backend
     backend.close()
-
-
-def responses(model: Any, tasks: list[str], folder: Path, **settings: Any) -> dict[str, list[Any]]:
-    """What ``model`` answers to the bundled items of ``tasks``, by task: (log-likelihood, is greedy), or a text."""
-    run = evalkit.evaluate(model, tasks, output=folder, bundled=True, progress=False, **settings)
-    found: dict[str, list[Any]] = {}
-    for name in run:
-        table = run.samples(name).sort_values("doc_id")
-        assert set(table["status"]) == {"ok"}
-        found[name] = [
-            (one["loglikelihood"], one["is_greedy"]) if one["text"] is None else one["text"]
-            for row in table["responses"]
-            for one in row
-        ]
-    return found

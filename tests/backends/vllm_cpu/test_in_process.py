@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import responses
+from vllm_runs import responses
 
 from evalkit.backends.vllm.scoring import Powers, Scorer
 from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow
@@ -43,7 +43,7 @@ def plainly(engine: Any) -> Scorer:
     return Scorer(engine.scorer.run, engine.scorer.sampling_type, Powers(), 1, 0, Meter())
 
 
-def near(ours: list[Any], theirs: list[Any], ties: float = NEAR) -> None:
+def near(ours: list[Any], theirs: list[Any]) -> None:
     assert len(ours) == len(theirs)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine[0] == pytest.approx(other[0], abs=NEAR)
@@ -56,7 +56,6 @@ def test_this_version_can_all_that_is_made_use_of(engine: Any) -> None:
     assert engine.info.device == "cpu"
 
 
-@pytest.mark.mirror
 def test_scores_of_tasks_are_those_of_transformers(engine: Any, hf: Any, tmp_path: Path) -> None:
     before = engine.meter.copy()
     ours = responses(engine, TASKS, tmp_path / "vllm", limit=3)

@@ -1,0 +1,23 @@
+"""What a model answers to bundled items, in a shape to compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import evalkit
+
+
+def responses(model: Any, tasks: list[str], folder: Path, **settings: Any) -> dict[str, list[Any]]:
+    """What ``model`` answers to the bundled items of ``tasks``, by task: (log-likelihood, is greedy), or a text."""
+    run = evalkit.evaluate(model, tasks, output=folder, bundled=True, progress=False, **settings)
+    found: dict[str, list[Any]] = {}
+    for name in run:
+        table = run.samples(name).sort_values("doc_id")
+        assert set(table["status"]) == {"ok"}
+        found[name] = [
+            (one["loglikelihood"], one["is_greedy"]) if one["text"] is None else one["text"]
+            for row in table["responses"]
+            for one in row
+        ]
+    return found
