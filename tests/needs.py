@@ -32,11 +32,13 @@ OPTIONAL = {
     "llama_cpp": "gguf",
     "sklearn": "lm-eval",
     "httpx2": "openai",
+    "aiohttp": "openai",
     "tenacity": "openai",
     "sentencepiece": "translation",
     "lxml": "translation",
     "evaluate": "evaluate",
     "gguf": "smollm2",
+    "vllm": "vllm",
     "playwright": "dev",
     "grimp": "dev",
     "mypy": "dev",
@@ -56,6 +58,7 @@ HEAVY = {
     "torchao",
     "llama_cpp",
     "playwright",
+    "vllm",
 }
 """What `--fast` does without."""
 LEFT_OUT = {"model", "lm_eval", "slow"}

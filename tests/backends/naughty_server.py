@@ -58,11 +58,15 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # connections that may wait to be accepted: the client opens many at once
+
+
 @contextmanager
 def serving(script: Script) -> Iterator[str]:
     """The URL of a server that follows ``script``."""
     handler = type("Scripted", (Handler,), {"script": script})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = Server(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

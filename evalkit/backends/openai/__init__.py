@@ -19,10 +19,10 @@ def load(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
     """Connect to the server and return its backend. Raises UserError where that fails."""
 
     try:
-        import httpx2  # noqa: F401
+        import aiohttp  # noqa: F401
         import tenacity  # noqa: F401
     except ImportError as error:
-        raise MissingExtra("a model behind a server", error.name or "httpx2", "openai") from error
+        raise MissingExtra("a model behind a server", error.name or "aiohttp", "openai") from error
     from evalkit.backends.openai.backend import connect
 
     return connect(model, engine)
@@ -40,7 +40,7 @@ kind = BackendType(
     load,
     settings=CHAT_SETTINGS | {"max_length"},
     prefixes=("http://", "https://"),
-    needs=("httpx2", "tenacity"),
+    needs=("aiohttp", "tenacity"),
     capabilities=CAPABILITIES,
     check=_check,
     replicas=False,

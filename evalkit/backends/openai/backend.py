@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from evalkit.backends.chat_template import prompting_identity, variables
 from evalkit.backends.hf import load_tokens
 from evalkit.backends.openai import CAPABILITIES, scoring
 from evalkit.backends.openai.adapting import Adaptation
+from evalkit.backends.openai.background import Background, Put
 from evalkit.backends.openai.generating import Generator
 from evalkit.backends.openai.http import Client, RequestFailed
 from evalkit.backends.openai.replies import counted
@@ -35,6 +35,7 @@ class ServerBackend:
     def __init__(
         self,
         client: Client,
+        background: Background,
         chosen: Settings,
         model: str,
         info: ModelInfo,
@@ -46,12 +47,12 @@ class ServerBackend:
         self.capabilities = CAPABILITIES
         self.meter = Meter()
         self._client = client
+        self._background = background
         self._settings = chosen
         self._model = model
         self._engine = engine
         self._scorer: scoring.Scorer | None = None
         self._failures_in_a_row = 0
-        self._lock = threading.Lock()
         official = urlsplit(chosen.base_url).hostname == "api.openai.com"
         default = "max_completion_tokens" if official else "max_tokens"
         adaptation = Adaptation(chosen.max_tokens_field, default, self._record)
@@ -64,94 +65,103 @@ class ServerBackend:
         """(index, response) of every request, as they come. Raises UserError once no request can succeed; what came
         before has been handed over by then.
         """
-        if any(not isinstance(request, Generate) for request in requests):
-            self._find_scorer()
-        ahead = iter(enumerate(requests))
-        pool = ThreadPoolExecutor(self._settings.num_concurrent, thread_name_prefix="evalkit-server")
-        running: dict[Future[Response], int] = {}
-        try:
-            while True:
-                while len(running) < self._settings.num_concurrent and (one := next(ahead, None)) is not None:
-                    running[pool.submit(self._answer, one[1])] = one[0]
-                if not running:
-                    return
-                ready, _ = wait(running, return_when=FIRST_COMPLETED)
-                failed: Exception | None = None
-                for future in ready:
-                    index = running.pop(future)
-                    if isinstance(error := future.exception(), Exception):
-                        failed = error
-                    else:
-                        yield index, future.result()
-                if failed is not None:
-                    yield from self._rest(running)
-                    raise failed
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        return self._background.stream(lambda put: self._work(requests, put))
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._background.close(self._client.close())
+
+    async def _work(self, requests: Sequence[Request], put: Put[tuple[int, Response]]) -> None:
+        """Answer every request, as many at a time as the server bears. Once one fails for all, no more are begun; what
+        is under way is paid for, so it is kept.
+        """
+        if any(not isinstance(request, Generate) for request in requests):
+            await self._find_scorer()
+        ahead = iter(enumerate(requests))
+        workers: set[asyncio.Task[None]] = set()
+        failed: list[UserError] = []
+
+        async def work() -> None:
+            for index, request in ahead:
+                try:
+                    put((index, await self._answer(request)))
+                except UserError as error:
+                    failed.append(error)
+                if failed or len(workers) > self._client.concurrency.limit:
+                    return
+                hire()
+
+        def hire() -> None:
+            while not failed and len(workers) < min(self._client.concurrency.limit, len(requests)):
+                worker = asyncio.create_task(work())
+                workers.add(worker)
+                worker.add_done_callback(workers.discard)
+
+        hire()
+        while workers:
+            for done in (await asyncio.wait(workers))[0]:
+                done.result()
+        self._note(num_concurrent=self._client.concurrency.limit)
+        if failed:
+            raise failed[0]
 
     def _record(self, changes: Mapping[str, str]) -> None:
-        self.info = replace(self.info, details={**self.info.details, "adapted": dict(changes)})
+        self._note(adapted=dict(changes))
 
-    @staticmethod
-    def _rest(running: Mapping[Future[Response], int]) -> Iterator[tuple[int, Response]]:
-        """What was under way when the run had to stop: it is paid for, so it is kept."""
-        for future in wait(running).done:
-            if future.exception() is None:
-                yield running[future], future.result()
+    def _note(self, **found: Any) -> None:
+        """What was found out about the server, for the record."""
+        self.info = replace(self.info, details={**self.info.details, **found})
 
-    def _find_scorer(self) -> None:
+    async def _find_scorer(self) -> None:
         if self._scorer is None:
             window = self.info.max_length if self.info.max_length < NOT_KNOWN else None
-            self._scorer = scoring.find(
+            self._scorer = await scoring.find(
                 self._client, self._model, self._settings.scoring, window, self._engine.overlength, self.meter
             )
+            self._note(scoring=self._scorer.name)
 
-    def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response:
         try:
-            response = self._ask(request)
+            response = await self._ask(request)
         except RequestFailed as error:
             self._count_failure(error)
             return Response(status="error", error=str(error))
-        with self._lock:
-            self._failures_in_a_row = 0
+        self._failures_in_a_row = 0
         return response
 
-    def _ask(self, request: Request) -> Response:
+    async def _ask(self, request: Request) -> Response:
         if isinstance(request, Generate):
-            return self._generator.generate(request)
+            return await self._generator.generate(request)
         assert self._scorer is not None
-        return self._scorer.score(request) if isinstance(request, Score) else self._scorer.rolling(request)
+        if isinstance(request, Score):
+            return await self._scorer.score(request)
+        return await self._scorer.rolling(request)
 
     def _count_failure(self, error: RequestFailed) -> None:
         """A server that has gone away is told once, not a thousand times with all retries."""
-        with self._lock:
-            self._failures_in_a_row = self._failures_in_a_row + 1 if error.retried else 0
-            if self._failures_in_a_row >= max(3, self._settings.num_concurrent + 1):
-                raise UserError(
-                    f"{self._client.url}: the server has stopped answering ({error}); what was answered is kept: "
-                    "run the same command with --resume when it is back"
-                )
+        self._failures_in_a_row = self._failures_in_a_row + 1 if error.retried else 0
+        if self._failures_in_a_row >= max(3, self._client.concurrency.limit + 1):
+            raise UserError(
+                f"{self._client.url}: the server has stopped answering ({error}); what was answered is kept: "
+                "run the same command with --resume when it is back"
+            )
 
 
 def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
     """A backend for a server that answers. Raises UserError for one that does not, or that lacks the model."""
     chosen = settings(model)
     tokens_of = _tokenizer(chosen.tokenizer) if chosen.tokenizer else None
-    client = Client(chosen)
+    client, background = Client(chosen), Background()
     try:
-        listed = _listed(client)
+        listed = background.run(_listed(client))
         name = _model_name(client, chosen.model, listed)
         meta = next((one for one in listed if one["id"] == name), {})
-        window = model.max_length or _window(client, meta)
+        window = model.max_length or background.run(_window(client, meta))
     except RequestFailed as error:
-        client.close()
+        background.close(client.close())
         raise UserError(f"{chosen.base_url}: {error}: is a server with the OpenAI API running there?") from None
     except BaseException:
-        client.close()
+        background.close(client.close())
         raise
     known = {key: meta[key] for key in ("root", "owned_by") if isinstance(meta.get(key), str)}
     inner = meta.get("meta")
@@ -176,7 +186,7 @@ def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
         device="server",
         details={"url": chosen.base_url, "model": name, **known, **_told(model)},
     )
-    return ServerBackend(client, chosen, name, info, engine, tokens_of, model)
+    return ServerBackend(client, background, chosen, name, info, engine, tokens_of, model)
 
 
 def _told(model: ModelSpec) -> dict[str, Any]:
@@ -195,10 +205,10 @@ def _tokenizer(name: str) -> Callable[[str], int]:
     return lambda text: len(part.encode([text], False)[0])
 
 
-def _listed(client: Client) -> list[Mapping[str, Any]]:
+async def _listed(client: Client) -> list[Mapping[str, Any]]:
     """The models that the server lists; empty where it has no list."""
     try:
-        reply = client.get("/models")
+        reply = await client.get("/models")
     except RequestFailed as error:
         if error.status in (404, 405, 501):
             return []
@@ -225,7 +235,7 @@ def _model_name(client: Client, asked: str | None, listed: Sequence[Mapping[str,
     return asked
 
 
-def _window(client: Client, meta: Mapping[str, Any]) -> int | None:
+async def _window(client: Client, meta: Mapping[str, Any]) -> int | None:
     """The context window in tokens as the server tells it: vLLM's max_model_len, llama.cpp's n_ctx of one slot."""
     inner = meta.get("meta")
     for value in (meta.get("max_model_len"), inner.get("n_ctx") if isinstance(inner, Mapping) else None):
@@ -234,7 +244,7 @@ def _window(client: Client, meta: Mapping[str, Any]) -> int | None:
     if meta.get("owned_by") != "llamacpp":
         return None
     try:
-        props = client.get("/props", root=True)
+        props = await client.get("/props", root=True)
         value = props["default_generation_settings"]["n_ctx"]
     except (RequestFailed, KeyError, TypeError):
         return None

@@ -59,7 +59,7 @@ class _Reply:
 
 
 class Generator:
-    """Asks one server for texts; safe to use from several threads. ``tokens_of`` counts the tokens of a text
+    """Asks one server for texts, several at a time. ``tokens_of`` counts the tokens of a text
     where the server does not.
     """
 
@@ -85,12 +85,12 @@ class Generator:
         if marks.sure:
             adaptation.stop_here()
 
-    def generate(self, request: Generate) -> Response:
+    async def generate(self, request: Generate) -> Response:
         """The answer before the first stop string behind its thought. A reply without text is an error, an empty text
         is an answer.
         """
         while True:
-            reply = self._replied(request)
+            reply = await self._replied(request)
             if isinstance(reply, Response):
                 return reply
             answer, stopped = self._read(reply, request)
@@ -109,12 +109,12 @@ class Generator:
                 thought=answer.thought,
             )
 
-    def _replied(self, request: Generate) -> _Reply | Response:
+    async def _replied(self, request: Generate) -> _Reply | Response:
         """The server's words, or the failure that they are."""
         chat = request.messages is not None
         path = "/chat/completions" if chat else "/completions"
         wanted = body(self._model, self._adaptation.length_field, request, self._variables)
-        timed = self._adapted(path, wanted, request)
+        timed = await self._adapted(path, wanted, request)
         try:
             text, thought, finish = _text(timed.reply, chat)
         except Unusable as error:
@@ -137,28 +137,28 @@ class Generator:
             return replace(answer, thought=reply.thought + (answer.thought or "")), False
         return answer_of(reply.text, request.until, self._marks, opened, reply.finish), stopped
 
-    def _adapted(self, path: str, wanted: Mapping[str, Any], request: Generate) -> Timed:
+    async def _adapted(self, path: str, wanted: Mapping[str, Any], request: Generate) -> Timed:
         """The reply to ``wanted``, sent as the server turns out to take it."""
         while True:
             sent = self._adaptation.apply(wanted)
             try:
-                return self._ask(path, sent)
+                return await self._ask(path, sent)
             except RequestFailed as error:
-                # Another thread may have learned meanwhile what this one was refused for.
+                # Another request may have taught meanwhile what this one was refused for.
                 if self._adaptation.apply(wanted) == sent and not self._adaptation.learn(error, sent, request):
                     raise
 
-    def _ask(self, path: str, sent: Mapping[str, Any]) -> Timed:
+    async def _ask(self, path: str, sent: Mapping[str, Any]) -> Timed:
         if self._streams:
             try:
-                return self._client.stream(path, {**sent, **STREAM}, Stream)
+                return await self._client.stream(path, {**sent, **STREAM}, Stream)
             except RequestFailed as error:
                 if not _refuses_streams(error):
                     raise
-            timed = self._client.post_timed(path, sent)
+            timed = await self._client.post_timed(path, sent)
             self._streams = False
             return timed
-        return self._client.post_timed(path, sent)
+        return await self._client.post_timed(path, sent)
 
     def _tokens(self, reply: Any, request: Generate, text: str) -> tuple[int | None, int | None]:
         """Tokens of prompt and text: as the server says, else as the tokenizer counts them, else not known."""

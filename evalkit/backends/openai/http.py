@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import httpcore2
-import httpx2 as httpx
+import aiohttp
 import tenacity
 
+from evalkit.backends.openai.concurrency import Concurrency
 from evalkit.backends.openai.replies import Told, told
 from evalkit.backends.openai.settings import KEY_VARIABLE, Settings
 from evalkit.backends.openai.streaming import SHOWN, BrokenStream, Stream
-from evalkit.backends.openai.transport import Transport, deadline
 from evalkit.contract.errors import UserError
 from evalkit.perf import clocks
 from evalkit.text.reading import parse_json
@@ -32,6 +31,7 @@ MAX_REPLY = 64 << 20
 MAX_WAIT = 120.0
 """Seconds: the longest wait between two tries, whatever Retry-After says."""
 
+OVERLOADED = frozenset({429, 503, 529})
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 NEVER_ANSWERED = frozenset({401, 403, 404, 405})
 """Statuses of a request for text that every further request would share: a wrong key, URL or model."""
@@ -39,7 +39,7 @@ NEVER_ANSWERED = frozenset({401, 403, 404, 405})
 
 class RequestFailed(Exception):
     """One request failed, after its retries; the message becomes the response's error. ``status`` 0: no HTTP answer;
-    ``param``: the parameter that the server names in its refusal.
+    ``param``: the parameter that the server names in its refusal; ``late``: no reply came in time.
     """
 
     def __init__(
@@ -49,8 +49,10 @@ class RequestFailed(Exception):
         retry_after: float | None = None,
         retried: bool = False,
         param: str | None = None,
+        late: bool = False,
     ) -> None:
         super().__init__(message)
+        self.late = late
         self.status = status
         self.retry_after = retry_after
         self.retried = retried
@@ -66,20 +68,19 @@ class Timed:
 
 
 class Client:
-    """Talks to one server; safe to use from several threads."""
+    """Talks to one server, on one event loop; its connections are kept and shared."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.concurrency = Concurrency(settings.num_concurrent)
         self._key = os.environ.get(settings.api_key_env, "")
         if not self._key and settings.api_key_env != KEY_VARIABLE:
             raise UserError(f"api_key_env={settings.api_key_env}: this environment variable is not set")
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._http = httpx.Client(
-            headers=headers,
-            timeout=httpx.Timeout(settings.timeout, connect=min(20.0, settings.timeout)),
-            transport=Transport(settings.base_url, settings.num_concurrent),
-        )
-        self._closed = threading.Event()
+        self._headers = {"Content-Type": "application/json"}
+        if self._key:
+            self._headers["Authorization"] = f"Bearer {self._key}"
+        self._proxy = _proxy(settings.base_url)
+        self._session: aiohttp.ClientSession | None = None
         self.url = settings.base_url
 
     @property
@@ -87,28 +88,28 @@ class Client:
         """The server's URL without the API's path: where llama.cpp has its own endpoints."""
         return self.url.removesuffix("/v1")
 
-    def get(self, path: str, root: bool = False) -> Any:
+    async def get(self, path: str, root: bool = False) -> Any:
         """The JSON behind a path. Raises RequestFailed."""
-        return self._call("GET", path, None, root).reply
+        return (await self._call("GET", path, None, root)).reply
 
-    def post(self, path: str, body: Mapping[str, Any], root: bool = False) -> Any:
+    async def post(self, path: str, body: Mapping[str, Any], root: bool = False) -> Any:
         """The JSON that comes back for ``body``. Raises RequestFailed, or UserError where no request can succeed."""
-        return self._call("POST", path, body, root).reply
+        return (await self._call("POST", path, body, root)).reply
 
-    def post_timed(self, path: str, body: Mapping[str, Any], root: bool = False) -> Timed:
+    async def post_timed(self, path: str, body: Mapping[str, Any], root: bool = False) -> Timed:
         """`post`, and how long it took."""
-        return self._call("POST", path, body, root)
+        return await self._call("POST", path, body, root)
 
-    def stream(self, path: str, body: Mapping[str, Any], begin: Callable[[float], Stream]) -> Timed:
+    async def stream(self, path: str, body: Mapping[str, Any], begin: Callable[[float], Stream]) -> Timed:
         """What comes back for ``body``, which asks for a stream: ``begin(when the request was sent)`` makes what its
         events go to, anew for each try. A server that answers in one piece all the same gives plain JSON.
         """
-        return self._call("POST", path, body, False, begin)
+        return await self._call("POST", path, body, False, begin)
 
-    def close(self) -> None:
-        """Close the connections; threads that wait for another try give up."""
-        self._closed.set()
-        self._http.close()
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
 
     def clean(self, text: object, length: int = 200) -> str:
         """One line of at most ``length`` characters, without the key or anything else that looks like a secret."""
@@ -119,7 +120,7 @@ class Client:
         """``text`` without the key: what a model says must not carry it into a record."""
         return blot(text, self._key)
 
-    def _call(
+    async def _call(
         self,
         method: str,
         path: str,
@@ -127,18 +128,28 @@ class Client:
         root: bool,
         begin: Callable[[float], Stream] | None = None,
     ) -> Timed:
-        retrying = tenacity.Retrying(
+        sent = None if body is None else json.dumps(body).encode()
+        url = (self.root if root else self.url) + path
+        try:
+            return await self._once(method, url, sent, begin)
+        except RequestFailed as error:
+            if not error.retried or not self._settings.max_retries:
+                raise
+            failures = [error]
+
+        async def once_more() -> Timed:
+            if failures:  # the try above counts as the first
+                raise failures.pop()
+            return await self._once(method, url, sent, begin)
+
+        retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, RequestFailed) and error.retried),
             stop=tenacity.stop_after_attempt(self._settings.max_retries + 1),
             wait=self._wait,
-            sleep=self._sleep,
             reraise=True,
         )
-        timed: Timed = retrying(self._once, method, (self.root if root else self.url) + path, body, begin)
+        timed: Timed = await retrying(once_more)
         return timed
-
-    def _sleep(self, seconds: float) -> None:
-        self._closed.wait(seconds)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -147,68 +158,78 @@ class Client:
             return float(min(asked, MAX_WAIT))
         return float(tenacity.wait_random_exponential(self._settings.retry_wait, MAX_WAIT)(state))
 
-    def _once(
-        self,
-        method: str,
-        url: str,
-        body: Mapping[str, Any] | None,
-        begin: Callable[[float], Stream] | None,
+    async def _once(self, method: str, url: str, body: bytes | None, begin: Callable[[float], Stream] | None) -> Timed:
+        async with self.concurrency:
+            try:
+                timed = await self._exchange(method, url, body, begin)
+            except RequestFailed as error:
+                if error.late or error.status in OVERLOADED:
+                    self.concurrency.refused(time.monotonic())
+                raise
+            self.concurrency.answered(time.monotonic())
+            return timed
+
+    async def _exchange(
+        self, method: str, url: str, body: bytes | None, begin: Callable[[float], Stream] | None
     ) -> Timed:
-        if self._closed.is_set():
-            raise RequestFailed("the connection was closed")
+        if self._session is None:
+            limit = aiohttp.ClientTimeout(total=self._settings.timeout, sock_connect=min(20.0, self._settings.timeout))
+            self._session = aiohttp.ClientSession(
+                headers=self._headers, timeout=limit, connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
+            )
         sent = clocks.now()
         try:
-            with deadline(self._settings.timeout), self._http.stream(method, url, json=body) as response:
+            async with self._session.request(
+                method, url, data=body, proxy=self._proxy, allow_redirects=False
+            ) as response:
                 chunks = self._chunks(response)
-                if begin is not None and response.status_code == 200:
-                    first = next(chunks, b"")
-                    chunks = chain((first,), chunks)
+                first = b""
+                if begin is not None and response.status == 200:
+                    first = await anext(chunks, b"")
                     if _is_stream(response, first):
-                        return Timed(self._follow(begin(sent), chunks, url), clocks.now() - sent)
-                content = b"".join(chunks)
-        except (httpx.TimeoutException, httpcore2.TimeoutException):
+                        return Timed(await self._follow(begin(sent), first, chunks, url), clocks.now() - sent)
+                content = b"".join([first, *[chunk async for chunk in chunks]])
+        except TimeoutError:
             raise self._late() from None
-        except (httpx.TransportError, httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError) as error:
+        except aiohttp.InvalidURL as error:
+            raise UserError(f"{self._shown}: not a URL that can be asked: {self.clean(error)}") from None
+        except aiohttp.ContentTypeError as error:
+            raise RequestFailed(f"the server's reply cannot be read: {self.clean(error)}") from None
+        except (aiohttp.ClientError, OSError) as error:
             where = urlsplit(url).netloc
             reason = self.clean(error) or type(error).__name__
             raise RequestFailed(f"the connection to {where} failed: {reason}", retried=True) from None
-        except httpx.HTTPError as error:
-            raise RequestFailed(f"the server's reply cannot be read: {self.clean(error)}") from None
         return Timed(self._read(response, content, url), clocks.now() - sent)
 
-    def _read(self, response: httpx.Response, content: bytes, url: str) -> Any:
+    def _read(self, response: aiohttp.ClientResponse, content: bytes, url: str) -> Any:
         """The JSON of a whole reply. Raises what its status means, or the status that an error in it tells of."""
-        refused = response.status_code >= 300
+        refused = response.status >= 300
         start = content[:SHOWN].decode("utf-8", "replace")
         try:
             reply = parse_json(content)
         except ValueError:
             if refused:
-                raise self._refusal(response, Told(start or response.reason_phrase), url) from None
-            raise RequestFailed(
-                f"the server's reply is not JSON: {self.clean(start, 80)!r}", response.status_code
-            ) from None
+                raise self._refusal(response, Told(start or response.reason or ""), url) from None
+            raise RequestFailed(f"the server's reply is not JSON: {self.clean(start, 80)!r}", response.status) from None
         error = told(reply, always=refused)
         if refused or error is not None:
-            raise self._refusal(response, error or Told(start or response.reason_phrase), url)
+            raise self._refusal(response, error or Told(start or response.reason or ""), url)
         return reply
 
-    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
-        """The reply as it comes. Raises RequestFailed where it is too long or too late."""
+    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        """The reply as it comes. Raises RequestFailed where it is too long."""
         length = 0
-        end = time.monotonic() + self._settings.timeout
-        for chunk in response.iter_bytes():
+        async for chunk in response.content.iter_any():
             length += len(chunk)
             if length > MAX_REPLY:
                 raise RequestFailed(f"the server's reply is longer than {MAX_REPLY >> 20} MiB")
-            if time.monotonic() > end:  # many chunks may come of one read
-                raise self._late()
             yield chunk
 
-    def _follow(self, stream: Stream, chunks: Iterable[bytes], url: str) -> Stream:
+    async def _follow(self, stream: Stream, first: bytes, chunks: AsyncIterator[bytes], url: str) -> Stream:
         """The stream, read to its end. Raises RequestFailed for half of one, and for an error told in it."""
         try:
-            for chunk in chunks:
+            stream.take(first)
+            async for chunk in chunks:
                 stream.take(chunk)
             stream.end()
         except BrokenStream as error:
@@ -220,17 +241,17 @@ class Client:
         return stream
 
     def _late(self) -> RequestFailed:
-        return RequestFailed(f"no reply within {self._settings.timeout:g} s", retried=True)
+        return RequestFailed(f"no reply within {self._settings.timeout:g} s", retried=True, late=True)
 
-    def _refusal(self, response: httpx.Response, error: Told, url: str) -> Exception:
+    def _refusal(self, response: aiohttp.ClientResponse, error: Told, url: str) -> Exception:
         """What an HTTP status, or the one told in a reply of status 200, means: a failed request, or a mistake that
         every further request would share.
         """
-        status, said = response.status_code, self.clean(error.message) or self.clean(response.reason_phrase)
+        status, said = response.status, self.clean(error.message) or self.clean(response.reason or "")
         if status < 300:
             status = error.status
             said = said if status else f"the server tells of an error: {said}"
-        posted = response.request.method == "POST"
+        posted = response.method == "POST"
         if status in (401, 403) or (status in NEVER_ANSWERED and posted):
             return self._hopeless(status, said, url)
         if 300 <= status < 400:
@@ -254,13 +275,13 @@ class Client:
         return mask_text(self.url)
 
 
-def _is_stream(response: httpx.Response, first: bytes) -> bool:
+def _is_stream(response: aiohttp.ClientResponse, first: bytes) -> bool:
     """Whether the reply is server-sent events, by its type or by how it begins."""
     said = str(response.headers.get("content-type", ""))
     return said.startswith("text/event-stream") or first.lstrip().startswith((b"data:", b"event:", b":"))
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     """Seconds that the server asks to wait: a number or a date (RFC 9110, 10.2.3)."""
     given = response.headers.get("retry-after", "").strip()
     if not given:
@@ -274,3 +295,20 @@ def _retry_after(response: httpx.Response) -> float | None:
         return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
     except (ValueError, OverflowError):  # no date, or one beyond the calendar
         return None
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for the server (HTTPS_PROXY, NO_PROXY). Raises UserError."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not host or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    found = proxies.get(parts.scheme) or proxies.get("all")
+    found = found if not found or "://" in found else f"http://{found}"
+    if found and not found.startswith(("http://", "https://")):
+        raise UserError(
+            f"the environment names a {found.partition(':')[0]} proxy, which cannot be used: name an HTTP "
+            "proxy, or the server in NO_PROXY"
+        )
+    return found

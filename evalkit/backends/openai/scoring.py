@@ -36,12 +36,14 @@ class Scorer(Protocol):
     @property
     def name(self) -> str: ...
 
-    def score(self, request: Score) -> Response: ...
+    async def score(self, request: Score) -> Response: ...
 
-    def rolling(self, request: Rolling) -> Response: ...
+    async def rolling(self, request: Rolling) -> Response: ...
 
 
-def find(client: Client, model: str, wanted: str, window: int | None, overlength: Overlength, meter: Meter) -> Scorer:
+async def find(
+    client: Client, model: str, wanted: str, window: int | None, overlength: Overlength, meter: Meter
+) -> Scorer:
     """The way that works with this server, reporting to ``meter``. Raises UserError where none does."""
     ways: dict[str, Callable[[Meter], Scorer]] = {
         "echo": lambda counts: Echo(client, model, counts),
@@ -52,7 +54,7 @@ def find(client: Client, model: str, wanted: str, window: int | None, overlength
         if wanted not in ("auto", name):
             continue
         try:
-            answer = way(Meter()).score(PROBE)  # the probe is none of the run's work
+            answer = await way(Meter()).score(PROBE)  # the probe is none of the run's work
         except (RequestFailed, UserError) as error:
             reasons.append(f"{name}: {error}")
             continue
@@ -74,20 +76,20 @@ class Echo:
     lengths: dict[str, int] = field(default_factory=dict, compare=False)
     """Tokens of contexts by themselves, where they had to be counted."""
 
-    def score(self, request: Score) -> Response:
+    async def score(self, request: Score) -> Response:
         """Log-likelihood of the continuation's tokens."""
         if request.messages is not None:
             return _failed("conversations cannot be scored through echo: the server's chat template is not known here")
         context = request.context.rstrip()
         prompt = request.context + request.continuation
         try:
-            timed, echoed = self._echoed(prompt)
+            timed, echoed = await self._echoed(prompt)
             places = _places(echoed.tokens, prompt)
             if places is not None:
                 # A token that only completes a character has no text of its own: it lies where the next one begins.
                 inside = [index for index, place in enumerate(places) if len(context) <= place < len(prompt)]
             else:
-                inside = list(range(self._length(context, echoed), echoed.given))
+                inside = list(range(await self._length(context, echoed), echoed.given))
             found = _sum(echoed, inside)
         except Unusable as error:
             return _failed(str(error))
@@ -95,16 +97,16 @@ class Echo:
         self.meter.exchange(Exchange(given, cached=cached(timed.reply), scored=True, seconds=timed.seconds))
         return found
 
-    def rolling(self, request: Rolling) -> Response:
+    async def rolling(self, request: Rolling) -> Response:
         """Not possible: the windows of a long text are made of tokens, which stay on the server."""
         return _failed("whole texts cannot be scored through echo: use a local model (--model FOLDER or FILE.gguf)")
 
-    def _echoed(self, prompt: str) -> tuple[Timed, _Echoed]:
+    async def _echoed(self, prompt: str) -> tuple[Timed, _Echoed]:
         body = {"model": self.model, "prompt": prompt, "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0}
-        timed = self.client.post_timed("/completions", body)
+        timed = await self.client.post_timed("/completions", body)
         return timed, _read(timed.reply)
 
-    def _length(self, context: str, whole: _Echoed) -> int:
+    async def _length(self, context: str, whole: _Echoed) -> int:
         """Tokens that the context has by itself, special ones included: where the tokens that come back are no text of
         the prompt (bytes of a character, words without their spaces), the boundary is counted. It is the same rule as
         with a local model: the continuation's tokens are what the whole has behind the context's.
@@ -114,7 +116,7 @@ class Echo:
         if context not in self.lengths:
             if len(self.lengths) >= REMEMBERED:
                 self.lengths.clear()
-            _, alone = self._echoed(context)
+            _, alone = await self._echoed(context)
             self.lengths[context] = alone.given
         return self.lengths[context]
 
@@ -196,25 +198,27 @@ class Forced:
     meter: Meter
     name: str = "forced"
 
-    def score(self, request: Score) -> Response:
+    async def score(self, request: Score) -> Response:
         """Log-likelihood of the continuation's tokens."""
         try:
-            context, continuation = self._tokens(request)
+            context, continuation = await self._tokens(request)
             if not continuation:
                 return _failed("the continuation has no tokens of its own")
-            return self._fitted(context, continuation)
+            return await self._fitted(context, continuation)
         except Unusable as error:
             return _failed(str(error))
 
-    def rolling(self, request: Rolling) -> Response:
+    async def rolling(self, request: Rolling) -> Response:
         """Log-likelihood of a whole text in disjoint windows."""
 
         try:
-            tokens = self._encode(request.text, True)
+            tokens = await self._encode(request.text, True)
             if not tokens or self.window is None:
                 return _failed("the text has no tokens" if not tokens else "the server's window is not known")
-            rows = rolling_windows(tokens, self._prefix(), self.window)
-            parts = [self._forced(row.tokens[: row.start].tolist(), row.tokens[row.start :].tolist()) for row in rows]
+            rows = rolling_windows(tokens, await self._prefix(), self.window)
+            parts = [
+                await self._forced(row.tokens[: row.start].tolist(), row.tokens[row.start :].tolist()) for row in rows
+            ]
         except Unusable as error:
             return _failed(str(error))
         return Response(
@@ -224,7 +228,7 @@ class Forced:
             output_tokens=len(tokens),
         )
 
-    def _fitted(self, context: list[int], continuation: list[int]) -> Response:
+    async def _fitted(self, context: list[int], continuation: list[int]) -> Response:
         excess = 0
         if self.window is not None:
             if len(continuation) >= self.window:
@@ -234,7 +238,7 @@ class Forced:
             reason = f"{len(context) + len(continuation)} tokens do not fit the server's window of {self.window}"
             status = "unscored" if self.overlength == "skip" else "error"
             return Response(status=status, error=reason, prompt_tokens=len(context), truncated=excess)  # type: ignore[arg-type]
-        total, greedy = self._forced(context[excess:], continuation)
+        total, greedy = await self._forced(context[excess:], continuation)
         return Response(
             loglikelihood=total,
             is_greedy=greedy,
@@ -243,18 +247,18 @@ class Forced:
             truncated=excess,
         )
 
-    def _tokens(self, request: Score) -> tuple[list[int], list[int]]:
-        text = request.context if request.messages is None else self._templated(request.messages)
+    async def _tokens(self, request: Score) -> tuple[list[int], list[int]]:
+        text = request.context if request.messages is None else await self._templated(request.messages)
         context = text.rstrip()
-        head = self._encode(context, True) if context else []
+        head = await self._encode(context, True) if context else []
         if not head:
-            whole = self._encode(text + request.continuation, False)
-            prefix = self._prefix()
+            whole = await self._encode(text + request.continuation, False)
+            prefix = await self._prefix()
             return ([prefix], whole[1:]) if whole[:1] == [prefix] else ([prefix], whole)
-        whole = self._encode(text + request.continuation, True)
+        whole = await self._encode(text + request.continuation, True)
         return head, whole[len(head) :]
 
-    def _forced(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[float, bool]:
+    async def _forced(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[float, bool]:
         body = {
             "prompt": list(context),
             "n_predict": len(continuation),
@@ -265,7 +269,7 @@ class Forced:
             "return_tokens": True,
             "ignore_eos": False,
         }
-        timed = self.client.post_timed("/completion", body, root=True)
+        timed = await self.client.post_timed("/completion", body, root=True)
         reply = timed.reply
         report = reply.get("completion_probabilities") if isinstance(reply, Mapping) else None
         if not isinstance(report, list) or [_entry(one, "id") for one in report] != list(continuation):
@@ -280,9 +284,9 @@ class Forced:
         self.meter.exchange(Exchange(given, cached=cached(reply), scored=True, seconds=timed.seconds))
         return total, greedy
 
-    def _encode(self, text: str, special: bool) -> list[int]:
+    async def _encode(self, text: str, special: bool) -> list[int]:
         body = {"content": text, "add_special": special, "parse_special": True}
-        reply = self.client.post("/tokenize", body, root=True)
+        reply = await self.client.post("/tokenize", body, root=True)
         tokens = reply.get("tokens") if isinstance(reply, Mapping) else None
         if not isinstance(tokens, list) or not all(
             isinstance(one, int) and not isinstance(one, bool) and 0 <= one < 1 << 31 for one in tokens
@@ -290,18 +294,18 @@ class Forced:
             raise Unusable("the server's /tokenize gives no token ids")
         return tokens
 
-    def _prefix(self) -> int:
+    async def _prefix(self) -> int:
         """What stands before an empty context: the beginning-of-text token, else the end-of-text token."""
-        props = self.client.get("/props", root=True)
+        props = await self.client.get("/props", root=True)
         names = [props.get(name) for name in ("bos_token", "eos_token")] if isinstance(props, Mapping) else []
         for name in names:
-            if isinstance(name, str) and name and len(found := self._encode(name, False)) == 1:
+            if isinstance(name, str) and name and len(found := await self._encode(name, False)) == 1:
                 return found[0]
         raise Unusable("the server names no token to stand before an empty context")
 
-    def _templated(self, messages: Sequence[Message]) -> str:
+    async def _templated(self, messages: Sequence[Message]) -> str:
         turns = [{"role": one.role, "content": one.content} for one in messages]
-        reply = self.client.post("/apply-template", {"messages": turns}, root=True)
+        reply = await self.client.post("/apply-template", {"messages": turns}, root=True)
         prompt = reply.get("prompt") if isinstance(reply, Mapping) else None
         if not isinstance(prompt, str):
             raise Unusable("the server's /apply-template gives no prompt")

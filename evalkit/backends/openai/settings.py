@@ -27,7 +27,8 @@ class Settings(Strict):
     """Where the API's paths begin, for example http://localhost:8000/v1; default: the model's name if it is a URL."""
     model: str | None = None
     """The model's name on the server; default: the only one that it lists."""
-    num_concurrent: int = Field(default=4, ge=1, le=1024)
+    num_concurrent: int | None = Field(default=None, ge=1, le=1024)
+    """Exchanges under way at once; default: as many as the server bears (`evalkit.backends.openai.concurrency`)."""
     timeout: float = Field(default=300.0, gt=0)
     """Seconds until a reply must be complete."""
     max_retries: int = Field(default=5, ge=0)
