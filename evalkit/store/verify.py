@@ -49,6 +49,19 @@ def verify(run_dir: Path | RunDir) -> list[Problem]:
     return problems
 
 
+def not_recomputed(run_dir: Path | RunDir) -> tuple[str, ...]:
+    """Metrics that `verify` takes at their word, for they are no means of values that the samples hold: of a corpus as
+    a whole, or of groups of items.
+    """
+    run = run_dir if isinstance(run_dir, RunDir) else RunDir.open(run_dir)
+    return tuple(
+        f"{task.info.name}: {metric.key}"
+        for task in run.result().tasks
+        for metric in task.metrics
+        if not is_mean(metric)
+    )
+
+
 def is_mean(metric: MetricResult) -> bool:
     """Whether the metric is the plain mean of values that the samples hold."""
     return metric.aggregator == MEAN and metric.level == "item"

@@ -168,7 +168,7 @@ def test_outputs_made_elsewhere_are_scored(evalkit, tmp_path):
 def test_verify_and_report_read_the_run(evalkit, tmp_path):
     assert evalkit(*MOCK, "--tasks", "boolq", "--sample", "--output", "out").exit_code == 0
     sound = evalkit("verify", "out")
-    assert (sound.exit_code, sound.output) == (0, "out: sound\n")
+    assert (sound.exit_code, sound.stdout) == (0, "out: sound\n")
     made = evalkit("report", "out", "--out", "page.html")
     assert made.exit_code == 0
     assert (tmp_path / "page.html").stat().st_size > 10_000

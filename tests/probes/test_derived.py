@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from probe_runs import metrics_of
+from typer.testing import CliRunner
 
+import evalkit
+from evalkit.cli.app import app
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import RunSpec
 from evalkit.task import sample as samples
@@ -113,3 +118,21 @@ def test_what_cannot_be_made(name, message):
 def test_the_groups_resolve(tmp_path):
     names = {task.info.name for task in resolve(spec(tmp_path, "hallucination", "long-context", "robustness")).tasks}
     assert {"medhalt_fct", "halueval", "needle:single", "stuffing", "reversal"} <= names
+
+
+def test_a_run_of_orders_is_verified_and_says_what_was_not(tmp_path):
+    folder = tmp_path / "run"
+    evalkit.evaluate("mock", ["order:mmlu_anatomy@bundled"], output=folder, progress=False)
+    verified = CliRunner().invoke(app, ["verify", str(folder)])
+    assert verified.stdout == f"{folder}: sound\n"
+    assert "not recomputed" in verified.stderr
+    assert all(f"order:mmlu_anatomy: {name},none" in verified.stderr for name in ("worst", "consistency", "spread"))
+    assert "acc,none" not in verified.stderr
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    (task,) = results["evalkit"]["tasks"]
+    (accuracy,) = [one for one in task["metrics"] if one["name"] == "acc"]
+    results["results"]["order:mmlu_anatomy"]["acc,none"] = accuracy["value"] = accuracy["value"] + 0.125
+    (folder / "results.json").write_text(json.dumps(results), "utf-8")
+    found = CliRunner().invoke(app, ["verify", str(folder)])
+    assert found.exit_code == 1
+    assert "order:mmlu_anatomy: acc,none: the samples' mean is" in found.output
