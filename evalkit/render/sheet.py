@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table
     from rich.text import Text
 
 Kind = Literal["whole", "name", "prose", "line"]
@@ -98,7 +99,7 @@ class Sheet:
             cap -= 1
         return widths
 
-    def _table(self, kept: Sequence[int], widths: Sequence[int]) -> object:
+    def _table(self, kept: Sequence[int], widths: Sequence[int]) -> Table:
         from rich import box
         from rich.table import Table
 

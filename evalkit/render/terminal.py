@@ -90,7 +90,8 @@ def results_table(result: RunResult, every: bool = False) -> Sheet:
         *([Column("stderr", "whole", right=True, spare=True)] if every else []),
         Column("n", "whole", right=True),
     ]
-    if any(metric.baseline is not None for one in (*result.tasks, *result.groups) for metric in _metrics(one)):
+    every_one: list[TaskResult | GroupResult] = [*result.tasks, *result.groups]
+    if any(metric.baseline is not None for one in every_one for metric in _metrics(one)):
         columns.append(Column("chance", "whole", right=True, spare=True))
     table = Sheet(columns, title="partial results: the run was interrupted" if result.partial else None)
     groups = {one.group.name: one.group for one in result.groups}
