@@ -55,13 +55,27 @@ class Tidy:
         return found
 
 
+FORMER = {
+    "gate": {"-b": "--baseline", "-c": "--candidate"},
+    "estimate": {"-c": "--context"},
+    "build": {"-b": "--board"},
+}
+"""Letters that some commands once had for other things than the rest: still understood, no longer shown."""
+
+
 class Command(Tidy, TyperCommand):
     """A command that reads its line as a user of lm_eval writes it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The line in our spelling, then as typer reads it."""
-        from evalkit.cli.arguments import normalize
+        from evalkit.cli.arguments import normalize, without_lm_eval_only
 
+        former = FORMER.get(self.name or "", {})
+        args = [former.get(word, word) for word in args]
+        if self.name == "run":
+            args, notes = without_lm_eval_only(args)
+            for note in notes:
+                typer.echo(f"evalkit: note: {note}", err=True)
         return super().parse_args(ctx, normalize(args, [one.name for one in self.params if one.name]))
 
 

@@ -6,9 +6,57 @@ functions here turn the first into the second, by what `evalkit.spec.table` says
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from evalkit.contract.errors import UserError
 from evalkit.spec.table import SETTINGS
+
+KEPT_APART: Mapping[str, tuple[bool, str]] = {
+    "--cache-requests": (True, "ignored: the token ids of prompts are always kept (evalkit cache stats)"),
+    "--check-integrity": (False, "ignored: evalkit tasks validate NAME renders every row of a task"),
+    "--confirm-run-unsafe-code": (False, "ignored: no code that a model writes is run"),
+    "--hf-hub-log-args": (True, "ignored: nothing is pushed; the files are in the run's folder"),
+    "--predict-only": (False, "ignored: answers are scored as well; the samples hold them as they came"),
+    "--show-config": (False, "ignored: results.json has every task's definition, evalkit tasks show NAME prints it"),
+    "--trackio-args": (True, "ignored: nothing is sent elsewhere; results.json has the numbers"),
+    "--trust-remote-code": (False, "ignored: no code of a model or a data set is run"),
+    "--verbosity": (True, "ignored: --quiet says less, --debug shows tracebacks"),
+    "--wandb-args": (True, "ignored: nothing is sent elsewhere; results.json has the numbers"),
+    "--wandb-config-args": (True, "ignored: nothing is sent elsewhere; results.json has the numbers"),
+    "--write-out": (False, "ignored: evalkit tasks show NAME prints a prompt, the samples hold all of them"),
+}
+"""Flags of lm_eval that change no number here: whether a value may follow, and what is said of them."""
+
+REFUSED: Mapping[str, str] = {
+    "--metadata": "lm_eval's settings of single tasks; here they are part of a name, as in needle:single:lengths=4096",
+    "--samples": "documents by number; take the first with --limit N, or a seeded draw with --limit N:random",
+}
+"""Flags of lm_eval that would change the numbers and are not here."""
+
+
+def without_lm_eval_only(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The line without the flags of lm_eval that have no counterpart, and a note for each. Raises UserError for one
+    that would change the numbers.
+    """
+    kept: list[str] = []
+    notes: list[str] = []
+    queue = list(args)
+    while queue:
+        word = queue.pop(0)
+        if word == "--":
+            return [*kept, word, *queue], notes
+        name, equals, _ = word.partition("=")
+        flag = name.replace("_", "-") if name.startswith("--") else name
+        if flag in REFUSED:
+            raise UserError(f"{flag}: not here: {REFUSED[flag]}")
+        if flag not in KEPT_APART:
+            kept.append(word)
+            continue
+        takes_value, note = KEPT_APART[flag]
+        if takes_value and not equals:
+            _take_values(queue)
+        notes.append(f"{flag}: {note}")
+    return kept, notes
 
 
 def normalize(args: Sequence[str], keys: Collection[str] = tuple(SETTINGS)) -> list[str]:

@@ -18,6 +18,8 @@ from evalkit.spec.option import MODEL
 from evalkit.spec.table import of_panel
 from evalkit.spec.values import key_values
 
+FORMATS = ("table", "json", "csv", "md")
+
 
 @takes(*of_panel(MODEL))
 def bench(
@@ -36,8 +38,9 @@ def bench(
     max_concurrency: Annotated[int, typer.Option("--max-concurrency", min=1, help="Requests at a time.")] = 8,
     num_requests: Annotated[int, typer.Option("--num-requests", min=1, help="Requests sent to the server.")] = 32,
     goodput: Annotated[str, typer.Option(metavar="ttft=0.5,e2e=5", help="Targets in seconds: ttft, tpot, e2e.")] = "",
-    form: Annotated[str, typer.Option("--output", "-o", help="table, json, csv or md.")] = "table",
-    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Write there.")] = None,
+    form: Annotated[str, typer.Option("--format", help="table, json, csv or md.")] = "table",
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", hidden=True)] = None,
 ) -> None:
     """Measure reading (pp512), writing (tg128) and latencies; prediction and measurement side by side.
 
@@ -46,8 +49,12 @@ def bench(
     from evalkit.bench.bench import Plan
     from evalkit.bench.bench import bench as measure
 
-    if form not in ("table", "json", "csv", "md"):
-        raise UserError(f"--output {form}: unknown; one of table, json, csv, md")
+    if output is not None and str(output) in FORMATS:  # as llama-bench has it: -o json
+        form = str(output)
+    else:
+        to = output or to
+    if form not in FORMATS:
+        raise UserError(f"--format {form}: unknown; one of {', '.join(FORMATS)}")
     if server is not None:
         counts = (num_requests, max_concurrency, max(_counts("--n-prompt", prompt)), max(_counts("--n-gen", generate)))
         _bench_server(server, settings.get("model"), request_rate, counts, goodput, form, to)

@@ -15,7 +15,7 @@ from evalkit.render.terminal import rows_table
 @takes("model", "dtype", "quant", "revision", required=("model",))
 def estimate(
     settings: Given,
-    context: Annotated[int, typer.Option("--context", "-c", min=1, help="Tokens a sequence.")] = 2048,
+    context: Annotated[int, typer.Option("--context", min=1, help="Tokens a sequence.")] = 2048,
     batch: Annotated[int, typer.Option("--batch", "-b", min=1, help="Sequences at a time.")] = 1,
     as_json: Json = False,
 ) -> None:

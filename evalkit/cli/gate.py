@@ -24,10 +24,8 @@ Markdown = Annotated[Path | None, typer.Option("--markdown", help="Write Markdow
 
 
 def gate(
-    baseline: Annotated[
-        Path, typer.Option("--baseline", "-b", help="A run directory, or a file of evalkit baseline save.")
-    ],
-    candidate: Annotated[Path, typer.Option("--candidate", "-c", help="The run directory to judge.")],
+    baseline: Annotated[Path, typer.Option("--baseline", help="A run directory, or a file of evalkit baseline save.")],
+    candidate: Annotated[Path, typer.Option("--candidate", help="The run directory to judge.")],
     policy: PolicyFile = None,
     allow_mismatch: AllowMismatch = False,
     junit: Junit = None,

@@ -18,7 +18,10 @@ def build(
     sources: Annotated[
         list[Path] | None, typer.Argument(help="Run directories, folders of them, entry files or folders of them.")
     ] = None,
-    board: Annotated[str, typer.Option("--board", "-b", help="A board's name, or its YAML file.")] = "open-llm",
+    board: Annotated[
+        str | None,
+        typer.Option("--board", help="A board's name, or its YAML file. [default: the tasks that the runs have]"),
+    ] = None,
     out: Annotated[Path, typer.Option("--output", "--out", "-o", help="The site's folder.")] = Path("site"),
     csv: Annotated[
         list[Path] | None, typer.Option("--published", help="CSV of published numbers (may be repeated).")
@@ -31,17 +34,20 @@ def build(
 ) -> None:
     """Write the static site of a board."""
     from evalkit.leaderboard.board import load_board
+    from evalkit.leaderboard.from_runs import lacking
     from evalkit.leaderboard.site import build_site
 
     table = build_site(
         sources or [],
-        load_board(board),
+        load_board(board) if board else None,
         out,
         csv=csv or [],
         with_published=not own_only,
         with_reports=not no_reports,
         url=url,
     )
+    for line in lacking(table):
+        typer.echo(line, err=True)
     ranked = sum(row.rank is not None for row in table.rows)
     typer.echo(f"{len(table.rows)} rows, {ranked} ranked ({table.ranked})", err=True)
     typer.echo(out / "index.html")

@@ -21,6 +21,7 @@ from evalkit.leaderboard.board import Board
 from evalkit.leaderboard.collect import Found, collect
 from evalkit.leaderboard.exports import write_exports
 from evalkit.leaderboard.feed import feed
+from evalkit.leaderboard.from_runs import lacking, own_board
 from evalkit.leaderboard.plots import plots
 from evalkit.leaderboard.rows import FILTERS, Line, column_page, heads, lines, note, options, value_text
 from evalkit.leaderboard.table import Cell, Row, Table, build_table
@@ -40,7 +41,7 @@ BADGES = {
 
 def build_site(
     sources: Sequence[Path],
-    board: Board,
+    board: Board | None,
     out: Path,
     *,
     csv: Sequence[Path] = (),
@@ -50,21 +51,24 @@ def build_site(
 ) -> Table:
     """Write the site into ``out`` (new, empty, or an earlier site). Returns the table it shows.
 
-    ``csv``: more published numbers; ``url``: where the site will stand, for the feed's links.
+    ``board`` None: one is made of the tasks that the entries have. ``csv``: more published numbers; ``url``: where the
+    site will stand, for the feed's links.
     Raises UserError for a source that holds nothing, an ``out`` that holds something else, or nothing to show.
     """
     if url and not url.startswith(("https://", "http://")):
         raise UserError(f"leaderboard: --url {url}: give the site's address, https://...")
     found = collect(sources) if sources else []
+    board = board or own_board(found)
     names = board.published if with_published else ()
     beside = [entry for name in names for entry in published.shipped(name)]
     beside += [entry for path in csv for entry in published.read_csv(path)]
     found += [Found(entry, Path("published")) for entry in beside]
     table = build_table(board, found)
     if not table.rows:
+        told = "; ".join(lacking(table)[:3])
         raise UserError(
             f"leaderboard: nothing to show: none of {len(found)} entries has a result in a column of the board "
-            f"{board.name} (task, metric and shots must be the board's): see docs/leaderboards.md"
+            f"{board.name}{f' ({told})' if told else ''}: leave out --board for a board of the tasks that the runs have"
         )
     _prepare(out)
     reports = _copy_reports(table, out) if with_reports else {}

@@ -1,4 +1,9 @@
-from evalkit.cli.arguments import normalize
+import argparse
+
+import pytest
+
+from evalkit.cli.app import load
+from evalkit.cli.arguments import KEPT_APART, REFUSED, normalize
 
 
 def test_underscores_become_dashes_in_names_only():
@@ -22,3 +27,36 @@ def test_a_chat_template_may_stand_without_a_value():
     assert normalize(["--chat-template"]) == ["--chat-template", "true"]
     assert normalize(["--chat-template", "tool_use"]) == ["--chat-template", "tool_use"]
     assert normalize(["--fewshot_as_multiturn", "false"]) == ["--fewshot-as-multiturn", "false"]
+
+
+@pytest.mark.parametrize("flag", sorted(KEPT_APART))
+@pytest.mark.parametrize("spelling", ["{}", "{}_"])
+def test_flags_of_lm_eval_that_change_nothing_get_a_note(evalkit, flag, spelling):
+    word = flag if spelling == "{}" else "--" + flag.removeprefix("--").replace("-", "_")
+    value = ["project=x,name=y"] if KEPT_APART[flag][0] else []
+    done = evalkit("run", "--model", "mock", word, *value, "--tasks", "boolq@bundled", "--limit", "2", "--quiet")
+    assert done.exit_code == 0, done.output
+    assert f"evalkit: note: {flag}: ignored" in done.stderr
+
+
+@pytest.mark.parametrize("flag", sorted(REFUSED))
+def test_flags_of_lm_eval_that_would_change_numbers_are_refused(evalkit, flag):
+    done = evalkit("run", "--model", "mock", "--tasks", "boolq@bundled", flag, "{}")
+    assert done.exit_code == 2
+    assert flag in done.stderr
+
+
+def test_every_flag_of_lm_eval_is_known(evalkit):
+    lm_eval = pytest.importorskip("lm_eval._cli.run", reason="needs lm_eval (pip install 'evalkit[lm-eval]')")
+    parser = argparse.ArgumentParser().add_subparsers()
+    flags = {
+        option.replace("_", "-")
+        for action in lm_eval.Run.create(parser)._parser._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+    flags.remove("--help")
+    assert len(flags) > 25
+    known = {option for one in load("run").params for option in (*one.opts, *one.secondary_opts)}
+    known |= set(KEPT_APART) | set(REFUSED)
+    assert {flag for flag in flags if normalize([flag])[0] not in known} == set()
