@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
 from evalkit.contract.types import Group, Kind
+from evalkit.metrics import hf_evaluate
 from evalkit.spec.strict import Strict
 from evalkit.task.source import Keys, Source, read
 
@@ -105,7 +106,7 @@ class MetricEntry(Strict):
 def _short(metric: str) -> str:
     """What results call a metric: the last part of its name, of a script's path its stem."""
     if metric.startswith("evaluate:"):
-        return metric.rstrip("/").rpartition("/")[2].removeprefix("evaluate:").removesuffix(".py")
+        return hf_evaluate.label(metric.removeprefix("evaluate:"))
     return metric.rpartition(":")[2].rpartition(".")[2]
 
 
