@@ -22,19 +22,48 @@ Outcome = Literal["correct", "wrong", "abstained", "unparsed"]
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "abstained", "unparsed")
 RIGHT, WRONG = 1.0, -0.25
 
-_ABSTAINS = re.compile(
-    r"\b(?:i|we) (?:do not|don't|don’t|did not|cannot|can't|can’t|could not|am not able to|am unable to)"
-    r"(?: really| possibly| currently)? (?:know|recall|remember|say|tell|answer|determine|find|verify|confirm)\b"
-    r"|\b(?:i am|i'm|i’m) (?:not (?:sure|certain|aware|familiar)|unsure|uncertain|unaware|unfamiliar)\b"
-    r"|\b(?:have|has|there is|there's) no (?:information|record|knowledge|data|idea|comment|answer)\b"
-    r"|\b(?:not|never) heard of\b|\bno idea\b|\bunanswerable\b"
-    r"|\bcannot be (?:answered|determined|known|verified)\b|\bnot (?:enough|sufficient) information\b"
-    r"|\binsufficient information\b|^\W*(?:unknown|idk|n/?a|not known|no answer|unsure)\W*$",
+_APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ′`´＇", "'"))
+_CONTRACTION = re.compile(
+    r"\b(?:(?P<cannot>can't|cant|can not)|(?P<will>wo)n'?t"
+    r"|(?P<verb>do|does|did|could|would|should|is|was|are|were|has|have|had)n'?t|(?P<am>i)'?m|(?P<are>we|they|you)'re|(?P<is>it|there|that|he|she)'s|(?P<have>i|we)'ve)\b",
     re.IGNORECASE,
 )
+_TOLD = (
+    r"(?:know|recall|remember|say|tell|answer|determine|find|verify|confirm|identify|establish|provide|infer|conclude"
+    r"|be (?:sure|certain))"
+)
+_TOLD_OF = (
+    r"(?:known|answered|determined|verified|confirmed|established|identified|inferred|concluded|deduced|said|told|found"
+    r"|ascertained|specified)"
+)
+_HOW = r"(?: (?:really|possibly|currently|honestly|actually|definitively|reliably|exactly|be able to|simply))?"
+_DECLINES = re.compile(
+    r"\b(?:i|we) (?:do not|did not|cannot|could not|would not|(?:am|are) (?:not able|unable) to)"
+    rf"{_HOW} {_TOLD}\b"
+    r"|\bi am (?:not (?:(?:entirely|completely|quite|really|so|too|very) )?(?:sure|certain|aware|familiar)|unsure"
+    r"|uncertain|unaware|unfamiliar)\b"
+    r"|\b(?:have|has|there is|there are) (?:no|not any) (?:\w+ )?(?:information|records?|knowledge|data|idea|comment"
+    r"|answer|evidence|clue|details|mention)\b"
+    r"|\b(?:not|never) heard of\b|\bno (?:idea|clue)\b|\bunanswerable\b"
+    r"|\b(?:not (?:enough|sufficient)|insufficient) (?:information|context|data|evidence|details)\b"
+    r"|^\W*(?:(?:the )?answer(?: is|:)? )?(?:unknown|idk|n/?a|not known|not sure|no answer|unsure|uncertain|unclear"
+    r"|none known|dunno|not available|not specified|not stated|cannot say|cannot tell|hard to say)\W*$",
+    re.IGNORECASE,
+)
+"""The one who speaks does not know."""
+_UNKNOWN = re.compile(
+    rf"\b(?:cannot|could not|can never)(?: be)?{_HOW} {_TOLD_OF}\b"
+    rf"|\b(?:impossible|not possible|hard|difficult|unable)(?: for (?:me|us|anyone))? to{_HOW} {_TOLD}\b"
+    r"|\b(?:nobody|no one) (?:really )?knows\b|\bundetermined\b|\bindeterminate\b"
+    r"|\b(?:passage|text|context|article|document|question|story|source|it) (?:does|did) not (?:say|state|mention"
+    r"|specify|provide|tell)\b"
+    r"|\bnot (?:stated|mentioned|specified|provided|given) (?:in|by) the (?:passage|text|context|article|question)\b"
+    r"|\b(?:it|this|that|which|the answer) (?:is|remains|was) (?:unknown|unclear|uncertain|not known|not clear)\b",
+    re.IGNORECASE,
+)
+"""It is not to be known: an answer that abstains, but in a summary what it may report."""
 _DENIES = re.compile(
-    r"\b(?:is|was|are|were|does|did|do|has|have|had|can|could|will|would) ?(?:not|n't|n’t)\b"
-    r"|\b(?:isn|wasn|aren|weren|doesn|didn)['’]?t\b"
+    r"\b(?:is|was|are|were|does|did|do|has|have|had|can|could|will|would) ?not\b|\bcannot\b"
     r"|\bnever\b|\bno such\b|\bnonexistent\b|\bnon-existent\b|\bnot (?:a real|the|correct|true|real|actually)\b"
     r"|\bfalse\b|\bincorrect\b|\bmistaken\b|\buntrue\b|\bmade[ -]up\b|\bfictional\b|\bfictitious\b|\binvented\b"
     r"|\bpremise\b|\bin fact\b|\bactually\b|^\W*no\b",
@@ -43,15 +72,33 @@ _DENIES = re.compile(
 
 
 def abstains(text: str) -> bool:
-    """Whether a reply says that it does not know (a rule of ours, English; see docs/probes.md for its phrases)."""
-    return _ABSTAINS.search(text) is not None
+    """Whether a reply says that it does not know, or that it is not to be known (a rule of ours, English; see
+    docs/probes.md for its phrases).
+    """
+    plain = _spelled(text)
+    return _DECLINES.search(plain) is not None or _UNKNOWN.search(plain) is not None
+
+
+def declines(text: str) -> bool:
+    """Whether the one who speaks does not know. A longer text may report that a thing is unknown."""
+    return _DECLINES.search(_spelled(text)) is not None
 
 
 def denies(text: str) -> bool:
     """Whether a reply contradicts what it was asked (a rule of ours, English). To say that one does not know is
     none.
     """
-    return _DENIES.search(_ABSTAINS.sub(" ", text)) is not None
+    return _DENIES.search(_UNKNOWN.sub(" ", _DECLINES.sub(" ", _spelled(text)))) is not None
+
+
+def _spelled(text: str) -> str:
+    """With plain apostrophes and without contractions: "can’t" is "cannot"."""
+    return _CONTRACTION.sub(_in_full, " ".join(text.translate(_APOSTROPHES).split()))
+
+
+def _in_full(match: re.Match[str]) -> str:
+    kind, word = str(match.lastgroup), match[str(match.lastgroup)]
+    return {"cannot": "cannot", "will": "will not", "verb": f"{word} not"}.get(kind, f"{word} {kind}")
 
 
 # -- rules: from an answer to its outcome -------------------------------------------------------------------------

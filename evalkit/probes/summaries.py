@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 
-from evalkit.metrics.base import SHARE, Metric, PerItem, ScoringInput
-from evalkit.probes.hallucination import abstains
+from evalkit.metrics.base import Metric, ScoringInput, share_metric
+from evalkit.probes.hallucination import declines
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)?", re.UNICODE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -57,7 +57,7 @@ def _stem(word: str) -> str:
 
 def is_answer(text: str) -> bool:
     """Whether the model summarised at all."""
-    return len(_WORD.findall(text)) >= _LEAST and not abstains(text)
+    return len(_WORD.findall(text)) >= _LEAST and not declines(text)
 
 
 def _source(sample: ScoringInput) -> str:
@@ -87,23 +87,10 @@ def _words(sample: ScoringInput) -> float | None:
     return float(len(_WORD.findall(text))) if is_answer(text) else None
 
 
-def _share(name: str, per_item: PerItem, good: bool, binary: bool) -> Metric:
-    return Metric(
-        name=name,
-        kind="text",
-        per_item=per_item,
-        unit="share",
-        bounds=SHARE,
-        higher_is_better=good,
-        binary=binary,
-        source=SOURCE,
-    )
-
-
-supported = _share("supported", _supported, True, False)
-hallucinated = _share("hallucinated", _hallucinated, False, True)
-consistent = _share("consistent", _consistent, True, True)
-answered = _share("answered", lambda sample: float(is_answer(sample.text or "")), True, True)
+supported = share_metric("supported", _supported, source=SOURCE)
+hallucinated = share_metric("hallucinated", _hallucinated, source=SOURCE, binary=True, higher_is_better=False)
+consistent = share_metric("consistent", _consistent, source=SOURCE, binary=True)
+answered = share_metric("answered", lambda sample: float(is_answer(sample.text or "")), source=SOURCE, binary=True)
 summary_words = Metric(
     name="summary_words",
     kind="text",

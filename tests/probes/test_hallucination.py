@@ -158,6 +158,8 @@ def test_summaries():
     assert (found["hallucinated"], found["consistent"], found["answered"]) == (1.0, 0.0, 1.0)
     silent = metrics_of("summary_faithfulness", {"text": "I cannot say."})
     assert (silent["answered"], silent["consistent"]) == (0.0, None)
+    reports = "Maren Holt opened a bakery in 1987. It is unclear who owns it now, and the paper does not say."
+    assert metrics_of("summary_faithfulness", {"text": reports})["answered"] == 1.0
     source = "Maren Holt opened a bakery in Tilsund in 1987. It is known for its rye bread."
     assert is_supported("Maren Holt opened a bakery in 1987, known for rye bread.", source)
     assert not is_supported("Maren Holt opened a bakery in 1986.", source)
@@ -175,6 +177,63 @@ def test_summaries():
         ("Paris", False),
         ("The unknown soldier", False),
         ("You know it is Paris", False),
+        *(
+            (text, True)
+            for text in (
+                "It can't be determined.",
+                "It can’t be determined.",
+                "It can not be known",
+                "It couldn't be verified",
+                "This could not be determined from the text",
+                "It cannot be reliably determined",
+                "unknown.",
+                "Not sure",
+                "I'm not sure",
+                "I am not entirely sure.",
+                "I dont know",
+                "I don’t know",
+                "Dunno",
+                "N/A.",
+                "No idea",
+                "It is impossible to say",
+                "It's impossible to determine",
+                "The text does not say.",
+                "I cannot be sure",
+                "The passage doesn’t mention it",
+                "There isn't enough information",
+                "There’s not enough information.",
+                "The answer is unknown",
+                "It is unknown who built it.",
+                "It's unclear.",
+                "That remains unclear",
+                "I couldn't find it",
+                "Can’t say",
+                "I've never heard of it",
+                "Answer: unknown",
+                "hard to say",
+                "Nobody knows.",
+                "I wouldn't know",
+                "It's not known",
+                "I have no reliable information on that.",
+            )
+        ),
+        *(
+            (text, False)
+            for text in (
+                "Unknown Pleasures",
+                "He didn't know that Paris was big.",
+                "He cannot be beaten",
+                "Can",
+                "No",
+                "I can tell you that it is Paris",
+                "It was not found until 1921",
+                "They were not told",
+                "It isn't true",
+                "Einstein did not tell anyone",
+                "He did not say it was false",
+                "the tomb of the unknown soldier",
+            )
+        ),
     ],
 )
 def test_how_an_abstention_is_told(text, yes):
