@@ -142,6 +142,14 @@ class Metric:
         return self.joined.name or self.registered or self.name
 
 
+def share_metric(name: str, per_item: PerItem, *, source: str, kind: MetricKind = "text", **more: Any) -> Metric:
+    """A `Metric` of values from 0 to 1 (shares, probabilities, F-measures). Higher is better unless ``more``, its other
+    fields, says otherwise.
+    """
+    fixed = {"name": name, "per_item": per_item, "source": source, "kind": kind, "unit": SHARE_UNIT, "bounds": SHARE}
+    return Metric(**{"higher_is_better": True, **fixed, **more})
+
+
 def checked(metric: Metric, value: Any) -> Value:
     """What ``per_item`` gave, as a float, a tuple of floats or None. UserError for anything else."""
     if value is None or type(value) is float:

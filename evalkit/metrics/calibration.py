@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalkit.metrics.base import SHARE, Metric, ScoringInput
+from evalkit.metrics.base import ScoringInput, share_metric
 from evalkit.metrics.choice import best, gold_indices, softmax
 
 BINS = 15
@@ -39,13 +39,11 @@ def calibration_error(sums: Sequence[float]) -> float:
     return float(sum(abs(float(value)) for value in sums[:BINS])) / float(sums[BINS])
 
 
-ece = Metric(
-    name="ece",
+ece = share_metric(
+    "ece",
+    ece_sample,
     kind="choice",
-    per_item=ece_sample,
     combine=calibration_error,
-    unit="share",
-    bounds=SHARE,
     higher_is_better=False,
     source="Guo et al. 2017, arXiv 1706.04599, section 3 (after Naeini et al. 2015)",
     describe=lambda args, values: f"bins:{BINS}|prob:softmax",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evalkit.metrics.base import SHARE, Metric, PerItem, ScoringInput
+from evalkit.metrics.base import Metric, PerItem, ScoringInput, share_metric
 
 _LM_EVAL = "lm-evaluation-harness 0.4.13, multiple_choice"
 
@@ -81,15 +81,7 @@ acc = _right("acc", acc_sample)
 acc_norm = _right("acc_norm", acc_norm_sample)
 acc_bytes = _right("acc_bytes", acc_bytes_sample)
 exact_match = _right("exact_match", exact_match_sample)
-mc2 = Metric(
-    name="mc2",
-    kind="choice",
-    per_item=mc2_sample,
-    unit="share",
-    bounds=SHARE,
-    higher_is_better=True,
-    source="TruthfulQA, arXiv 2109.07958, section 2.2",
-)
+mc2 = share_metric("mc2", mc2_sample, kind="choice", source="TruthfulQA, arXiv 2109.07958, section 2.2")
 brier = Metric(
     name="brier_score",
     kind="choice",

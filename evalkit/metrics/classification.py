@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
-from evalkit.metrics.base import SHARE, Metric, MetricKind, PerItem, ScoringInput
+from evalkit.metrics.base import Metric, MetricKind, PerItem, ScoringInput, share_metric
 from evalkit.metrics.choice import best, gold_indices
 from evalkit.metrics.combine import items
 from evalkit.metrics.qa import texts
@@ -127,27 +127,21 @@ def prepare(args: Mapping[str, Any]) -> None:
         raise UserError(f"metric f1: positive is {positive!r}; give the index of the class that counts, from 0")
 
 
-f1 = Metric(
-    name="f1",
+f1 = share_metric(
+    "f1",
+    hits,
     kind="choice",
-    per_item=hits,
     combine=f1_of,
-    unit="share",
-    bounds=SHARE,
-    higher_is_better=True,
     source="van Rijsbergen 1979, Information Retrieval, F1 of one class; as scikit-learn's f1_score",
     prepare=prepare,
     describe=lambda args, values: f"positive:{args.get('positive', 1)}",
     registered="choice.f1",
 )
-f1_macro = Metric(
-    name="f1_macro",
+f1_macro = share_metric(
+    "f1_macro",
+    classes,
     kind="choice",
-    per_item=classes,
     combine=items(macro_f1_of),
-    unit="share",
-    bounds=SHARE,
-    higher_is_better=True,
     source="the mean of the classes' F1; as scikit-learn's f1_score(average='macro')",
 )
 

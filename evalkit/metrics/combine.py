@@ -152,8 +152,14 @@ def bits_per_byte(sums: Sequence[float]) -> float:
     return float(-sums[0] / sums[1] / math.log(2))
 
 
+def distinct_by_words(values: Sequence[tuple[float, ...]]) -> float:
+    """Different n-grams over all words of the corpus, of (words, n-gram, n-gram, ...); nan where it has none."""
+    total = sum(value[0] for value in values if value)
+    return len(set().union(*(value[1:] for value in values))) / total if total else math.nan
+
+
 def distinct(values: Sequence[tuple[float, ...]]) -> float:
-    """Different n-grams over all n-grams of the corpus; nan where it has none."""
+    """Different n-grams over all n-grams of the corpus; nan where it has none. Results of evalkit 0.1 name it."""
     total = sum(map(len, values))
     return len(set().union(*values)) / total if total else math.nan
 
@@ -218,6 +224,7 @@ NAMED: Mapping[str, Combine] = {
         Combine(perplexity, "weighted_perplexity", closed=_closed_weighted_perplexity),
         Combine(bits_per_byte, "bits_per_byte", closed=_closed_bits),
         # Resampled texts repeat themselves; the plug-in estimate of entropy is biased downwards.
+        Combine(distinct_by_words, "distinct_by_words", over="items", errors=False),
         Combine(distinct, "distinct", over="items", errors=False),
         Combine(entropy, "entropy", over="items", errors=False),
     )

@@ -1,7 +1,8 @@
 """How varied a model's texts are: distinct n-grams and the entropy of n-grams, over the corpus of all answers.
 
-Words are what white space parts, lower-cased. A sample keeps the n-grams' identities (48 bits of a hash, exact as
-floats), so that the corpus can be put together from samples.
+Words are what white space parts, lower-cased. Distinct-n is scaled by the number of words, not of n-grams (Li et al.
+2016, section 5.2). A sample keeps the n-grams' identities (48 bits of a hash, exact as floats), so that the corpus can
+be put together from samples; of distinct-n the number of words stands first.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ def ngrams(sample: ScoringInput, default: int) -> tuple[float, ...] | None:
     return tuple(_identity(" ".join(words[start : start + n])) for start in range(len(words) - n + 1))
 
 
+def counted_ngrams(sample: ScoringInput, default: int) -> tuple[float, ...] | None:
+    """The number of words, and the identities of the text's different n-grams."""
+    found = ngrams(sample, default)
+    return None if found is None else (float(len((sample.text or "").split())), *dict.fromkeys(found))
+
+
 def _identity(text: str) -> float:
     return float(int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).digest()))
 
@@ -34,16 +41,16 @@ def prepare(args: Mapping[str, Any]) -> None:
         raise UserError(f"metric distinct_n: n is {n!r}; give 1 or more words")
 
 
-_LI = "Li et al. 2016, arXiv 1510.03055, distinct-n"
+_LI = "Li et al. 2016, arXiv 1510.03055, distinct-n: by generated words"
 _ZHANG = "Zhang et al. 2018, arXiv 1809.05972, entropy of n-grams (base 2)"
 
 
 def _metric(combine: str, n: int) -> Metric:
-    distinct = combine == "distinct"
+    distinct = combine == "distinct_by_words"
     return Metric(
-        name=f"{combine}_{n}",
+        name=f"{'distinct' if distinct else combine}_{n}",
         kind="text",
-        per_item=lambda item: ngrams(item, n),
+        per_item=lambda item: (counted_ngrams if distinct else ngrams)(item, n),
         combine=combine,
         unit="share" if distinct else "bits",
         bounds=SHARE if distinct else (0.0, None),
@@ -53,5 +60,5 @@ def _metric(combine: str, n: int) -> Metric:
     )
 
 
-distinct_1, distinct_2 = (_metric("distinct", n) for n in (1, 2))
+distinct_1, distinct_2 = (_metric("distinct_by_words", n) for n in (1, 2))
 entropy_1, entropy_2 = (_metric("entropy", n) for n in (1, 2))

@@ -11,7 +11,7 @@ import string
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from evalkit.metrics.base import SHARE, Metric, PerItem, ScoringInput
+from evalkit.metrics.base import ScoringInput, share_metric
 from evalkit.text.patterns import compiled
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -123,21 +123,10 @@ _TRIVIAQA = "TriviaQA, evaluation/triviaqa_evaluation.py (Joshi et al. 2017, arX
 _SQUAD = "SQuAD, evaluate-v2.0.py (Rajpurkar et al. 2018, arXiv 1806.03822)"
 
 
-def _answered(name: str, per_item: PerItem, source: str, binary: bool) -> Metric:
-    return Metric(
-        name=name,
-        kind="text",
-        per_item=per_item,
-        unit="share",
-        bounds=SHARE,
-        higher_is_better=True,
-        binary=binary,
-        source=source,
-    )
-
-
-triviaqa_em = _answered("triviaqa_em", triviaqa_em_sample, _TRIVIAQA, True)
-triviaqa_f1 = _answered("triviaqa_f1", triviaqa_f1_sample, _TRIVIAQA, False)
-squad_em = _answered("squad_em", squad_em_sample, _SQUAD, True)
-squad_f1 = _answered("squad_f1", squad_f1_sample, _SQUAD, False)
-exact_match = _answered("exact_match", exact_match_sample, "lm-evaluation-harness 0.4.13, exact_match", True)
+triviaqa_em = share_metric("triviaqa_em", triviaqa_em_sample, source=_TRIVIAQA, binary=True)
+triviaqa_f1 = share_metric("triviaqa_f1", triviaqa_f1_sample, source=_TRIVIAQA)
+squad_em = share_metric("squad_em", squad_em_sample, source=_SQUAD, binary=True)
+squad_f1 = share_metric("squad_f1", squad_f1_sample, source=_SQUAD)
+exact_match = share_metric(
+    "exact_match", exact_match_sample, source="lm-evaluation-harness 0.4.13, exact_match", binary=True
+)

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from evalkit.contract.errors import UserError
-from evalkit.metrics.base import SHARE, Metric, ScoringInput
+from evalkit.metrics.base import ScoringInput, share_metric
 from evalkit.metrics.qa import exact_match_sample
 
 
@@ -39,13 +39,6 @@ def prepare(args: Mapping[str, Any]) -> None:
         raise UserError(f"metric pass_at_k: k is {k!r}; give 1 or more")
 
 
-pass_at = Metric(
-    name="pass_at_k",
-    kind="text",
-    per_item=pass_at_k_sample,
-    unit="share",
-    bounds=SHARE,
-    higher_is_better=True,
-    source="Chen et al. 2021, arXiv 2107.03374, eq. 1",
-    prepare=prepare,
+pass_at = share_metric(
+    "pass_at_k", pass_at_k_sample, source="Chen et al. 2021, arXiv 2107.03374, eq. 1", prepare=prepare
 )

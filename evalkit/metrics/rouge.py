@@ -1,4 +1,8 @@
-"""ROUGE as the package rouge-score computes it; the four of one text are computed together."""
+"""ROUGE as the package rouge-score computes it; the four of one text are computed together.
+
+Its own tokenizer keeps the letters a to z and digits; where most letters of the references are others, ``text.scripts``
+splits both sides. ``args: {tokenizer: rouge-score}`` or ``scripts`` takes one of them for all texts.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from evalkit.metrics.base import SHARE, Metric, ScoringInput, shared
+from evalkit.contract.errors import UserError
+from evalkit.metrics.base import Metric, ScoringInput, share_metric, shared
 from evalkit.metrics.qa import texts
 from evalkit.text import scripts
 
+TOKENIZERS = ("by-script", "rouge-score", "scripts")
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
@@ -17,7 +23,6 @@ ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 def _scorer(stemmer: bool, latin: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    # rouge-score's own tokenizer keeps the letters a to z and digits; of other scripts nothing would be left.
     return RougeScorer(list(ROUGE), use_stemmer=stemmer, tokenizer=None if latin else scripts.Tokenizer())
 
 
@@ -26,7 +31,8 @@ def rouges(item: ScoringInput) -> Mapping[str, float] | None:
     references = texts(item.target)
     if item.text is None or not references:
         return None
-    latin = scripts.mostly_latin("".join(references))
+    chosen = item.args.get("tokenizer", "by-script")
+    latin = scripts.mostly_latin("".join(references)) if chosen == "by-script" else chosen == "rouge-score"
     found = _scorer(bool(item.args.get("stemmer", True)), latin).score_multi(references, item.text)
     return {name: float(score.fmeasure) for name, score in found.items()}
 
@@ -34,18 +40,21 @@ def rouges(item: ScoringInput) -> Mapping[str, float] | None:
 def _rouge_describe(args: Mapping[str, Any], values: Sequence[Any]) -> str:
     from importlib.metadata import version
 
-    return f"stem:{'yes' if args.get('stemmer', True) else 'no'}|rouge-score:{version('rouge-score')}"
+    stem = "yes" if args.get("stemmer", True) else "no"
+    return f"tok:{args.get('tokenizer', 'by-script')}|stem:{stem}|rouge-score:{version('rouge-score')}"
+
+
+def _rouge_prepare(args: Mapping[str, Any]) -> None:
+    if args.get("tokenizer", "by-script") not in TOKENIZERS:
+        raise UserError(f"metric rouge: tokenizer is {args['tokenizer']!r}; choose one of {', '.join(TOKENIZERS)}")
 
 
 def _rouge_metric(name: str) -> Metric:
-    return Metric(
-        name=name,
-        kind="text",
-        per_item=shared(rouges, name),
-        unit="share",
-        bounds=SHARE,
-        higher_is_better=True,
+    return share_metric(
+        name,
+        shared(rouges, name),
         source="Lin 2004, ROUGE; rouge-score (google-research), F-measure",
+        prepare=_rouge_prepare,
         describe=_rouge_describe,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evalkit.metrics.base import SHARE, Metric, ScoringInput
+from evalkit.metrics.base import Metric, ScoringInput, share_metric
 from evalkit.metrics.qa import normalize_squad, texts, token_f1
 
 _SOURCE = "SQuAD, evaluate-v2.0.py (Rajpurkar et al. 2018, arXiv 1806.03822)"
@@ -59,16 +59,7 @@ def _scored(score: Callable[[str, str], float], answerable: bool | None) -> Call
 
 
 def _metric(name: str, score: Callable[[str, str], float], answerable: bool | None) -> Metric:
-    return Metric(
-        name=name,
-        kind="text",
-        per_item=_scored(score, answerable),
-        unit="share",
-        bounds=SHARE,
-        higher_is_better=True,
-        binary=score is _exact,
-        source=_SOURCE,
-    )
+    return share_metric(name, _scored(score, answerable), source=_SOURCE, binary=score is _exact)
 
 
 exact, f1 = _metric("exact", _exact, None), _metric("f1", _f1, None)

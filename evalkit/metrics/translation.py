@@ -2,10 +2,11 @@
 
 Statistics add up over sentences, and BLEU, chrF and TER are functions of the sums, so that intervals and paired tests
 draw sentences jointly (Koehn 2004, "Statistical significance tests for machine translation evaluation"). The statistics
-of one sentence are computed once, however many entries of a task ask for them.
+of one sentence are computed once, however many entries of a task ask for them, and chrF's with chrF++'s.
 
 The tokenizer of BLEU follows the target language (``args: {target_language: zh}``) unless ``args: {tokenize: NAME}``
-names one of sacrebleu's. Every result carries sacrebleu's own signature. Statistics end with the number of references.
+names one of sacrebleu's; TER splits Chinese and Japanese by sacrebleu's Asian support. Every result carries sacrebleu's
+own signature. Statistics end with the number of references.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import MissingExtra, UserError
-from evalkit.metrics.base import SHARE, Metric, ScoringInput, shared
+from evalkit.metrics.base import Metric, ScoringInput, share_metric, shared
 from evalkit.metrics.qa import texts
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 
 TOKENIZERS: Mapping[str, str] = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 """By target language; 13a for all others, as sacrebleu chooses."""
+_LANGUAGES: Mapping[str, str] = {
+    **dict.fromkeys(("zh", "zho", "chi", "cmn", "yue", "wuu", "hak", "gan", "hsn", "nan", "lzh", "chinese"), "zh"),
+    **dict.fromkeys(("ja", "jpn", "jp", "japanese"), "ja"),
+    **dict.fromkeys(("ko", "kor", "korean"), "ko"),
+}
+"""Codes of ISO 639 and English names, for what sacrebleu has a tokenizer for; the Chinese languages count as one."""
+BY_LANGUAGE = ("bleu", "ter")
+"""Metrics whose tokenizer follows ``args: {target_language: ...}``."""
 KNOWN = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none", "flores101", "flores200", "spm", "spBLEU-1K")
 _PACKAGES = {"ja-mecab": "mecab-python3 with ipadic", "ko-mecab": "mecab-ko"}
 EXTRA = "translation"
@@ -34,14 +43,21 @@ BLEU_STATISTICS = 10
 CHRF_ORDER = 6
 
 
+def language_of(args: Mapping[str, Any]) -> str:
+    """``target_language`` as "zh", "ja" or "ko"; "" for all others. Of "zh-CN", "cmn" or "zho_Hans" it is "zh"; what is
+    written in Latin letters ("nan_Latn") is split as Latin letters are.
+    """
+    code, *tags = str(args.get("target_language") or "").replace("_", "-").lower().split("-")
+    return "" if "latn" in tags else _LANGUAGES.get(code, "")
+
+
 def tokenizer_of(args: Mapping[str, Any]) -> str:
-    """The name of BLEU's tokenizer: as ``tokenize`` says, else by ``target_language`` ("zh", "zh_CN"), else 13a."""
+    """The name of BLEU's tokenizer: as ``tokenize`` says, else by ``target_language``, else 13a."""
     if chosen := args.get("tokenize"):
         if chosen not in KNOWN:
             raise UserError(f"metric bleu: unknown tokenizer {chosen!r}; choose one of {', '.join(KNOWN)}")
         return str(chosen)
-    language = str(args.get("target_language") or "").replace("_", "-").partition("-")[0].lower()
-    return TOKENIZERS.get(language, "13a")
+    return TOKENIZERS.get(language_of(args), "13a")
 
 
 @lru_cache(maxsize=32)
@@ -50,7 +66,9 @@ def _metric(name: str, tokenize: str, lowercase: bool) -> Any:
     from sacrebleu.metrics import BLEU, CHRF, TER
 
     if name == "ter":
-        return TER(case_sensitive=not lowercase)
+        # sacrebleu's Asian support works on normalised texts only.
+        asian = tokenize == "asian"
+        return TER(case_sensitive=not lowercase, normalized=asian, asian_support=asian)
     if name != "bleu":
         return CHRF(word_order=2 if name == "chrf++" else 0, lowercase=lowercase)
     try:
@@ -67,19 +85,38 @@ def _metric(name: str, tokenize: str, lowercase: bool) -> Any:
 def _of(name: str, args: Mapping[str, Any]) -> Any:
     # TER ignores case by default, as sacrebleu's does.
     lowercase = bool(args.get("lowercase", name == "ter"))
-    return _metric(name, tokenizer_of(args) if name == "bleu" else "", lowercase)
+    asian = "asian" if language_of(args) in ("zh", "ja") else ""
+    return _metric(name, tokenizer_of(args) if name == "bleu" else asian if name == "ter" else "", lowercase)
 
 
-def _statistics(name: str) -> Callable[[ScoringInput], Mapping[str, tuple[float, ...]] | None]:
-    def statistics(item: ScoringInput) -> Mapping[str, tuple[float, ...]] | None:
+Statistics = Mapping[str, tuple[float, ...]]
+
+
+def _extracted(name: str, item: ScoringInput, references: Sequence[str]) -> tuple[float, ...]:
+    # The statistics of one sentence have no public name in sacrebleu; its own significance tests use this one.
+    found = _of(name, item.args)._extract_corpus_statistics([item.text], [[one] for one in references])[0]
+    return tuple(float(value) for value in found)
+
+
+def _statistics(name: str) -> Callable[[ScoringInput], Statistics | None]:
+    def statistics(item: ScoringInput) -> Statistics | None:
         references = texts(item.target)
         if item.text is None or not references:
             return None
-        # The statistics of one sentence have no public name in sacrebleu; its own significance tests use this one.
-        found = _of(name, item.args)._extract_corpus_statistics([item.text], [[one] for one in references])[0]
-        return {name: (*(float(value) for value in found), float(len(references)))}
+        return {name: (*_extracted(name, item, references), float(len(references)))}
 
     return statistics
+
+
+def chrfs(item: ScoringInput) -> Statistics | None:
+    """Of chrF and chrF++ together: chrF++'s begin with chrF's. Among several references each takes its own best."""
+    references = texts(item.target)
+    if item.text is None or not references:
+        return None
+    whole = _extracted("chrf++", item, references)
+    alone = whole[: 3 * CHRF_ORDER] if len(references) == 1 else _extracted("chrf", item, references)
+    n = float(len(references))
+    return {"chrf": (*alone, n), "chrf++": (*whole, n)}
 
 
 def _prepare(name: str) -> Callable[[Mapping[str, Any]], None]:
@@ -150,7 +187,7 @@ def _defined(
     return Metric(
         name=name,
         kind="text",
-        per_item=shared(_statistics(name), name),
+        per_item=shared(chrfs if name.startswith("chrf") else _statistics(name), name),
         combine=combine,
         unit=unit,
         bounds=(0.0, None if unit else 100.0),
@@ -171,37 +208,41 @@ ter = _defined("ter", ter_of, "Snover et al. 2006, AMTA, TER (tercom); sacrebleu
 
 
 def meteor_prepare(args: Mapping[str, Any]) -> None:
-    """UserError unless nltk's WordNet is there: METEOR matches synonyms."""
+    """UserError unless nltk's WordNet is there, for METEOR matches synonyms, and what splits sentences."""
+    from nltk import word_tokenize
     from nltk.corpus import wordnet
 
     try:
         wordnet.ensure_loaded()
+        word_tokenize("One. Two.")
     except (LookupError, OSError) as error:
         raise UserError(
-            "metric meteor: nltk's WordNet is not there; fetch it with: python -m nltk.downloader wordnet "
-            "(elsewhere: copy ~/nltk_data, or name its folder in NLTK_DATA)"
+            "metric meteor: nltk's WordNet or its sentence splitter is not there; fetch them with: "
+            "python -m nltk.downloader wordnet punkt_tab (elsewhere: copy ~/nltk_data, or name its folder in NLTK_DATA)"
         ) from error
 
 
 def meteor_sample(sample: ScoringInput) -> float | None:
-    """METEOR (0 to 1), the best over the references; words as nltk's Treebank rules split them."""
+    """METEOR (0 to 1), the best over the references; words by nltk's ``word_tokenize``, sentence by sentence."""
     if sample.text is None:
         return None
-    from nltk.tokenize import NLTKWordTokenizer
+    from nltk import word_tokenize
     from nltk.translate.meteor_score import single_meteor_score
 
-    split = NLTKWordTokenizer().tokenize
-    words = split(sample.text)
-    return max((float(single_meteor_score(split(one), words)) for one in texts(sample.target)), default=None)
+    words = word_tokenize(sample.text)
+    return max((float(single_meteor_score(word_tokenize(one), words)) for one in texts(sample.target)), default=None)
 
 
-meteor = Metric(
-    name="meteor",
-    kind="text",
-    per_item=meteor_sample,
-    unit="share",
-    bounds=SHARE,
-    higher_is_better=True,
+def _meteor_describe(args: Mapping[str, Any], values: Sequence[Any]) -> str:
+    from importlib.metadata import version
+
+    return f"tok:word_tokenize|nltk:{version('nltk')}"
+
+
+meteor = share_metric(
+    "meteor",
+    meteor_sample,
     source="Banerjee and Lavie 2005, METEOR; nltk",
     prepare=meteor_prepare,
+    describe=_meteor_describe,
 )

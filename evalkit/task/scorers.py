@@ -10,6 +10,7 @@ from typing import Any
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Response
 from evalkit.metrics import base, finding
+from evalkit.metrics.translation import BY_LANGUAGE
 from evalkit.task.definition import Definition, MetricEntry
 from evalkit.task.rendering import Item, load_code
 from evalkit.task.source import Source
@@ -56,13 +57,16 @@ def scorer_of(
 
 
 def with_metrics(definition: Definition, asked: Sequence[str]) -> tuple[Definition, tuple[str, ...]]:
-    """The definition with metrics that the user asks for, and the names of those that are for another kind of task.
+    """The definition with metrics that the user asks for (in the target language of its others), and the names of those
+    that are for another kind of task.
 
     UserError for a name that no kind has.
     """
     entries, unfit = list(definition.metrics), []
+    language = next((one.args["target_language"] for one in entries if "target_language" in one.args), None)
     for name in asked:
-        entry = MetricEntry(metric=name)
+        spoken = language is not None and name in BY_LANGUAGE
+        entry = MetricEntry(metric=name, args={"target_language": language} if spoken else {})
         if any(known.key == entry.key for known in entries):
             continue
         if finding.fits(name, definition.kind):

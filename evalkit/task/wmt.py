@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
 from evalkit.data import testsets
+from evalkit.metrics.translation import BY_LANGUAGE
 from evalkit.store import paths
 from evalkit.task import sample as samples_of
 from evalkit.task.definition import Defined, Definition, MetricEntry, Sample, load_task
@@ -25,7 +26,6 @@ FORMS = {
     "mtnt2019:en-fr": "translation: MTNT's noisy texts",
     "multi30k/2016:en-de": "translation: descriptions of pictures",
 }
-_BLEU_NEEDS_LANGUAGE = "bleu"
 
 
 def family(name: str, catalog: Catalog) -> Defined:
@@ -69,8 +69,8 @@ def _chosen(texts: dict[str, str] | None, pair: str, default: str) -> str:
 
 
 def _for_language(entry: MetricEntry, target: str) -> MetricEntry:
-    """BLEU's tokenizer follows the target language."""
-    if entry.metric != _BLEU_NEEDS_LANGUAGE or "tokenize" in entry.args:
+    """BLEU's and TER's tokenizers follow the target language."""
+    if entry.metric not in BY_LANGUAGE or "tokenize" in entry.args:
         return entry
     return entry.model_copy(update={"args": {**entry.args, "target_language": target}})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,7 @@ from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.metrics.aggregate import aggregate
 from evalkit.metrics.base import ScoringInput
 from evalkit.metrics.entities import entities
-from evalkit.metrics.finding import fits, lookup
+from evalkit.metrics.finding import combine_of, fits, lookup
 from evalkit.metrics.repeats import pass_at_k
 
 
@@ -42,7 +41,13 @@ def test_distinct_and_entropy_are_over_the_corpus() -> None:
     texts = ["a b a b", "A b c", "", "a"]
     distinct, entropy = lookup("distinct_2", "generate"), lookup("entropy_1", "generate")
     found = aggregate(distinct, [distinct.per_item(ScoringInput(text=text)) for text in texts])
-    assert found.value == pytest.approx(3 / 5)  # ab, ba, ab | ab, bc
+    # Different bigrams (ab, ba, bc) over words, as Li et al. 2016 scale it.
+    assert found.value == pytest.approx(3 / 8)
+    assert "|agg:distinct_by_words|" in found.signature
+    once = lookup("distinct_1", "generate")
+    assert aggregate(once, [once.per_item(ScoringInput(text=text)) for text in texts]).value == pytest.approx(3 / 8)
+    # what evalkit 0.1 wrote is joined as it was: over n-grams
+    assert combine_of("distinct").value([(1.0, 2.0, 1.0), (1.0, 3.0), ()]) == pytest.approx(3 / 5)
     assert (found.stderr, found.interval, found.n) == (None, None, 4)
     bits = aggregate(entropy, [entropy.per_item(ScoringInput(text=text)) for text in texts])
     counts = [4, 3, 1]
@@ -65,6 +70,28 @@ def test_entities_follow_the_stated_rule() -> None:
         overlap.prepare({"part": "all"})
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("He met Dr. Smith in Paris.", {"smith", "paris"}),
+        ("Prof. Dr. Ada Meyer-Lind spoke.", {"ada meyer-lind"}),
+        ("He saw Mr. Jones. Prizes were given.", {"jones"}),
+        ("The U.S. Army left.", {"us army"}),
+        ("They live in the U.S. The army left.", {"us"}),
+        ("the U.K. and the US", {"uk", "us"}),
+        ("In Washington, D.C. the U.S. Senate met.", {"washington", "dc", "us senate"}),
+        ("I met U.S. President Lincoln. He spoke.", {"us president lincoln"}),
+        ("J. Moreau wrote it.", {"j moreau"}),
+        ("A book by J.K. Moreau. Prizes were given.", {"jk moreau"}),
+        ("At Acme Inc. Lisa Holt spoke in Oct. 2020.", {"acme inc", "lisa holt", "oct", "2020"}),
+        ("It rose to 3.5 million. Money is short.", {"3.5"}),
+        ("He said no. Money is short. The cat sat. Prizes were given.", set()),
+    ],
+)
+def test_a_period_of_an_abbreviation_ends_no_sentence(text: str, names: set[str]) -> None:
+    assert set(entities(text)) == names
+
+
 def test_pass_at_k_is_the_share_of_subsets_with_a_right_answer() -> None:
     for n, correct, k in ((5, 2, 1), (5, 2, 3), (6, 1, 4), (4, 4, 2), (4, 0, 2), (3, 2, 3)):
         right = [index < correct for index in range(n)]
@@ -81,6 +108,11 @@ def test_bias_metrics() -> None:
     more = ScoringInput(target=0, choices=("a", "b"), loglikelihoods=(-1.0, -3.5))
     assert lookup("pct_stereotype", "multiple_choice").per_item(more) == 1.0
     assert lookup("likelihood_diff", "multiple_choice").per_item(more) == 2.5
+    tie = ScoringInput(target=0, choices=("a", "b"), loglikelihoods=(-2.0, -2.0))
+    stereotype, neutral = lookup("pct_stereotype", "multiple_choice"), lookup("pct_neutral", "multiple_choice")
+    found = aggregate(stereotype, [stereotype.per_item(one) for one in (more, tie)])
+    assert (found.value, "|ties:as-0|" in found.signature) == (0.5, True)
+    assert aggregate(neutral, [neutral.per_item(one) for one in (more, tie)]).value == 0.5
 
 
 def test_tokens_are_counted_where_the_backend_does() -> None:
@@ -110,12 +142,16 @@ def test_meteor_needs_wordnet() -> None:
     try:
         wordnet.ensure_loaded()
     except LookupError:
-        with pytest.raises(UserError, match=r"nltk\.downloader wordnet"):
+        with pytest.raises(UserError, match=r"nltk\.downloader wordnet punkt_tab"):
             meteor.prepare({})
         return
     meteor.prepare({})
     same = ScoringInput(text="The cat sat on the mat.", target=["The cat sat on the mat."])
     assert (meteor.per_item(same) or 0) > 0.99
+    # A period within the text is a word of its own, as in nltk's word_tokenize: "mat." is "mat".
+    inner = ScoringInput(text="The cat sat on the mat. It slept.", target=["The cat sat on the mat"])
+    bare = ScoringInput(text="The cat sat on the mat It slept .", target=["The cat sat on the mat"])
+    assert (meteor.per_item(inner) or 0) > (meteor.per_item(bare) or 0) - 0.05
 
 
 def test_a_metric_fits_the_kinds_it_is_registered_for() -> None:
@@ -127,45 +163,3 @@ def test_a_metric_fits_the_kinds_it_is_registered_for() -> None:
     assert not fits("evaluate:rouge", "rolling")
     with pytest.raises(UserError, match="did you mean rouge"):
         fits("roug1", "generate")
-
-
-LOCAL = """
-import datasets
-import evaluate
-
-
-class Shouting(evaluate.Metric):
-    def _info(self):
-        return evaluate.MetricInfo(
-            description="share of answers that are the reference in capitals",
-            citation="",
-            inputs_description="",
-            features=datasets.Features(
-                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
-            ),
-        )
-
-    def _compute(self, predictions, references, offset=0.0):
-        hits = [p == r.upper() for p, r in zip(predictions, references)]
-        return {"shouting": sum(hits) / len(hits) + offset, "count": float(len(hits))}
-"""
-
-
-def test_a_local_metric_of_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("evaluate")
-    script = tmp_path / "shouting" / "shouting.py"
-    script.parent.mkdir()
-    script.write_text(LOCAL, encoding="utf-8")
-    metric = lookup(f"evaluate:{script}", "generate")
-    assert metric.name == "shouting"
-    assert metric.prepare is not None
-    metric.prepare({})
-    samples = [ScoringInput(text="YES", target=["yes"]), ScoringInput(text="no", target="no")]
-    found = aggregate(metric, [None, None], samples=samples)
-    assert (found.value, found.n) == (0.5, 2)
-    assert "|evaluate:" in found.signature
-    assert aggregate(metric, [], samples=samples, args={"key": "count"}).value == 2.0
-    assert aggregate(metric, [], samples=samples, args={"offset": 0.25}).value == 0.75
-    with pytest.raises(UserError, match="shouting, count"):
-        aggregate(metric, [], samples=samples, args={"key": "nothing"})
-    assert aggregate(metric, []).value is None
