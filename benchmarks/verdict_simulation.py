@@ -18,7 +18,7 @@ from pathlib import Path
 
 from verdicts.clustered import clusters, groups, variants
 from verdicts.corpora import corpus
-from verdicts.decisions import boards, looks, several_tasks
+from verdicts.decisions import boards, looks, looks_at_several, several_tasks
 from verdicts.drawing import Effort
 from verdicts.estimates import calibration, judges, spread
 from verdicts.methods import methods
@@ -41,6 +41,7 @@ TABLES: dict[str, tuple[str, Callable[[Effort], Iterator[str]]]] = {
     "judges": ("Judges with some labels of people", judges),
     "boards": ("Boards", boards),
     "looks": ("Stop when it is decided", looks),
+    "several looks": ("Stop when it is decided: several tasks", looks_at_several),
     "several": ("Several tasks as one", several_tasks),
 }
 

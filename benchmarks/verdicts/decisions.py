@@ -9,7 +9,7 @@ import numpy as np
 
 from evalkit.statistics.choice import average_difference_for
 from evalkit.statistics.ranks import paired_covariance, rank_intervals
-from evalkit.statistics.sequential import design, verdict_at
+from evalkit.statistics.sequential import Boundary, Levels
 from evalkit.statistics.shares import PairedShares
 from verdicts.clustered import as_pair
 from verdicts.drawing import ALARM, Effort, most
@@ -38,44 +38,94 @@ def boards(effort: Effort) -> Iterator[str]:
         yield f"| {count} | {n} | {most(first, ALARM, runs)} | {most(second, ALARM, runs)} | {third:.3f} |"
 
 
+SCENARIOS = (
+    ("none", 0.0, 0.1),
+    ("the margin", 0.02, 0.1),
+    ("the margin, nothing gained", 0.02, 0.02),
+    ("twice the margin", 0.04, 0.1),
+    ("10 points", 0.1, 0.2),
+    ("broken: 30 points", 0.3, 0.4),
+)
+"""True loss and share of flipped items."""
+MARGIN, CEILING = 0.02, 2000
+
+
 def looks(effort: Effort) -> Iterator[str]:
-    ceiling, margin, flips = 2000, 0.02, 0.1
-    yield f"Margin 2 points, {flips:.0%} of the items flip, at most {ceiling:,} items, 10 looks (every 200 items)."
-    yield "Limits: 0.025 for passes at a loss of the margin or more, and for regressions at a loss of the margin or"
-    yield "less. Where any loss fails, the regression's limit is at no loss."
+    yield f"`evalkit check` of one task: margin 2 points, 10 % of the items flip, at most {CEILING:,} items."
+    yield "Limits: 0.025 for passes at a loss of the margin or more, for regressions at one of the margin or less."
+    yield "Where any loss fails (`fail_on: any_loss`), the regression's limit is at no loss."
     yield ""
-    yield "| True loss | Pass | Regression | Neither | Mean items | With any loss: pass | Regression | Mean items |"
-    yield "|:--|--:|--:|--:|--:|--:|--:|--:|"
-    plan = design([(k + 1) / 10 for k in range(10)])
-    for name, loss, rate in (
-        ("none", 0.0, flips),
-        ("the margin", margin, flips),
-        ("the margin, nothing gained", margin, margin),
-        ("twice the margin", 2 * margin, flips),
-        ("10 points", 0.1, 0.2),
-        ("broken: 30 points", 0.3, 0.4),
-    ):
-        runs = effort.of(1 / 4)
-        parts = []
-        for any_loss in (False, True):
-            generator, tally, used = effort.generator("looks", name), {"pass": 0, "regression": 0, None: 0}, 0
-            for _ in range(runs):
-                gained, lost, n = 0, 0, 0
-                for look in plan:
-                    more = round(look.fraction * ceiling) - n
-                    up, down, _ = generator.multinomial(more, [(rate - loss) / 2, (rate + loss) / 2, 1 - rate])
-                    gained, lost, n = gained + int(up), lost + int(down), n + more
-                    found = verdict_at(look, _Cached(gained, lost, n, look.alpha), margin, any_loss=any_loss)
-                    if found:
-                        break
-                tally[found] += 1
-                used += n
+    yield "| Looks | True loss | Pass | Regression | Neither | Mean items | Any loss: pass | Regression | Mean items |"
+    yield "|--:|:--|--:|--:|--:|--:|--:|--:|--:|"
+    for count in (5, 10, 20):
+        for name, loss, rate in SCENARIOS:
+            runs = effort.of(1 / 4)
+            parts = []
+            for any_loss in (False, True):
+                tally, used = _checked(effort.generator("looks", name), runs, [(loss, rate)], count, any_loss)
+                passed, worse = tally["pass"] / runs, tally["regression"] / runs
+                good = most(passed, 0.025, runs) if loss >= MARGIN else f"{passed:.3f}"
+                bad = most(worse, 0.025, runs) if loss <= (0 if any_loss else MARGIN) else f"{worse:.3f}"
+                neither = "" if any_loss else f" | {tally[None] / runs:.3f}"
+                parts.append(f"{good} | {bad}{neither} | {used / runs:,.0f}")
+            yield f"| {count} | {name} | " + " | ".join(parts) + " |"
+
+
+def looks_at_several(effort: Effort) -> Iterator[str]:
+    yield f"`evalkit check` of several tasks that must all pass, each of at most {CEILING:,} items, 20 looks. Limits as"
+    yield "above, of the whole: a pass where a task lost the margin, a regression where none lost more."
+    yield ""
+    yield "| Tasks | True loss | Pass | Regression | Neither | Mean items a task |"
+    yield "|--:|:--|--:|--:|--:|--:|"
+    for tasks in (3, 10):
+        for name, losses in (
+            ("none", [0.0] * tasks),
+            ("the margin in one", [0.02, *[0.0] * (tasks - 1)]),
+            ("the margin in all", [0.02] * tasks),
+            ("twice the margin in one", [0.04, *[0.0] * (tasks - 1)]),
+            ("30 points in one", [0.3, *[0.0] * (tasks - 1)]),
+        ):
+            runs = effort.of(tasks / 6)
+            generator = effort.generator("several looks", tasks, name)
+            tally, used = _checked(generator, runs, [(loss, max(0.1, 1.3 * loss)) for loss in losses], 20, False)
             passed, worse = tally["pass"] / runs, tally["regression"] / runs
-            good = most(passed, 0.025, runs) if loss >= margin else f"{passed:.3f}"
-            bad = most(worse, 0.025, runs) if loss <= (0 if any_loss else margin) else f"{worse:.3f}"
-            neither = "" if any_loss else f" | {tally[None] / runs:.3f}"
-            parts.append(f"{good} | {bad}{neither} | {used / runs:,.0f}")
-        yield f"| {name} | " + " | ".join(parts) + " |"
+            good = most(passed, 0.025, runs) if max(losses) >= MARGIN else f"{passed:.3f}"
+            bad = most(worse, 0.025, runs) if max(losses) <= MARGIN else f"{worse:.3f}"
+            yield f"| {tasks} | {name} | {good} | {bad} | {tally[None] / runs:.3f} | {used / runs / tasks:,.0f} |"
+
+
+def _checked(
+    generator: np.random.Generator, runs: int, tasks: list[tuple[float, float]], count: int, any_loss: bool
+) -> tuple[dict[str | None, int], int]:
+    """How often ``count`` looks at tasks with a (true loss, share of flips) end in what; all items that were asked."""
+    tally: dict[str | None, int] = {"pass": 0, "regression": 0, None: 0}
+    used = 0
+    levels = _levels(count, len(tasks))
+    for _ in range(runs):
+        counts, passed, outcome = np.zeros((len(tasks), 3), dtype=int), [False] * len(tasks), None
+        for fraction, level in levels:
+            for place, (loss, rate) in enumerate(tasks):
+                if passed[place]:
+                    continue
+                more = round(fraction * CEILING) - int(counts[place].sum())
+                counts[place] += generator.multinomial(more, [(rate - loss) / 2, (rate + loss) / 2, 1 - rate])
+                gained, lost, still = map(int, counts[place])
+                gain = _Cached(gained, lost, gained + lost + still, level.passing.alpha)
+                found = level.shown(gain, MARGIN, any_loss=any_loss)
+                outcome = "regression" if found == "regression" else outcome
+                passed[place] = found == "pass"
+            if outcome or all(passed):
+                break
+        tally[outcome or ("pass" if all(passed) else None)] += 1
+        used += int(counts.sum())
+    return tally, used
+
+
+def _levels(count: int, tests: int) -> list[tuple[float, Levels]]:
+    """Of the looks that are taken."""
+    boundary = Boundary(tests=tests)
+    found = [((k + 1) / count, boundary.at((k + 1) / count)) for k in range(count)]
+    return [(fraction, level) for fraction, level in found if level is not None]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from evalkit.analysis.sequential_gate import Asked, SequentialGate
 from evalkit.contract.errors import UserError
 from evalkit.runner.rounds import Round
 from evalkit.runner.workload import Workload
-from evalkit.statistics.sequential import Spending
+from evalkit.statistics.sequential import LEAST_ALPHA, Spending
 from evalkit.store import RunDir
 from evalkit.store.identity import digest
 from evalkit.store.looks import Record
@@ -30,8 +30,6 @@ from evalkit.store.samples import prompt_of, row, sha256
 
 LOOKS = 20
 LEAST_ITEMS = 2
-LEAST_ALPHA = 1e-12
-"""No look is taken that would have less error to spend: hardly any evidence could use it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
 """The gate at looks at growing data: every look has the error that group-sequential spending leaves to it.
 
-Over all looks a loss of the margin or more passes with a probability of at most half of the policy's alpha, and no loss
-of more than the margin (with ``fail_on: any_loss``: no loss) is called a regression with more than that. Passing needs
-every test to pass, so each may spend the whole error; one regression is enough, so that the tests share it (Bonferroni:
-Holm's later steps never matter where the first rejection ends everything).
+Over all looks a loss of the margin or more passes with a probability of at most half of the policy's alpha, and a loss
+of no more than the margin (with ``fail_on: any_loss``: no loss) is called a regression with no more than that. Passing
+needs every test to pass, so each may spend the whole error; one regression is enough, so that the tests share it.
 """
 
 from __future__ import annotations
@@ -16,12 +15,7 @@ from evalkit.analysis.gate import GateResult, gate_scores, overall
 from evalkit.analysis.judging import Question, judge_question, p_worse_of
 from evalkit.analysis.policy import FailOn, Policy, Rule
 from evalkit.analysis.scores import RunScores
-from evalkit.statistics.sequential import Look, Spending
-
-LEAST_ALPHA = 1e-12
-"""A look that would get less error than this shows nothing: hardly any evidence could use it."""
-DECIDING = ("margin", "floor")
-"""Kinds of checks that more items can decide."""
+from evalkit.statistics.sequential import LEAST_ALPHA, Boundary, Levels
 
 Name = tuple[str, str, str]
 """Of a check: kind, task, metric."""
@@ -43,28 +37,13 @@ class Settled:
     check: Check
 
 
-class _Boundary:
-    """The looks at one question: its pass may spend ``alpha``, its regression a part of it."""
-
-    def __init__(self, alpha: float, tests: int) -> None:
-        self._passing, self._failing = Spending(alpha), Spending(alpha / tests)
-        self.levels: tuple[Look, Look] | None = None
-
-    def at(self, fraction: float) -> tuple[Look, Look] | None:
-        """The levels of passing and failing; None where no information came, or too little error is left to spend."""
-        if fraction <= self._passing.fraction:
-            return None
-        found = self._passing.look(fraction), self._failing.look(fraction)
-        return found if found[0].alpha >= LEAST_ALPHA else None
-
-
 class SequentialGate:
     """What was settled at the looks so far. ``base`` has the tasks that are to be judged, with all their items."""
 
     def __init__(self, base: RunScores, policy: Policy, *, allow_mismatch: bool = False) -> None:
         self._policy, self._allow_mismatch = policy, allow_mismatch
         self._tasks: dict[Name, tuple[str, ...]] = {}
-        self._boundaries: dict[Name, _Boundary] = {}
+        self._boundaries: dict[Name, Boundary] = {}
         self._asked: Mapping[str, Asked] = {}
         self._look = 0
         self.settled: dict[Name, Settled] = {}
@@ -74,7 +53,7 @@ class SequentialGate:
         gate_scores(base, base, policy, judge=self._note)
         tests = max(1, len(self._tasks) + len(floors))
         self._tasks |= {("floor", name, ""): (name,) for name in floors}
-        self._boundaries = {name: _Boundary(policy.alpha / 2, tests) for name in self._tasks}
+        self._boundaries = {name: Boundary(policy.alpha / 2, tests) for name in self._tasks}
         self._tests = tests
 
     def open_tasks(self) -> set[str]:
@@ -125,13 +104,10 @@ class SequentialGate:
         levels = self._levels(_name(one))
         if levels is None:
             return [replace(check, outcome="inconclusive") for check in judge_question(one, fail_on, 2 * LEAST_ALPHA)]
-        passing, failing = levels
-        plain = p_worse_of(one, fail_on)
-        # A regression has a level of its own; `judge_question` holds both p-values to that of passing.
-        worse = min(1.0, plain * passing.alpha / failing.alpha) if failing.alpha > 0 else 1.0
-        return judge_question(one, fail_on, 2 * passing.alpha, worse=worse, plain=plain, tests=self._tests)
+        plain, alpha = p_worse_of(one, fail_on), levels.passing.alpha
+        return judge_question(one, fail_on, 2 * alpha, worse=levels.worse(plain), plain=plain, tests=self._tests)
 
-    def _levels(self, name: Name) -> tuple[Look, Look] | None:
+    def _levels(self, name: Name) -> Levels | None:
         found = [self._asked[task] for task in self._tasks[name] if task in self._asked]
         most = sum(one.most for one in found)
         return self._boundaries[name].at(min(1.0, sum(one.items for one in found) / most)) if most else None
@@ -139,7 +115,7 @@ class SequentialGate:
     def _floor_alpha(self) -> float:
         """The level of every floor at this look; 0 for none."""
         levels = [self._levels(name) for name in self._tasks if name[0] == "floor" and name not in self.settled]
-        return min((found[1].alpha if found else 0.0 for found in levels), default=0.0)
+        return min((found.failing.alpha if found else 0.0 for found in levels), default=0.0)
 
     def _at_floor(self, check: Check, alpha: float) -> Check:
         name = ("floor", check.task, "")

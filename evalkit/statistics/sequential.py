@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.statistics.inference import Inference
-from evalkit.statistics.margins import Shown, shown_at
+from evalkit.statistics.margins import Shown, p_worse, shown_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 ALPHA = 0.025
+LEAST_ALPHA = 1e-12
+"""A look with less than this to spend shows nothing: hardly any evidence could use it."""
 STEP = 0.02
 REACH = 9.0
 
@@ -44,9 +46,21 @@ class Look:
         return 1 - 2 * self.alpha
 
 
-def verdict_at(look: Look, found: Inference, margin: float, *, any_loss: bool = False) -> Shown | None:
-    """What a look at a gain (candidate better: positive) shows; see `margins.shown_at`."""
-    return shown_at(found, margin, look.alpha, any_loss=any_loss)
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What a look at one of several questions may use up: a pass by itself, a regression its part."""
+
+    passing: Look
+    failing: Look
+
+    def worse(self, p_value: float) -> float:
+        """The p-value of a regression, to be held against the level of passing."""
+        return min(1.0, p_value * self.passing.alpha / self.failing.alpha) if self.failing.alpha > 0 else 1.0
+
+    def shown(self, gain: Inference, margin: float, *, any_loss: bool = False) -> Shown | None:
+        """What ``gain`` (candidate better: positive) shows; see `margins.shown_at`."""
+        worse = self.worse(p_worse(gain, margin, any_loss=any_loss))
+        return shown_at(gain, margin, self.passing.alpha, any_loss=any_loss, worse=worse)
 
 
 def spending(fraction: float, alpha: float = ALPHA) -> float:
@@ -84,6 +98,23 @@ class Spending:
         self._grid, self._mass = _onward(self._grid, self._mass, step, scale, min(critical, REACH))
         self.fraction, self._spent = fraction, used
         return Look(fraction, critical, float(ndtr(-critical)), used)
+
+
+class Boundary:
+    """The looks at one of ``tests`` questions that all must pass, where one regression fails: passing may spend
+    ``alpha``, each regression its share (Bonferroni: Holm's later steps never matter where the first rejection ends
+    everything).
+    """
+
+    def __init__(self, alpha: float = ALPHA, tests: int = 1) -> None:
+        self._passing, self._failing = Spending(alpha), Spending(alpha / tests)
+
+    def at(self, fraction: float) -> Levels | None:
+        """The next look; None where no information came, or where less than LEAST_ALPHA is left to spend."""
+        if fraction <= self._passing.fraction:
+            return None
+        found = Levels(self._passing.look(fraction), self._failing.look(fraction))
+        return found if found.passing.alpha >= LEAST_ALPHA else None
 
 
 def design(fractions: Sequence[float], alpha: float = ALPHA) -> tuple[Look, ...]:
