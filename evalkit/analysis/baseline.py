@@ -256,8 +256,9 @@ def load_scores(path: Path, cluster_by: str | None = None, *, p_gold: bool = Fal
     """Scores of a run directory, or of a file written by `evalkit baseline save`.
 
     ``cluster_by`` names the document field that items share, "none" for independent items; by default one of
-    CLUSTER_FIELDS whose values repeat. A file has no documents: it keeps the one field that it was saved with. With
-    ``p_gold`` tasks with choices also have the series of `gold.p_gold`. Raises UserError for a path that is neither.
+    `contract.clusters.CLUSTER_FIELDS` whose values repeat. A file has no documents: it keeps the one field that it was
+    saved with. With ``p_gold`` tasks with choices also have the series of `gold.p_gold`. Raises UserError for a path
+    that is neither.
     """
     if path.is_file():
         found = _clustered_by(read_baseline(path), cluster_by)

@@ -116,7 +116,7 @@ def compare_scores(base: RunScores, candidate: RunScores, options: Options | Non
     rows = list(_groups(base, candidate, pairs, options))
     for name, one in pairs.items():
         before, now = base.tasks[name], candidate.tasks[name]
-        keys = dict.fromkeys((before.primary, *before.series)) if options.details else (before.primary,)
+        keys = dict.fromkeys((*before.series, before.primary)) if options.details else (before.primary,)
         rows += [decide_task(before, now, key, one, options.alpha, details=options.details) for key in keys]
     return RunComparison(
         label=candidate.label,

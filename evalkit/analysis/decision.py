@@ -16,7 +16,7 @@ from evalkit.analysis.instruments import Part, average_difference, is_binary
 from evalkit.analysis.pairing import Pairs
 from evalkit.analysis.scores import TaskScores
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import SHARE_UNIT, Bounds
+from evalkit.contract.types import MEAN, SHARE_UNIT, Bounds
 from evalkit.statistics.inference import Inference, Unknown
 from evalkit.statistics.margins import Mirrored, detectable
 from evalkit.statistics.multiple import holm
@@ -260,7 +260,7 @@ def _judged(part: Part, alpha: float, details: bool) -> Decision:
             found = Unknown(value, len(a), str(error))
     verdict, reason = _verdict(found, bool(a) and a == b, rising, alpha)
     clusters = None if labels is None or not len(set(labels)) < len(labels) else len(set(labels))
-    changed = list(zip(a, b, strict=True)) if part.numbers else []
+    changed = list(zip(a, b, strict=True)) if part.numbers and one.aggregate == MEAN else []
     difference = _difference(found, len(a), changed, is_binary(one, a, b), clusters, alpha, details)
     if values[0] is None:
         difference = replace(difference, value=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.analysis import gold
@@ -237,7 +237,8 @@ def _margins(
     rows = {(row.task, row.metric, row.primary): row for row in comparison.metrics} if comparison else {}
     heads = {row.task for row in rows.values() if row.level != "task" and _judged(row) and _headline(row, base.groups)}
     questions: list[Question] = []
-    missing: list[tuple[str, Rule, str]] = []
+    missing: list[tuple[str, Rule]] = []
+    reasons = {one.task: one.reason for one in found}
     for name, rule in _wanted(policy, base).items():
         group = next((one for one in heads if name in base.groups[one]), None)
         if name not in policy.tasks and group is not None:
@@ -246,18 +247,18 @@ def _margins(
                 questions.append(_question(row, rule, rows, base, candidate))
             continue
         row = _row(rows, name, rule)
-        if row is not None and not row.reason:
+        if row is not None and (rule.required or not row.reason):
+            row = replace(row, reason=row.reason and (reasons.get(name) or row.reason))
             questions.append(_question(row, rule, rows, base, candidate))
         elif rule.required and (name in candidate.tasks or name in candidate.groups):
-            missing.append((name, rule, row.reason if row is not None else ""))
+            missing.append((name, rule))
     if policy.average:
         yield from _average(policy, rows, base, candidate, questions)
     if policy.p_gold is not None:
         yield from _finer(policy.p_gold, rows, base, candidate, questions)
     yield from judge(questions, policy.fail_on, policy.alpha)
-    reasons = {one.task: one.reason for one in found}
-    for name, rule, why in missing:
-        reason = reasons.get(name) or why or _why_no_group(name, base, candidate, reasons)
+    for name, rule in missing:
+        reason = reasons.get(name) or _why_no_group(name, base, candidate, reasons)
         yield Check("margin", name, rule.metric or "", "inconclusive", f"not judged: {reason}")
 
 

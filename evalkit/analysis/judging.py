@@ -36,11 +36,12 @@ def judge_margins(questions: Sequence[Question], fail_on: FailOn = "margin", alp
     Passing needs every check to pass and needs no correction (an intersection-union test); one regression fails, so
     that these are corrected by Holm.
     """
-    worse = [p_worse_of(one, fail_on) for one in questions]
-    tests = holm(worse, alpha / 2)
+    worse = {place: p_worse_of(one, fail_on) for place, one in enumerate(questions) if not one.row.reason}
+    tests = dict(zip(worse, holm(list(worse.values()), alpha / 2), strict=True))
     checks = []
-    for one, plain, test in zip(questions, worse, tests, strict=True):
-        checks += judge_question(one, fail_on, alpha, worse=test.p_value, plain=plain, tests=len(questions))
+    for place, one in enumerate(questions):
+        corrected, plain = (tests[place].p_value, worse[place]) if place in tests else (1.0, 1.0)
+        checks += judge_question(one, fail_on, alpha, worse=corrected, plain=plain, tests=len(tests))
     return checks
 
 
@@ -99,8 +100,8 @@ def judge_margin(
     if row.reason:
         why = f"not judged: {row.reason}"
         return Check(
-            "margin", row.task, row.metric, "inconclusive", why, row.base, row.candidate, margin=margin,
-            n=row.difference.n,
+            "margin", row.task, row.metric, "inconclusive", why, row.base, row.candidate, row.difference.value,
+            margin=margin, n=row.difference.n,
         )  # fmt: skip
     shown = shown_at(row.gain, margin, alpha / 2, any_loss=any_loss, worse=worse)
     outcome: Outcome = shown or "inconclusive"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalkit.contract.clusters import shared_field
 from evalkit.contract.errors import UserError
 from evalkit.contract.groups import leaves
 from evalkit.spec.config import measurement_of
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 KEY_LENGTH = 12
 """Hexadecimal digits of the document's hash that items are joined by: 48 bits, so that a baseline file stays small."""
 PROMPT_LENGTH = 6
-CLUSTER_FIELDS = ("passage", "context", "article", "story", "paragraph", "of")
-"""Document fields whose repeated value means that items share it and are not independent; "of" names the question that
-variants (order:, labels:, templates:) and proposed answers (fct:) are made from.
-"""
 COLUMNS = ("doc_id", "doc_hash", "prompt_hash", "status", "document", "prompt", "metrics", "statistics")
 
 
@@ -93,7 +89,7 @@ def scores_of_run(path: Path, cluster_by: str | None = None) -> RunScores:
     """Scores of a run directory.
 
     ``cluster_by`` names the document field that items share, "none" for independent items; by default one of
-    CLUSTER_FIELDS whose values repeat. Raises UserError where no run is.
+    `contract.clusters.CLUSTER_FIELDS` whose values repeat. Raises UserError where no run is.
     """
     run = RunDir.open(path)
     result = run.result()
@@ -186,23 +182,12 @@ def _clusters(frame: pd.DataFrame, cluster_by: str | None) -> tuple[str, tuple[s
     """(field, label of each item) of what items share; ("", None) for independent items."""
     if cluster_by == "none":
         return "", None
-    documents = [_decode(value) for value in frame["document"]]
-    for name in (cluster_by,) if cluster_by else CLUSTER_FIELDS:
-        values = [document.get(name) if isinstance(document, Mapping) else None for document in documents]
-        known = [value for value in values if value not in (None, "")]
-        if len(known) == len(values) and len({_text(value) for value in known}) < len(known):
-            order = {text: str(number) for number, text in enumerate(dict.fromkeys(map(_text, known)))}
-            return name, tuple(order[_text(value)] for value in known)
-    return "", None
+    return shared_field([_decode(value) for value in frame["document"]], cluster_by)
 
 
 def _titles(frame: pd.DataFrame) -> tuple[str, ...]:
     rows = zip(frame["document"], frame["prompt"], strict=True)
     return tuple(title_of(document, prompt) for document, prompt in rows)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
 
 
 def _decode(value: Any) -> Any:

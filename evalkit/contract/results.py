@@ -68,6 +68,9 @@ class MetricResult:
     """What joins the items' values: "mean", another of evalkit.metrics.combine, or the name of a registered metric
     whose own ``combine`` does; "" where no such function is known."""
     level: Level = "item"
+    clusters: int | None = None
+    """How many groups of items the interval takes for independent, where items share a passage; ``stderr`` is that of
+    independent items all the same, as lm-evaluation-harness's."""
 
     @property
     def is_share(self) -> bool:

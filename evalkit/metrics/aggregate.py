@@ -26,15 +26,22 @@ def aggregate(
     majority: float | None = None,
     primary: bool = False,
     samples: Sequence[ScoringInput] = (),
+    clusters: Sequence[str] | None = None,
 ) -> types.MetricResult:
     """The metric over all samples, with standard error, 95 % interval, n and signature.
 
     ``samples`` are what a metric that sees all items at once is computed from; the others need ``values``.
+    ``clusters`` has one label a value, of items that share a passage.
     ``name`` is the name in results, where it is not the definition's own. Samples that are None are left out of n;
     without any value the metric's value is None, never 0.
     """
     kept: list[Any] = [value for value in values if value is not None]
     n, found = len(kept), None
+    labels = None
+    if clusters is not None and metric.all_items is None:
+        labels = [label for label, value in zip(clusters, values, strict=True) if value is not None]
+    count = len(set(labels)) if labels else n
+    labels = labels if count < n else None
     if metric.all_items is not None and samples:
         whole = metric.all_items(samples, args or {})
         n = len(samples)
@@ -44,7 +51,9 @@ def aggregate(
             kept = list(whole)
     if found is None:
         try:
-            found = estimate(metric.joined, kept, binary=metric.binary, bounds=metric.bounds, seed=seed)
+            found = estimate(
+                metric.joined, kept, binary=metric.binary, bounds=metric.bounds, seed=seed, clusters=labels
+            )
         except UserError as error:
             raise UserError(f"metric {metric.name}: {error}") from error
     shown = name or metric.name
@@ -56,7 +65,7 @@ def aggregate(
         interval=intervals.within(found.interval, metric.bounds),
         n=n,
         higher_is_better=metric.higher_is_better,
-        signature=signature(metric, shown, filter, args or {}, found.method, kept, n),
+        signature=signature(metric, shown, filter, args or {}, found.method, kept, n, count if labels else 0),
         primary=primary,
         baseline=baseline,
         majority=majority,
@@ -64,6 +73,7 @@ def aggregate(
         unit=metric.unit,
         aggregator=metric.aggregator,
         level=metric.level,
+        clusters=count if labels else None,
     )
 
 
@@ -75,6 +85,7 @@ def signature(
     interval_method: str,
     values: Sequence[Any],
     n: int,
+    clusters: int = 0,
 ) -> str:
     """How a number was computed, on one line: "acc|agg:mean|ci:wilson-midp|n:200|v:evalkit-0.1.0"."""
     parts = [shown]
@@ -89,5 +100,8 @@ def signature(
         parts.append("args:" + text.replace("|", "\\u007c"))
     if metric.describe is not None and values:
         parts.append(metric.describe(args, values))
-    parts += [f"ci:{interval_method}", f"n:{n}", f"v:evalkit-{evalkit.__version__}"]
+    parts.append(f"ci:{interval_method}")
+    if clusters:
+        parts.append(f"clusters:{clusters}")
+    parts += [f"n:{n}", f"v:evalkit-{evalkit.__version__}"]
     return "|".join(parts)

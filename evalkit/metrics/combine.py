@@ -17,6 +17,7 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.types import MEAN, Bounds
 from evalkit.statistics import intervals
 from evalkit.statistics.choice import cut_of, interval_for
+from evalkit.statistics.clusters import codes_of
 from evalkit.statistics.corpus import corpus_estimate, items_estimate
 from evalkit.statistics.inference import Inference
 
@@ -48,8 +49,9 @@ class Combine:
     """``function`` gets the summed statistics, shape (statistics,), or with ``over="items"`` the list of all items'
     values. ``name`` is what results record; "" takes the metric's registered name.
 
-    ``closed`` gives the estimate where its error has a formula. Without ``errors`` there is neither interval nor test:
-    items drawn again, or left out, say nothing of what other items would have given.
+    ``closed`` gives the estimate where its error has a formula, ``interval`` only the interval and its method's name.
+    Without ``errors`` there is neither interval nor test: items drawn again, or left out, say nothing of what other
+    items would have given.
     """
 
     function: Callable[[Any], float]
@@ -57,6 +59,7 @@ class Combine:
     over: Literal["sums", "items"] = "sums"
     closed: Callable[[Sequence[Any]], Estimate] | None = None
     errors: bool = True
+    interval: Callable[[Sequence[Any]], tuple[tuple[float, float] | None, str]] | None = None
 
     def value(self, values: Sequence[Any]) -> float:
         """The number of these items; ``values`` holds no None and is not empty. UserError where ``function`` fails."""
@@ -87,9 +90,16 @@ def table(values: Sequence[Any]) -> Matrix:
 
 
 def estimate(
-    combine: Combine, values: Sequence[Any], *, binary: bool = False, bounds: Bounds | None = None, seed: int = 1234
+    combine: Combine,
+    values: Sequence[Any],
+    *,
+    binary: bool = False,
+    bounds: Bounds | None = None,
+    seed: int = 1234,
+    clusters: Sequence[str] | None = None,
 ) -> Estimate:
-    """The number with its error. ``binary``: values are 0 or 1. ``seed`` is for resampling.
+    """The number with its error. ``binary``: values are 0 or 1. ``seed`` is for resampling. ``clusters``: one label an
+    item, of those that belong together; they are for the interval, and standard errors stay those of independent items.
 
     Means: `statistics.choice.interval_for`. Others: by formula where there is one; else the bootstrap's standard error
     (Koehn 2004) and the jackknife's interval, and neither where ``function`` fails without some of the items.
@@ -97,11 +107,12 @@ def estimate(
     """
     if not values:
         return NOTHING
-    if combine.closed is not None:
-        return combine.closed(values)
+    closed = None if combine.closed is None else combine.closed(values)
+    if closed is not None and (clusters is None or closed.stderr is None):
+        return closed
     if combine.name == MEAN:
         value = sum(values) / len(values)
-        found = interval_for(values, bounds=bounds, binary=binary)
+        found = interval_for(values, bounds=bounds, binary=binary, clusters=clusters)
         return _estimate(value, intervals.mean_stderr(values), found)
     value = combine.value(values)
     if math.isnan(value):
@@ -115,16 +126,20 @@ def estimate(
             return float(combine.function(held[rows].sum(axis=0)))
         return float(combine.function([values[row] for row in rows]))
 
-    cut = cut_of(bounds)
+    cut, codes = cut_of(bounds), None if clusters is None else codes_of(clusters)
     try:
         if held is not None:
-            found = corpus_estimate(held, combine.function, bounds=cut, seed=seed)
+            found = corpus_estimate(held, combine.function, codes=codes, bounds=cut, seed=seed)
         else:
-            found = items_estimate(len(values), of_rows, bounds=cut, seed=seed)
+            found = items_estimate(len(values), of_rows, codes=codes, bounds=cut, seed=seed)
+        if closed is not None:
+            return _estimate(value, closed.stderr, found)
         spread = intervals.bootstrap_interval(of_rows, len(values), seed)
     except Exception:  # without some items a function may lack what it needs (a class without members)
         return Estimate(value, None, None, "none")
     stderr = None if spread is None or math.isnan(spread[0]) else spread[0]
+    if combine.interval is not None and clusters is None:
+        return Estimate(value, stderr, *combine.interval(values))
     return _estimate(value, stderr, found)
 
 

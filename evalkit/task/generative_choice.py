@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evalkit.contract.capabilities import TaskTraits, traits
+from evalkit.contract.clusters import shared_field
 from evalkit.contract.types import (
     Asked,
     DataSource,
@@ -115,6 +116,7 @@ class GenerativeChoice:
         """Accuracy, and the share of replies that could be read."""
         scored = [sample for sample in samples if sample.status == "ok"]
         chance = sum(sample.extra["chance"] for sample in scored) / len(scored) if scored else None
+        _, clusters = shared_field([sample.document.data for sample in scored])
         return tuple(
             aggregate(
                 _METRICS[key],
@@ -122,6 +124,7 @@ class GenerativeChoice:
                 filter=RULE,
                 baseline=chance if key == ACCURACY else None,
                 primary=key == ACCURACY,
+                clusters=clusters,
             )
             for key in (ACCURACY, PARSED)
         )

@@ -104,13 +104,20 @@ def _interval(
     weights = [size / sum(sizes) if kind == "micro" else 1 / len(members) for size in sizes]
     found = average_of_estimates(
         [member.value or 0.0 for member in members],
-        [member.stderr or 0.0 for member in members],
+        [_error(member) for member in members],
         sizes,
         weights,
         bounds,
     )
     interval = found.interval()
     return interval, "none" if interval is None else found.method.partition("|")[0]
+
+
+def _error(member: MetricResult) -> float:
+    """A member's standard error; where its items share passages, the one that its interval shows."""
+    if member.clusters and member.interval is not None:
+        return max(member.stderr or 0.0, (member.interval[1] - member.interval[0]) / (2 * intervals.Z95))
+    return member.stderr or 0.0
 
 
 def _all_or_none(average: Callable[[Sequence[float]], float], values: Iterable[float | None]) -> float | None:

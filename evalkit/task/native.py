@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from evalkit.contract.capabilities import TaskTraits
+from evalkit.contract.clusters import shared_field
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import (
     Classify,
@@ -219,10 +220,16 @@ class NativeTask:
         scored = [sample for sample in samples if sample.status == "ok"]
         random = random_baseline(self.definition, scored)
         majority = majority_baseline(self.definition, scored)
-        return tuple(self._aggregate(scorer, scored, random, majority) for scorer in self._scorers)
+        _, clusters = shared_field([sample.document.data for sample in scored])
+        return tuple(self._aggregate(scorer, scored, random, majority, clusters) for scorer in self._scorers)
 
     def _aggregate(
-        self, scorer: Scorer, scored: Sequence[SampleResult], random: float | None, majority: float | None
+        self,
+        scorer: Scorer,
+        scored: Sequence[SampleResult],
+        random: float | None,
+        majority: float | None,
+        clusters: Sequence[str] | None,
     ) -> MetricResult:
         key = scorer.entry.key
         values = [sample.statistics[key] if key in sample.statistics else sample.metrics.get(key) for sample in scored]
@@ -241,6 +248,7 @@ class NativeTask:
             # Of a part of the documents the most frequent answer is another.
             majority=majority if binary and "only" not in scorer.entry.args else None,
             primary=primary,
+            clusters=clusters,
             samples=self._inputs(scorer, scored) if scorer.metric.all_items is not None else (),
         )
 
