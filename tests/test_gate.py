@@ -184,11 +184,13 @@ def test_command_exit_codes_and_summary(tmp_path: Path, base: Path, monkeypatch:
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     good, bad = run(tmp_path / "good", BASE), run(tmp_path / "bad", made.correlated(BASE, 0.3, 0.0, 2))
-    shown = CliRunner().invoke(app, ["-b", str(base), "-c", str(good), "--junit", str(tmp_path / "j.xml")])
+    shown = CliRunner().invoke(
+        app, ["--baseline", str(base), "--candidate", str(good), "--junit", str(tmp_path / "j.xml")]
+    )
     assert shown.exit_code == 0, shown.output
     assert "Pass: shown to be no worse" in shown.output
     assert (tmp_path / "j.xml").is_file()
-    failed = CliRunner().invoke(app, ["-b", str(base), "-c", str(bad), "--json"])
+    failed = CliRunner().invoke(app, ["--baseline", str(base), "--candidate", str(bad), "--json"])
     assert failed.exit_code == 1
     assert json.loads(failed.output)["outcome"] == "regression"
     assert summary.read_text("utf-8").count("### evalkit gate") == 2
