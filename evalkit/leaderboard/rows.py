@@ -48,6 +48,8 @@ class Line:
     page: str
     texts: tuple[str, ...]
     notes: tuple[str, ...]
+    spans: tuple[str, ...]
+    """95 % intervals, "61.2 to 65.5"; "" where there is none."""
     sorts: tuple[Any, ...]
     filters: dict[str, str]
 
@@ -158,7 +160,10 @@ def _line(table: Table, row: Row, columns: Sequence[Head], place: int) -> Line:
         "parameters": None if size is None else size / 1e9,
     }
     notes: dict[str, str] = {}
-    if row.error:
+    spans: dict[str, str] = {}
+    if row.error and row.score is not None:
+        low, high = (f"{row.score + sign * Z95 * row.error:.1f}".replace("-", numbers.MINUS) for sign in (-1, 1))
+        spans["score"] = f"{low} to {high}"
         notes["score"] = f"95 % interval ± {Z95 * row.error:.1f}"
     if row.as_published:
         notes["score"] = "the source's own average"
@@ -166,12 +171,15 @@ def _line(table: Table, row: Row, columns: Sequence[Head], place: int) -> Line:
         texts[f"c{number}"] = value_text(cell)
         sorts[f"c{number}"] = None if cell is None else cell.value
         notes[f"c{number}"] = note(cell)
+        if cell is not None and cell.interval is not None:
+            spans[f"c{number}"] = numbers.interval(cell.interval, cell.proportion)
     names = [head.id for head in columns]
     return Line(
         row,
         f"{row.key}.html",
         tuple(texts[name] for name in names),
         tuple(notes.get(name, "") for name in names),
+        tuple(spans.get(name, "") for name in names),
         tuple(sorts[name] for name in names),
         {
             "type": entry.model.type,
