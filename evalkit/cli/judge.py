@@ -123,7 +123,7 @@ def truthful(
 
 
 @app.command("rag")
-@judging("means", "counts", options=(MAX_TOKENS,))
+@judging("means", "intervals", "counts", "unread", options=(MAX_TOKENS,))
 def rag(asked: Asked, rows: Rows) -> Any:
     """RAGAS's three ratios: rows {question, contexts, answer}."""
     from evalkit.judge.rag import score_rag

@@ -46,7 +46,8 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Pairwise:
-    """The outcome over all pairs. ``win_rate`` is a's, ties as halves, with the score interval of a bounded mean.
+    """The outcome over all pairs. ``win_rate`` is a's, ties as halves, with the score interval of a bounded mean; pairs
+    of one prompt (`prompts_of`) are taken together in every interval.
 
     ``first_place``: among verdicts that name a winner, the share that name the answer in the first place (0.5 without
     bias; `statistics.shares`). ``consistency``: the share of pairs with the same verdict in both orders.
@@ -78,7 +79,8 @@ class Pairwise:
 
 
 def judge_pairs(judge: Judge, rows: Sequence[Row], template: str = PAIRWISE, where: str = "pairs") -> Pairwise:
-    """Judge rows {"question", "a", "b"}, with an optional "id", "reference" and a person's verdict "human" (a, b, tie).
+    """Judge rows {"question", "a", "b"}, with an optional "id", "prompt" (what several rows belong to), "reference" and
+    a person's verdict "human" (a, b, tie).
 
     UserError for rows that lack a text, and for other labels.
     """
@@ -120,6 +122,7 @@ def _summary(
     record: dict[str, Any],
 ) -> Pairwise:
     points = [one for one in items.values if one is not None]
+    prompts = [one for one, value in zip(prompts_of(rows), items.values, strict=True) if value is not None]
     decisive = [letter for letter in letters if letter in ("A", "B")]
     first = decisive.count("A")
     parsed = [one for one in judged if one.winner is not None]
@@ -132,7 +135,7 @@ def _summary(
     return Pairwise(
         judged=judged,
         win_rate=sum(points) / len(points) if points else None,
-        win_rate_interval=interval_for(points, bounds=items.span).interval() if points else None,
+        win_rate_interval=_interval(points, prompts) if points else None,
         length_controlled=None if length is None else length.rate,
         length_controlled_interval=None if length is None else length.interval,
         style_controlled=None if style is None else style.rate,
@@ -152,19 +155,29 @@ def _summary(
     )
 
 
+def prompts_of(rows: Sequence[Row]) -> list[str]:
+    """What each pair belongs to: its "prompt" (a conversation of several turns), else its question."""
+    return [str(row.get("prompt") or row["question"]) for row in rows]
+
+
+def _interval(points: Sequence[float], prompts: Sequence[str]) -> tuple[float, float] | None:
+    several = len(set(prompts)) < len(prompts)
+    return interval_for(points, bounds=(0.0, 1.0), clusters=list(prompts) if several else None).interval()
+
+
 def held_equal(rows: Sequence[Row], judged: Sequence[Judged], controls: Sequence[Control]) -> Controlled | None:
     """a's win rate where both answers look alike in ``controls``; None where it cannot be told. Where all verdicts are
     the same, the looks change nothing: it is the win rate.
     """
     known = [
-        (row["question"], style_of(row["a"]), style_of(row["b"]), one.points)
-        for row, one in zip(rows, judged, strict=True)
+        (prompt, style_of(row["a"]), style_of(row["b"]), one.points)
+        for prompt, row, one in zip(prompts_of(rows), rows, judged, strict=True)
         if one.points is not None
     ]
     points = [one for *_, one in known]
     if len(points) >= 4 and len(set(points)) == 1:
-        return Controlled(points[0], interval_for(points, bounds=(0.0, 1.0)).interval(), (), {})
-    return controlled([(a, b) for _, a, b, _ in known], points, [question for question, *_ in known], controls)
+        return Controlled(points[0], _interval(points, [prompt for prompt, *_ in known]), (), {})
+    return controlled([(a, b) for _, a, b, _ in known], points, [prompt for prompt, *_ in known], controls)
 
 
 def battles(rows: Sequence[Row], judged: Sequence[Judged], models: tuple[str, str]) -> list[dict[str, Any]]:
@@ -174,10 +187,10 @@ def battles(rows: Sequence[Row], judged: Sequence[Judged], models: tuple[str, st
             "model_a": models[0],
             "model_b": models[1],
             "winner": one.winner,
-            "prompt": row["question"],
+            "prompt": prompt,
             "a": row["a"],
             "b": row["b"],
         }
-        for row, one in zip(rows, judged, strict=True)
+        for prompt, row, one in zip(prompts_of(rows), rows, judged, strict=True)
         if one.winner is not None
     ]

@@ -19,10 +19,12 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.types import Response
 from evalkit.judge import prompts
 from evalkit.judge.asking import Judge, Row, require
+from evalkit.judge.items import reasons
 from evalkit.judge.reading import Unread, yes_or_no
 from evalkit.metrics.filters import strip_thinking
 from evalkit.probes.selfcheck import words
 from evalkit.probes.summaries import sentences
+from evalkit.statistics.choice import interval_for
 
 _MARKER = re.compile(
     r"^\s*(?:>\s*)?(?:[-*•–—+]\s+)?(?:\*{0,2}\(?(?:\d{1,2}[.)]|(?:[a-z]|[ivx]{1,4})\))\*{0,2}\s+)?"
@@ -44,11 +46,16 @@ class Ratios:
 
 @dataclass(frozen=True, slots=True)
 class Rag:
-    """Ratios of each row, their means over the rows that have one, and how many rows these are."""
+    """Ratios of each row, their means over the rows that have one with their intervals, and how many rows these are.
+
+    ``unread``: verdicts that could not be read, by the reason; a row with one has no ratio.
+    """
 
     rows: tuple[Ratios, ...]
     means: dict[str, float | None]
+    intervals: dict[str, tuple[float, float] | None]
     counts: dict[str, int]
+    unread: dict[str, int]
     record: dict[str, Any]
 
 
@@ -59,19 +66,21 @@ def score_rag(judge: Judge, rows: Sequence[Row], similarity: Similarity | None =
         contexts = row.get("contexts")
         if not isinstance(contexts, list) or not all(isinstance(one, str) for one in contexts):
             raise UserError(f"{where}: row {number}: contexts is no list of texts")
-    faithful = _faithfulness(judge, rows)
+    unread: list[Unread] = []
+    faithful = _faithfulness(judge, rows, unread)
     relevant = _answer_relevance(judge, rows, similarity or cosine)
-    needed = _context_relevance(judge, rows)
+    needed = _context_relevance(judge, rows, unread)
     found = tuple(Ratios(*three) for three in zip(faithful, relevant, needed, strict=True))
     means: dict[str, float | None] = {}
+    intervals: dict[str, tuple[float, float] | None] = {}
     counts: dict[str, int] = {}
     for name in ("faithfulness", "answer_relevance", "context_relevance"):
         known = [value for one in found if (value := getattr(one, name)) is not None]
         means[name] = sum(known) / len(known) if known else None
+        intervals[name] = interval_for(known, bounds=(0.0, 1.0)).interval() if known else None
         counts[name] = len(known)
-    return Rag(
-        found, means, counts, {**judge.record(), "similarity": "cosine of words" if similarity is None else "given"}
-    )
+    record = {**judge.record(), "similarity": "cosine of words" if similarity is None else "given"}
+    return Rag(found, means, intervals, counts, reasons(unread), record)
 
 
 def cosine(one: str, other: str) -> float:
@@ -81,7 +90,7 @@ def cosine(one: str, other: str) -> float:
     return sum(first[word] * second[word] for word in first) / norm if norm else 0.0
 
 
-def _faithfulness(judge: Judge, rows: Sequence[Row]) -> list[float | None]:
+def _faithfulness(judge: Judge, rows: Sequence[Row], unread: list[Unread]) -> list[float | None]:
     replies = judge.ask("statements", prompts.STATEMENTS, rows, max_tokens=256)
     listed = [_lines(reply) for reply in replies]
     asked = [
@@ -89,7 +98,7 @@ def _faithfulness(judge: Judge, rows: Sequence[Row]) -> list[float | None]:
         for row, statements in zip(rows, listed, strict=True)
         for statement in statements
     ]
-    return _shares(judge, "support", prompts.SUPPORT, asked, [len(statements) for statements in listed])
+    return _shares(judge, "support", prompts.SUPPORT, asked, [len(statements) for statements in listed], unread)
 
 
 def _answer_relevance(judge: Judge, rows: Sequence[Row], similarity: Similarity) -> list[float | None]:
@@ -100,19 +109,24 @@ def _answer_relevance(judge: Judge, rows: Sequence[Row], similarity: Similarity)
     ]
 
 
-def _context_relevance(judge: Judge, rows: Sequence[Row]) -> list[float | None]:
+def _context_relevance(judge: Judge, rows: Sequence[Row], unread: list[Unread]) -> list[float | None]:
     listed = [[part for context in row["contexts"] for part in sentences(context)] for row in rows]
     asked = [
         {"question": row["question"], "sentence": sentence}
         for row, parts in zip(rows, listed, strict=True)
         for sentence in parts
     ]
-    return _shares(judge, "needed", prompts.NEEDED, asked, [len(parts) for parts in listed])
+    return _shares(judge, "needed", prompts.NEEDED, asked, [len(parts) for parts in listed], unread)
 
 
-def _shares(judge: Judge, name: str, template: str, asked: Sequence[Row], sizes: Sequence[int]) -> list[float | None]:
-    """The share of yes in consecutive blocks of the verdicts; None for an empty block or one with an unread verdict."""
+def _shares(
+    judge: Judge, name: str, template: str, asked: Sequence[Row], sizes: Sequence[int], unread: list[Unread]
+) -> list[float | None]:
+    """The share of yes in consecutive blocks of the verdicts; None for an empty block or one with an unread verdict.
+    What is not read is added to ``unread``.
+    """
     read = [yes_or_no(reply) for reply in judge.ask(name, template, asked)] if asked else []
+    unread += [one for one in read if isinstance(one, Unread)]
     found = [None if isinstance(one, Unread) else one for one in read]
     shares: list[float | None] = []
     done = 0

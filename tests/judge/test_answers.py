@@ -40,8 +40,10 @@ def test_a_pair_shows_both_conversations() -> None:
     found = pair_answers(rows("x", "Fennbridge", "the Ouse"), rows("y", "Crowfell", "the Tarn"), ("x", "y"))
     assert (found.unmatched, found.failed, len(found.rows)) == (0, 0, 4)
     assert found.rows[0] == {
-        "id": "1:1", "question": "Name a city of land 1.", "a": "Fennbridge", "b": "Crowfell", "reference": "",
+        "id": "1:1", "prompt": 1, "question": "Name a city of land 1.", "a": "Fennbridge", "b": "Crowfell",
+        "reference": "",
     }  # fmt: skip
+    assert [row["prompt"] for row in found.rows] == [1, 1, 2, 2]
     assert found.rows[1]["question"] == "(turn 1) Name a city of land 1.\n\n(turn 2) And a river?"
     assert found.rows[1]["a"] == "(turn 1) Fennbridge\n\n(turn 2) the Ouse"
     assert found.rows[1]["b"] == "(turn 1) Crowfell\n\n(turn 2) the Tarn"
@@ -129,7 +131,10 @@ def test_from_answers_to_ratings(tmp_path: Path) -> None:
     assert "left out: 0 answers without a partner, 1 pairs with a failed answer" in said
     assert "1.0000" in said
     assert "9 battles" in said
-    assert run("ratings", battles).count("mock") == 2
+    rated = run("ratings", battles)
+    assert rated.count("mock") == 2
+    assert "no prompts are given" not in rated
+    assert {json.loads(line)["prompt"] for line in battles.read_text().splitlines()} == {f"q{n}" for n in range(5)}
     assert "left out: 1 answers that failed" in run("pointwise", files[1], "--model", "mock")
 
 

@@ -60,6 +60,20 @@ def test_a_judge_that_prefers_long_answers_is_even_at_equal_lengths():
     assert found.length_controlled_interval is None
 
 
+def test_pairs_of_one_prompt_are_taken_together():
+    scripted = judge({"match": r"(?s)\[Answer A\]\s*good", "text": "[[A]]"}, {"text": "[[B]]"})
+    rows = [
+        {"id": f"{n}:{turn}", "prompt": n, "question": f"{n} {turn}", "a": "good" if n % 3 else "bad", "b": "bad"
+         if n % 3 else "good"}
+        for n in range(12) for turn in range(4)
+    ]  # fmt: skip
+    together = judge_pairs(scripted, rows)
+    apart = judge_pairs(scripted, [{key: one for key, one in row.items() if key != "prompt"} for row in rows])
+    assert together.win_rate == apart.win_rate == pytest.approx(2 / 3)
+    width, narrow = (one.win_rate_interval[1] - one.win_rate_interval[0] for one in (together, apart))
+    assert width > 1.5 * narrow
+
+
 def test_unparsed_verdicts_are_counted_and_decide_nothing():
     found = judge_pairs(judge({"text": "Both are interesting."}), PAIRS)
     assert (found.win_rate, found.consistency, found.n_unparsed, found.human) == (None, None, 10, None)
@@ -195,14 +209,22 @@ def test_rag_ratios():
     found = score_rag(judge(*script), rows)
     assert found.means == {"faithfulness": 0.5, "answer_relevance": pytest.approx(1.0), "context_relevance": 0.5}
     assert found.counts["faithfulness"] == 1
+    assert found.intervals["faithfulness"][0] < 0.1 < 0.9 < found.intervals["faithfulness"][1]
+    assert found.unread == {}
     assert set(found.record["prompts"]) == {"statements", "support", "question", "needed"}
     with pytest.raises(UserError, match="contexts"):
         score_rag(judge(), [{"question": "q", "answer": "a", "contexts": "text"}])
 
 
+RAG_ROW = {"question": "q", "contexts": ["Otto built it. Rain fell."], "answer": "a"}
+
+
 def test_rag_without_verdicts_has_no_ratio():
     found = score_rag(judge({"text": ""}), [{"question": "q", "contexts": [], "answer": "a"}])
     assert found.means == {"faithfulness": None, "answer_relevance": None, "context_relevance": None}
+    assert found.intervals == found.means
+    silent = score_rag(judge({"match": "Break", "text": "One."}, {"text": "Well."}), [RAG_ROW])
+    assert (silent.counts["faithfulness"], silent.unread) == (0, {"no verdict": 3})
     assert cosine("a b", "c d") == 0.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +153,25 @@ def test_meteor_needs_wordnet() -> None:
     inner = ScoringInput(text="The cat sat on the mat. It slept.", target=["The cat sat on the mat"])
     bare = ScoringInput(text="The cat sat on the mat It slept .", target=["The cat sat on the mat"])
     assert (meteor.per_item(inner) or 0) > (meteor.per_item(bare) or 0) - 0.05
+
+
+def test_meteor_splits_words_sentence_by_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nltk
+    from nltk.translate import meteor_score
+
+    # A sentence splitter that has learnt nothing: periods end sentences.
+    learnt = tmp_path / "tokenizers" / "punkt_tab" / "english"
+    learnt.mkdir(parents=True)
+    for name in ("collocations.tab", "sent_starters.txt", "abbrev_types.txt", "ortho_context.tab"):
+        (learnt / name).write_text("", encoding="utf-8")
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+    seen: list[tuple[list[str], list[str]]] = []
+    monkeypatch.setattr(meteor_score, "single_meteor_score", lambda one, other: seen.append((one, other)) or 0.5)
+    item = ScoringInput(text="The cat sat. It slept.", target=["It isn't a cat. No."])
+    assert lookup("meteor", "generate").per_item(item) == 0.5
+    assert seen == [
+        (["It", "is", "n't", "a", "cat", ".", "No", "."], ["The", "cat", "sat", ".", "It", "slept", "."]),
+    ]  # fmt: skip
 
 
 def test_a_metric_fits_the_kinds_it_is_registered_for() -> None:
