@@ -91,8 +91,8 @@ def answer_turns(
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Rows {"id", "prompt", "question", "a", "b", "reference"} of what both models answered; how many rows were left out:
-    without a partner, and with an answer that failed.
+    """Rows {"id", "prompt", "question", "a", "b", "reference"} of what both models answered; how many rows were left
+    out: without a partner, and with an answer that failed.
     """
 
     rows: list[dict[str, Any]]
