@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
 from evalkit.backends.hf import CAPABILITIES, attention, memory, own_attention, replay, vocabulary
 from evalkit.backends.hf.batches import SHARED, Batches
 from evalkit.backends.hf.decoding import Decoder
-from evalkit.backends.hf.generation import Generation
+from evalkit.backends.hf.loaded import Generating
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.onednn_linear import pack
 from evalkit.backends.hf.plain import PlainRunner
@@ -22,11 +20,8 @@ from evalkit.backends.hf.prefix_forward import TreeRunner, head_rows
 from evalkit.backends.hf.probe import Serving, probe
 from evalkit.backends.hf.quiet import quiet
 from evalkit.backends.hf.tally import Tally
-from evalkit.backends.hf.tokens import OverTokens, Tokens
-from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, no_op
-from evalkit.contract.types import ModelInfo
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult
 from evalkit.engine.plan import PrefixPlan
-from evalkit.perf.counters import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
 
 log = logging.getLogger("evalkit.hf")
@@ -37,25 +32,17 @@ MIN_SHARE_CPU, MIN_SHARE_CUDA = 4, 64
 """Tokens that a branch of the tree must save: what its extra attention calls cost, in tokens (docs/performance.md)."""
 
 
-class HfBackend(OverTokens):
+class HfBackend(Generating):
     """A transformers model as a TokenBackend."""
 
     def __init__(self, parts: Parts, model: ModelSpec, engine: EngineSpec) -> None:
-        self._model = parts.model
-        self._device = parts.device
+        super().__init__(parts, model, engine)
         self._speculation = parts.speculation
-        self._engine = engine
-        self._tokens = Tokens(parts.tokenizer, model)
-        self._generation = Generation(self._model, self._tokens)
-        self.eot_id = self._tokens.eot_id
-        self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))
         self._embedded = vocabulary.rows(self._model)
         self._has_strangers = max(parts.tokenizer.get_vocab().values()) >= self._embedded
         self._sizes = memory.footprint(self._model.config, self._model.dtype, head_rows(self._device))
         implementation = self._model.config._attn_implementation
         self._plain_attention = "sdpa" if implementation == attention.NAME else implementation
-        self.meter = Meter()
-        self.after_pass: Callable[[], None] = no_op
         window = model.max_length or vocabulary.window(self._model.config, parts.tokenizer) - self._virtual_tokens()
         coarse = parts.details.get("quantization") == "int8"
         self._adapted = own_attention.adapt(self._model)
@@ -73,8 +60,6 @@ class HfBackend(OverTokens):
         self.tree = self._serving.why_plain is None
         self._batches = Batches(self._model, self._device, self._serving.alone, engine.share_prefixes, coarse)
         self.capabilities = replace(CAPABILITIES, shares_prefixes=self.tree)
-        self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))
-        n_parameters = self._model.num_parameters()
         # A model that only fits because its file is mapped stays as it is: the new layout is memory of its own.
         roomy = self.weight_bytes < memory.SLACK * memory.available(self._device)
         self._held_twice = pack(self._model) if self.tree and roomy else 0
@@ -82,34 +67,7 @@ class HfBackend(OverTokens):
             shared = SHARED[self._batches.sharing]
             log.warning("%s: not on the prefix tree (%s): %s", model.name, self._serving.why_plain, shared)
         batches = {} if self.tree and self._serving.exact_to is None else self._batches.details()
-        own = {"generation_config": self._generation.own} if self._generation.own else {}
-        self.info = ModelInfo(
-            name=model.label or model.name,
-            backend="hf",
-            fingerprint=parts.fingerprint,
-            max_length=window,
-            tokenizer=type(parts.tokenizer).__name__,
-            n_parameters=n_parameters,
-            dtype=str(self._model.dtype).removeprefix("torch."),
-            device=str(self._device),
-            details={**parts.details, **self._tokens.record(), **own, "path": _path(self._serving), **batches},
-        )
-
-    @property
-    def ignore_end(self) -> bool:
-        """Generate on past end-of-sequence, as benchmarks do."""
-        return self._generation.ignore_end
-
-    @ignore_end.setter
-    def ignore_end(self, value: bool) -> None:
-        self._generation.ignore_end = value
-
-    def close(self) -> None:
-        """Free the model's memory."""
-        del self._model
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        self.info = self._info(parts, model, window, {"path": _path(self._serving), **batches})
 
     def score(self, rows: Sequence[LoglikelihoodRow], done: OnResult, known: Sequence[LoglikelihoodRow] = ()) -> None:
         """Answer every row; see `TokenBackend.score`. ``known``: rows of the same run that are answered already."""

@@ -6,7 +6,6 @@ their order; what fits neither way is refused. A batch holds texts of one length
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,12 +17,12 @@ import torch
 from evalkit.backends.hf import memory, vocabulary
 from evalkit.backends.hf.architecture import CLASSIFIER
 from evalkit.backends.hf.labels import Fit, fit, fit_number
+from evalkit.backends.hf.loaded import Loaded
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.rope import CallState
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Classify, ModelInfo, Request, Response
+from evalkit.contract.types import Classify, Request, Response
 from evalkit.perf.clocks import Stopwatch
-from evalkit.perf.counters import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
 
 log = logging.getLogger("evalkit.hf")
@@ -32,32 +31,19 @@ MOST_ROWS = 64
 """Texts of a batch where nothing else is asked."""
 
 
-class ClassifierBackend:
+class ClassifierBackend(Loaded):
     """A transformers classifier as a TextBackend."""
 
     def __init__(self, parts: Parts, model: ModelSpec, engine: EngineSpec) -> None:
-        self._model = parts.model
+        super().__init__(parts, engine)
         self._tokenizer = parts.tokenizer
-        self._device = parts.device
-        self._engine = engine
         self._calls = CallState(self._model)
         self._fits: dict[tuple[tuple[str, ...], ...], Fit] = {}
         config = self._model.config
         self._pads = config.get_text_config().pad_token_id is not None
         self.capabilities = CLASSIFIER
-        self.meter = Meter()
-        self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))
-        self.info = ModelInfo(
-            name=model.label or model.name,
-            backend="hf",
-            fingerprint=parts.fingerprint,
-            max_length=model.max_length or vocabulary.positions(self._model, parts.tokenizer),
-            tokenizer=type(parts.tokenizer).__name__,
-            n_parameters=self._model.num_parameters(),
-            dtype=str(self._model.dtype).removeprefix("torch."),
-            device=str(self._device),
-            details={**parts.details, "path": "classifier (batches of one length)"},
-        )
+        window = model.max_length or vocabulary.positions(self._model, parts.tokenizer)
+        self.info = self._info(parts, model, window, {"path": "classifier (batches of one length)"})
 
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """(index, response) of every request; see `TextBackend.respond`. UserError, before the first is computed, where
@@ -85,13 +71,6 @@ class ClassifierBackend:
             for index, found in zip(part, values, strict=True):
                 given = shapes[index][1]
                 yield index, self._response(found, asked[index], given, lengths[index] - given)
-
-    def close(self) -> None:
-        """Free the model's memory."""
-        del self._model
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
 
     def _learn(self, labels: tuple[tuple[str, ...], ...]) -> None:
         if labels in self._fits:

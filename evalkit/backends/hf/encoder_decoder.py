@@ -7,7 +7,6 @@ first token; encoder and decoder have a window each. A context is read once for 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,70 +15,27 @@ import numpy as np
 import torch
 
 from evalkit.backends.hf import CAPABILITIES, memory, vocabulary
-from evalkit.backends.hf.generation import Generation
+from evalkit.backends.hf.loaded import Generating
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.speculation import ScanRows, StepClock
-from evalkit.backends.hf.tokens import OverTokens, Tokens
-from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult, no_op
-from evalkit.contract.types import ModelInfo
+from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult
 from evalkit.perf.clocks import Stopwatch
-from evalkit.perf.counters import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
 
 MOST_ROWS = 64
 """Rows of a batch where nothing else is asked."""
 
 
-class EncoderDecoderBackend(OverTokens):
+class EncoderDecoderBackend(Generating):
     """A transformers encoder-decoder as a TokenBackend. Padding stands behind the text, where masks hide it."""
 
     def __init__(self, parts: Parts, model: ModelSpec, engine: EngineSpec) -> None:
-        self._model = parts.model
-        self._device = parts.device
-        self._engine = engine
-        self._tokens = Tokens(parts.tokenizer, model, keep_end=True)
-        self._generation = Generation(self._model, self._tokens)
-        self.eot_id = self._tokens.eot_id
-        self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))
+        super().__init__(parts, model, engine, keep_end=True)
         self.capabilities = replace(
             CAPABILITIES, reproduces_batches=False, shares_prefixes=False, architecture="encoder_decoder"
         )
-        self.meter = Meter()
-        self.after_pass: Callable[[], None] = no_op
-        self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))
-        own = {"generation_config": self._generation.own} if self._generation.own else {}
-        self.info = ModelInfo(
-            name=model.label or model.name,
-            backend="hf",
-            fingerprint=parts.fingerprint,
-            max_length=model.max_length or vocabulary.window(self._model.config, parts.tokenizer),
-            tokenizer=type(parts.tokenizer).__name__,
-            n_parameters=self._model.num_parameters(),
-            dtype=str(self._model.dtype).removeprefix("torch."),
-            device=str(self._device),
-            details={
-                **parts.details,
-                **self._tokens.record(),
-                **own,
-                "path": "encoder and decoder (a context is read once)",
-            },
-        )
-
-    @property
-    def ignore_end(self) -> bool:
-        """Generate on past end-of-sequence, as benchmarks do."""
-        return self._generation.ignore_end
-
-    @ignore_end.setter
-    def ignore_end(self, value: bool) -> None:
-        self._generation.ignore_end = value
-
-    def close(self) -> None:
-        """Free the model's memory."""
-        del self._model
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        window = model.max_length or vocabulary.window(self._model.config, parts.tokenizer)
+        self.info = self._info(parts, model, window, {"path": "encoder and decoder (a context is read once)"})
 
     # -- scoring --------------------------------------------------------------------------------------------------
 
