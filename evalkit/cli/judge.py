@@ -168,7 +168,7 @@ def answer(
     settings: Given,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the answers go, as JSON lines.")],
     questions: Annotated[
-        Path | None, typer.Option("--questions", help="Rows {id, turns, category?, reference?}.")
+        Path | None, typer.Option("--questions", help="Rows {id, turns, category?, reference?}, as MT-Bench has them.")
     ] = None,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1)] = 256,
 ) -> None:
@@ -178,8 +178,7 @@ def answer(
     from evalkit.judge import two_turn
 
     check_output(output)
-    asked = _read(questions) if questions else two_turn.questions()
-    two_turn.check_questions(asked, str(questions))
+    asked = two_turn.checked_questions(_read(questions), str(questions)) if questions else two_turn.questions()
     spec = spec_of(settings)
     loaded = opening.open_backend(spec, EngineSpec())
     try:

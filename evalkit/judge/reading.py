@@ -1,7 +1,7 @@
 """What a judge's reply says: a verdict, a grade, or why neither can be told.
 
 The order, the first that says something counts: the last mark ``[[...]]``; a labelled verdict ("Better answer: B",
-"Grade: 8"), the last one; a line that is nothing but a verdict, the last line before the first; what the sentences say
+"Grade: 8"), the last one; a line that is nothing but a verdict, if there is one such; what the sentences say
 ("B is better than A"); a reply that begins with one ("B. Because ..."). A reply that says two things, or a grade beyond
 the scale, is refused with that reason: a verdict that was read wrong is worse than none. A model's thinking is left
 out, and so is what it goes on to write after the judged item's end (the next item that it makes up).
@@ -40,7 +40,8 @@ _NEXT_ITEM = re.compile(r"\n\s*\[(?:Question|Answer|Source|Summary|Context|End o
 _MARK = re.compile(r"\[\[([^\[\]\n]{1,60})\]\](?!\s*(?:if|when|for)\b)", re.IGNORECASE)
 _WHO = r"(?:answers?|assistants?|responses?|options?|models?|candidates?|reply|one|ai|chatbot)"
 _ADVERB = (
-    r"(?:(?:by far|a (?:bit|little|lot)|of the two|the|an?|\w+ly|much|far|also|still|even|somewhat|just|too)\s+){0,4}"
+    r"(?:(?:by far|a (?:bit|little|lot)|of the two|the|an?|\w+ly|much|far|also|still|even|somewhat|just|too|indeed"
+    r"|quite|rather|very|clear)\s+){0,4}"
 )
 _SOFT = r"[\s\"'“”‘’*_`()\[\]]{0,8}"
 _CONNECT = rf"{_SOFT}(?::|=>?|[-–—]+>?|\b(?:is|was|are|would be|should be|goes to|must be|remains)\b){_SOFT}:?{_SOFT}"
@@ -154,14 +155,16 @@ def _marked(parse: _Step) -> _Step:
 
 
 def _lines(parse: _Step, otherwise: Callable[[str, str], bool] = lambda text, found: False) -> _Step:
-    """A line that is nothing but a verdict: the last line, else the first."""
+    """Lines that are nothing but a verdict; where they differ, the reply goes through several."""
 
     def step(text: str) -> str | Unread | None:
-        lines = [line for line in text.splitlines() if line.strip(_DECORATION)]
-        for line in lines[-1:] + lines[:1]:
-            if len(line) <= 60 and (found := parse(line)) is not None:
-                return Unread.CONTRADICTORY if otherwise(text, str(found)) else found
-        return None
+        lines = [line for line in text.splitlines() if line.strip(_DECORATION) and len(line) <= 60]
+        found = {one for line in lines if (one := parse(line)) is not None}
+        if len(found) > 1:
+            return Unread.CONTRADICTORY
+        if found and otherwise(text, str(next(iter(found)))):
+            return Unread.CONTRADICTORY
+        return found.pop() if found else None
 
     return step
 

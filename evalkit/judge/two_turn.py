@@ -25,10 +25,13 @@ def questions() -> list[dict[str, Any]]:
     return [dict(row) for row in row_files.read(paths.share("tasks") / "two_turn" / "questions.jsonl")]
 
 
-def check_questions(asked: Sequence[Row], where: str) -> None:
-    """UserError for rows that are no questions in two turns, and for two of the same id."""
-    if not asked:
+def checked_questions(rows: Sequence[Row], where: str) -> list[dict[str, Any]]:
+    """Rows with an "id" (or "question_id", as MT-Bench has it). UserError for rows that are no questions in two turns,
+    and for two of the same id.
+    """
+    if not rows:
         raise UserError(f"{where}: holds no rows")
+    asked = [{**row, "id": row.get("question_id") if row.get("id") is None else row["id"]} for row in rows]
     for number, row in enumerate(asked, 1):
         turns, reference = row.get("turns"), row.get("reference")
         if row.get("id") is None or not _two_texts(turns):
@@ -36,6 +39,7 @@ def check_questions(asked: Sequence[Row], where: str) -> None:
         if reference and not _two_texts(reference):
             raise UserError(f'{where}: row {number}: "reference" is a list of two texts, or is left out')
     ids_of(asked, where)
+    return asked
 
 
 def _two_texts(value: Any) -> bool:

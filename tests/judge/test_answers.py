@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from evalkit.cli.app import app
 from evalkit.contract.errors import UserError
 from evalkit.judge.rag import score_rag
-from evalkit.judge.two_turn import check_questions, pair_answers
+from evalkit.judge.two_turn import checked_questions, pair_answers
 from tests.judge.scripted import judge
 
 
@@ -99,7 +99,11 @@ def test_files_that_do_not_fit_are_told(one: list[Any], other: list[Any], said: 
 )
 def test_questions_are_checked(row: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        check_questions([row], "questions.jsonl")
+        checked_questions([row], "questions.jsonl")
+
+
+def test_questions_as_mt_bench_has_them() -> None:
+    assert checked_questions([{"question_id": 81, "turns": ["a", "b"]}], "q")[0]["id"] == 81
 
 
 def run(*words: object) -> str:
