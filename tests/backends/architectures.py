@@ -131,6 +131,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any], str]] = {
         },
         PLAIN,
     ),
+    "hrm_text": ("HrmText", {**NARROW, "num_hidden_layers": 4}, PLAIN),
     "recurrent_gemma": (
         "RecurrentGemma",
         {**NARROW, "num_hidden_layers": 3, "num_key_value_heads": 1, "lru_width": 32, "attention_window_size": 8},

@@ -58,7 +58,7 @@ class HfBackend(Generating):
             None if engine.share_prefixes else "switched off",
         )
         self.tree = self._serving.why_plain is None
-        self._batches = Batches(self._model, self._device, self._serving.alone, engine.share_prefixes, coarse)
+        self._batches = Batches(self._model, self._device, self._serving.alone, engine.share_prefixes)
         self.capabilities = replace(CAPABILITIES, shares_prefixes=self.tree)
         # A model that only fits because its file is mapped stays as it is: the new layout is memory of its own.
         roomy = self.weight_bytes < memory.SLACK * memory.available(self._device)

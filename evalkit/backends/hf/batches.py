@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from evalkit.backends.hf.continuing import Calling, calling
-from evalkit.backends.hf.probe import COARSE, TOLERANCE
+from evalkit.backends.hf.continuing import SAME, Calling, calling
+from evalkit.backends.hf.probe import COARSE
 from evalkit.backends.hf.rope import CallState
 
 Sharing = Literal["nothing", "rows", "beginnings", "states"]
@@ -29,26 +29,25 @@ SHORT, LONG, NEW = 5, 23, 3
 class Batches:
     """What batches of ``model`` may hold; tried out on it, with its own attention, when it is first asked."""
 
-    def __init__(self, model: Any, device: torch.device, alone: bool, share: bool = True, coarse: bool = False) -> None:
+    def __init__(self, model: Any, device: torch.device, alone: bool, share: bool = True) -> None:
         self._model = model
         self._device = device
         self._alone = alone
         self._share = share
-        self._tolerance = COARSE if coarse else TOLERANCE.get(model.dtype, COARSE)
         self._calls = CallState(model)
 
     @cached_property
     def calling(self) -> Calling:
         """How the model is called to score rows."""
         self.restore()
-        return calling(self._model, self._device, self._tolerance, self._share and not self._alone)
+        return calling(self._model, self._device, self._share and not self._alone)
 
     @cached_property
     def sharing(self) -> Sharing:
         """What rows that begin alike have in common."""
         if not self._share:
             return "nothing"
-        if self._alone:
+        if self._alone or not self.calling.beginnings:
             return "rows"
         return "beginnings" if self.calling.state is None else "states"
 
@@ -79,7 +78,7 @@ def _same(model: Any, device: torch.device, ask: Any) -> bool:
     """Whether a short row beside a long one, padded, gets the logits that it gets alone."""
     vocabulary = model.config.get_text_config().vocab_size
     draw = torch.from_numpy(np.random.default_rng(1).integers(0, vocabulary, LONG).astype(np.int64)).to(device)
-    tolerance = TOLERANCE.get(model.dtype, COARSE)
+    tolerance = SAME.get(model.dtype, COARSE)
     try:
         with torch.inference_mode():
             alone, beside = ask(model, draw[:SHORT], None), ask(model, draw[:SHORT], draw)

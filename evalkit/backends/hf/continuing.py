@@ -17,6 +17,13 @@ from evalkit.backends.hf.head import Head, candidates
 STATES = ("past_key_values", "cache_params", "state")
 """Names of the state in a model's arguments and outputs: most models, Mamba, RWKV."""
 
+REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AttributeError, NotImplementedError)
+"""How a model says that it cannot be called so."""
+
+SAME, SAME_COARSE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 0.02}, 0.1
+"""Difference of logits, by their spread, at which two ways of calling count as the same, by dtype; for bfloat16, and
+for others. Sums in another order differ by 1e-6 in float32, layers that read their state otherwise by 1."""
+
 READ, SHORT, LONG = 9, 5, 11
 """Tokens of the trial's beginning, and of the two rows that go on from it."""
 
@@ -29,6 +36,8 @@ class Calling:
 
     head: Head | None
     state: str | None
+    beginnings: bool = True
+    """Whether what a row says of its beginning is what the beginning says by itself, to the digit."""
 
     def __call__(self, model: Any, tokens: torch.Tensor, state: Any, keep: bool) -> tuple[torch.Tensor, Any]:
         """What the head reads [rows, tokens, width] (logits where there is no head) of ``tokens`` [rows, tokens]
@@ -60,49 +69,62 @@ def copies(state: Any, rows: int) -> Any:
     return made
 
 
-def calling(model: Any, device: torch.device, tolerance: float, shares: bool) -> Calling:
-    """How ``model`` may be called so that its logits stay its own, within ``tolerance`` of their spread; ``shares``:
-    whether beginnings may be shared at all.
-    """
-    vocabulary = model.config.get_text_config().vocab_size
-    drawn = torch.Generator().manual_seed(2)
-    tokens = torch.randint(0, vocabulary, (2, READ + LONG), generator=drawn).to(device)
-    tokens[1, :READ] = tokens[0, :READ]
-    with torch.inference_mode():
-        whole = model(input_ids=tokens, use_cache=False).logits[:, -tokens.shape[1] :].float()
-        spread = float(whole.std()) or 1.0
+def calling(model: Any, device: torch.device, shares: bool) -> Calling:
+    """How ``model`` may be called so that its logits stay its own; ``shares``: whether rows may be read together."""
+    return _Trial(model, device).calling(shares)
 
-        def same(logits: torch.Tensor, own: torch.Tensor) -> bool:
-            return float((logits.float() - own).abs().mean(dim=-1).max()) <= tolerance * spread
 
-        head = _head(model, tokens, lambda logits: same(logits, whole))
+class _Trial:
+    """Two rows that begin alike, and what the model says of them."""
+
+    def __init__(self, model: Any, device: torch.device) -> None:
+        self._model = model
+        vocabulary = model.config.get_text_config().vocab_size
+        tokens = torch.randint(0, vocabulary, (2, READ + LONG), generator=torch.Generator().manual_seed(2)).to(device)
+        tokens[1, :READ] = tokens[0, :READ]
+        self._tokens = tokens
+        self._whole = self._logits(tokens)
+        self._most = SAME.get(model.dtype, SAME_COARSE) * (float(self._whole.std()) or 1.0)
+
+    def _logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            logits = self._model(input_ids=tokens, use_cache=False).logits
+            return logits[:, -tokens.shape[1] :].float()
+
+    def _same(self, logits: torch.Tensor, own: torch.Tensor) -> bool:
+        return float((logits.float() - own).abs().mean(dim=-1).max()) <= self._most
+
+    def calling(self, shares: bool) -> Calling:
+        head = self._head()
         if not shares:
             return Calling(head, None)
-        for name in STATES:
-            tried = Calling(head, name)
-            try:
-                _, state = tried(model, tokens[:1, :READ], None, keep=True)
-                if state is None:
-                    continue
-                known = head or (lambda rows: rows)
-                for _ in range(2):  # a copy's use must not change the state
-                    rows = tokens[:, READ:].clone()
-                    rows[1, SHORT:] = 0
-                    found, _ = tried(model, rows, copies(state, 2), keep=False)
-                    kept = same(known(found[0]), whole[0, READ:]) and same(
-                        known(found[1, :SHORT]), whole[1, READ : READ + SHORT]
-                    )
-                    if not kept:
-                        return Calling(head, None)
-                return tried
-            except (RuntimeError, ValueError, IndexError, TypeError, AttributeError, NotImplementedError):
-                continue
-    return Calling(head, None)
+        state = next((name for name in STATES if self._goes_on(Calling(head, name))), None)
+        alone = self._logits(self._tokens[:1, :READ])
+        return Calling(head, state, beginnings=state is not None or self._same(alone, self._whole[:1, :READ]))
 
+    def _head(self) -> Head | None:
+        try:
+            with torch.inference_mode():
+                hidden = self._model.base_model(input_ids=self._tokens, use_cache=False).last_hidden_state
+                return next((head for head in candidates(self._model) if self._same(head(hidden), self._whole)), None)
+        except REFUSALS:
+            return None
 
-def _head(model: Any, tokens: torch.Tensor, same: Any) -> Head | None:
-    try:
-        hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-        return next((head for head in candidates(model) if same(head(hidden))), None)
-    except (RuntimeError, ValueError, TypeError, AttributeError):
-        return None
+    def _goes_on(self, tried: Calling) -> bool:
+        """Whether the model goes on from copies of its state, which their use does not change."""
+        head = tried.head or (lambda logits: logits)
+        rows = self._tokens[:, READ:].clone()
+        rows[1, SHORT:] = 0
+        try:
+            with torch.inference_mode():
+                begun, state = tried(self._model, self._tokens[:1, :READ], None, keep=True)
+                if state is None or not self._same(head(begun), self._whole[:1, :READ]):
+                    return False
+                for _ in range(2):
+                    found = head(tried(self._model, rows, copies(state, 2), keep=False)[0])
+                    short = self._same(found[1, :SHORT], self._whole[1, READ : READ + SHORT])
+                    if not (short and self._same(found[0], self._whole[0, READ:])):
+                        return False
+        except REFUSALS:
+            return False
+        return True
