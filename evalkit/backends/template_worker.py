@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import jinja2
 from jinja2 import nodes
@@ -26,7 +26,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 class Generation(Extension):
     """``{% generation %}`` marks what a model is trained on; here it stands for its body."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
@@ -93,14 +93,16 @@ def main() -> None:
         found.append(environment(datetime.fromisoformat(task["clock"])).from_string(task["template"]))
         return ""
 
-    broken = _answered(compiled, 0, task["seconds"]).get("error")
+    broken = _answered(compiled, 0, task["seconds"]).get("error", "")
+
+    def rendered(asked: dict[str, Any]) -> Callable[[], str]:
+        return lambda: found[0].render(tools=None, documents=None, **{**task["variables"], **asked})
+
     for line in sys.stdin:
         asked = json.loads(line)
-        answer = {"error": broken} if broken else _answered(
-            lambda asked=asked: found[0].render(tools=None, documents=None, **{**task["variables"], **asked}),
-            task["characters"],
-            task["seconds"],
-        )  # fmt: skip
+        answer = {"error": broken}
+        if not broken:
+            answer = _answered(rendered(asked), task["characters"], task["seconds"])
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

@@ -29,7 +29,8 @@ def _rows() -> list[Any]:
 
 
 ROWS = _rows()
-PROMPTS = [row.tokens[: row.start].tolist() for row in ROWS[::3]] + [ROWS[7].tokens[:26].tolist()]
+PROMPTS = [row.tokens[: row.start].tolist() for row in ROWS[::3]]
+PROMPTS += [ROWS[7].tokens[:26].tolist(), ROWS[10].tokens[30:56].tolist()]  # two of one length
 NEW = 8
 
 

@@ -1,6 +1,7 @@
 """The journal: whatever happens to the process or the file, answers are kept or computed again, never read wrong."""
 
 import hashlib
+import json
 import random
 import sqlite3
 import subprocess
@@ -11,8 +12,8 @@ from dataclasses import replace
 import pytest
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Response
-from evalkit.store import Journal
+from evalkit.contract.types import UNFINISHED, Response
+from evalkit.store import Journal, codec
 from evalkit.store.answers import AnswerFile
 
 
@@ -97,7 +98,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_journal import key, answer
-from evalkit.store import Journal
+from evalkit.store import Journal, codec
 journal = Journal(Path(sys.argv[1]), "spec", interval=0.02)
 n = int(sys.argv[2])
 while True:
@@ -210,7 +211,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_journal import key, answer
 from evalkit.contract.errors import UserError
-from evalkit.store import Journal
+from evalkit.store import Journal, codec
 journal = Journal(Path(sys.argv[1]), "spec", interval=0.02)
 for n in range(300):
     journal.put(key(n), answer(n))
@@ -292,3 +293,27 @@ def test_replacing_keeps_the_last_answer(tmp_path):
         journal.flush()
         journal.put(key(1), replace(answer(1), text="newer"))
         assert journal.get([key(1)])[key(1)].text == "newer"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        Response(text="Paris", finish="stop", thought="<think>\n\ud83d é</think>"),
+        Response(text="", finish=UNFINISHED, thought="<think>", output_tokens=3),
+        Response(values=(-0.1, -2.5, 1e-300), prompt_tokens=4, truncated=1),
+        Response(values=(3.25,)),
+    ],
+)
+def test_what_a_response_holds_besides_comes_back_as_it_was(response: Response) -> None:
+    key = bytes(range(32))
+    packed = codec.pack(response)
+    assert codec.unpack(key, codec.check(key, packed), packed) == response
+    assert len(json.loads(codec.pack(Response(text="x"))[len(codec.MAGIC) + 4 :])) == 9, "others are as they were"
+
+
+@pytest.mark.parametrize("values", ['["a"]', "[true]", "[null]", "[[1.0]]", "{}", "1.5"])
+def test_a_row_with_values_of_another_kind_is_no_answer(values: str) -> None:
+    key = bytes(range(32))
+    body = f'["ok",null,null,null,null,null,0,0,0,null,{values}]'.encode()
+    packed = codec.MAGIC + len(body).to_bytes(4, "little") + body
+    assert codec.unpack(key, codec.check(key, packed), packed) is None

@@ -62,6 +62,11 @@ class Batches:
         learned = hasattr(self._model, "active_peft_config")
         return not self._alone and not learned and _same(self._model, self._device, _prompts)
 
+    @cached_property
+    def prompts_together(self) -> bool:
+        """Whether generation may hold several prompts of one length: RWKV goes wrong as soon as there are two."""
+        return self.prompts_mix or _same(self._model, self._device, _prompts, SHORT)
+
     def restore(self) -> None:
         """Put position encodings that calls change back to what they were; before every batch."""
         self._calls.restore()
@@ -71,17 +76,19 @@ class Batches:
         mixed = {"scores": self.scores_mix, "generations": self.prompts_mix}
         kept = [name for name, mix in mixed.items() if not mix]
         found = {"plain_batches": f"of one length ({', '.join(kept)})"} if kept else {}
+        if not self.prompts_together:
+            found["plain_generation"] = "one prompt at a time: others beside it change what the model says"
         return found | ({"plain_sharing": SHARED[self.sharing]} if self._share else {})
 
 
-def _same(model: Any, device: torch.device, ask: Any) -> bool:
-    """Whether a short row beside a long one, padded, gets the logits that it gets alone."""
+def _same(model: Any, device: torch.device, ask: Any, beside_it: int = LONG) -> bool:
+    """Whether a row gets the logits that it gets alone beside one of so many tokens, padded where that is longer."""
     vocabulary = model.config.get_text_config().vocab_size
     draw = torch.from_numpy(np.random.default_rng(1).integers(0, vocabulary, LONG).astype(np.int64)).to(device)
     tolerance = SAME.get(model.dtype, COARSE)
     try:
         with torch.inference_mode():
-            alone, beside = ask(model, draw[:SHORT], None), ask(model, draw[:SHORT], draw)
+            alone, beside = ask(model, draw[:SHORT], None), ask(model, draw[:SHORT], draw[-beside_it:])
     except (RuntimeError, ValueError, IndexError, TypeError, AttributeError, NotImplementedError):
         return False  # a model that refuses padding is served without
     apart, spread = float((alone - beside).abs().mean(dim=-1).max()), float(alone.std())

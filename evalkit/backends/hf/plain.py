@@ -102,7 +102,10 @@ class PlainRunner:
                     self._after_pass()
                 continue
             order = sorted(members, key=lambda i: -len(rows[i].tokens))
-            for part in _by_length(order, lambda i: len(rows[i].tokens), self._batches.prompts_mix):
+            parts = _by_length(order, lambda i: len(rows[i].tokens), self._batches.prompts_mix)
+            if not self._batches.prompts_together:
+                parts = [[index] for index in order]
+            for part in parts:
                 self._cut(part, lambda some: self._generate_batch(rows, some, done))
 
     def _generate_batch(

@@ -20,7 +20,7 @@ from evalkit.backends.openai.settings import Settings, settings
 from evalkit.backends.thinking import marks_of
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.registry import nearest
-from evalkit.contract.types import Generate, ModelInfo, Request, Response, Score
+from evalkit.contract.types import Classify, Generate, ModelInfo, Request, Response, Score
 from evalkit.perf.meter import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
 from evalkit.store.identity import digest
@@ -133,6 +133,8 @@ class ServerBackend:
         if isinstance(request, Generate):
             return await self._generator.generate(request)
         assert self._scorer is not None
+        if isinstance(request, Classify):
+            return Response(status="error", error="a server of the OpenAI API gives no classes")
         if isinstance(request, Score):
             return await self._scorer.score(request)
         return await self._scorer.rolling(request)

@@ -116,6 +116,8 @@ def _arguments(request: Request) -> tuple[Any, tuple[Any, ...]]:
         return "loglikelihood", (request.context, request.continuation)
     if isinstance(request, Rolling):
         return "loglikelihood_rolling", (request.text,)
+    if not isinstance(request, Generate):
+        raise TypeError("lm-eval has no requests to a classifier")
     return "generate_until", (request.context, {"until": list(request.until), "max_gen_toks": request.max_tokens})
 
 
