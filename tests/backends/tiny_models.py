@@ -83,14 +83,14 @@ def tokenizer() -> Any:
     return wrapped
 
 
-def model(kind: str, seed: int = 0) -> Any:
-    """A model of one architecture with seeded random weights, in float32."""
+def model(kind: str, seed: int = 0, **own: Any) -> Any:
+    """A model of one architecture with seeded random weights, in float32. ``own``: other settings of its config."""
     import transformers
 
     name, settings = CONFIGS[kind]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        made = transformers.AutoModelForCausalLM.from_config(getattr(transformers, name)(**settings))
+        made = transformers.AutoModelForCausalLM.from_config(getattr(transformers, name)(**settings | own))
     return made.eval()
 
 
