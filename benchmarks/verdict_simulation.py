@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from verdicts.clustered import clusters, groups, variants
+from verdicts.commands import flips, outcome_of_flips, tails_of_flips
 from verdicts.corpora import corpus
-from verdicts.decisions import boards, looks, looks_at_several, several_tasks
+from verdicts.decisions import boards, gate, looks, looks_at_several, several_tasks
 from verdicts.drawing import Effort
 from verdicts.estimates import calibration, judges, spread
 from verdicts.methods import methods
-from verdicts.pairs import false_passes, paired_bounded, paired_shares, paired_tails
+from verdicts.pairs import false_passes, paired_bounded, paired_shares
 from verdicts.single import bounded_means, one_share
 
 TABLES: dict[str, tuple[str, Callable[[Effort], Iterator[str]]]] = {
@@ -32,6 +33,7 @@ TABLES: dict[str, tuple[str, Callable[[Effort], Iterator[str]]]] = {
     "paired": ("Pairs: shares, coverage (limit 0.935; 0.91 with fewer than 10 flips) and width", paired_shares),
     "pairs": ("Pairs: bounded means, false alarms (limit 0.055) and width", paired_bounded),
     "passes": ("False passes", false_passes),
+    "gate": ("The gate's exit codes", gate),
     "clusters": ("Clusters", clusters),
     "groups": ("Groups of tasks", groups),
     "variants": ("Variants of one question", variants),
@@ -70,7 +72,8 @@ def main() -> None:
             say(line)
         print(f"<!-- {time.perf_counter() - started:.0f} s -->\n", flush=True)
         lines.append("")
-        paired_tails.cache_clear()
+        for cached in (flips, outcome_of_flips, tails_of_flips):
+            cached.cache_clear()
     if options.output is not None:
         options.output.write_text("\n".join(lines), encoding="utf-8")
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.statistics.choice import average_difference_for, average_for, difference_for, interval_for
+from evalkit.statistics.choice import average_for, interval_for
 from evalkit.statistics.inference import Inference
+from verdicts.commands import decide, decide_several
 from verdicts.drawing import ALARM, COVER, Effort, Vector, held, least, most, simulate
 
 LAYOUTS: dict[str, Callable[[int], NDArray[np.int64]]] = {
@@ -83,7 +84,7 @@ def clusters(effort: Effort) -> Iterator[str]:
             for groups in counts:
                 codes, flips = np.repeat(np.arange(groups), sizes(groups)), leaning_flips(rate, lean)
                 cell = simulate(
-                    lambda g, c=codes, f=flips: difference_for(*as_pair(f(g, c)), binary=True, clusters=c),  # type: ignore[misc]
+                    lambda g, c=codes, f=flips: decide(*as_pair(f(g, c)), clusters=c).gain,  # type: ignore[misc]
                     0.0, effort.of(2), effort.generator("flips", layout, rate, groups),
                 )  # fmt: skip
                 cells.append(f"{most(1 - cell.covered, ALARM, cell.runs)} ({cell.width:.3f})")
@@ -92,7 +93,7 @@ def clusters(effort: Effort) -> Iterator[str]:
         for groups in counts:
             codes, parts = np.repeat(np.arange(groups), sizes(groups)), normal_parts(0.5)
             cell = simulate(
-                lambda g, c=codes, p=parts: difference_for(np.zeros(len(c)), p(g, c), clusters=c),  # type: ignore[misc]
+                lambda g, c=codes, p=parts: decide(np.zeros(len(c)), p(g, c), bounds=None, clusters=c).gain,  # type: ignore[misc]
                 0.0, effort.of(0.5), effort.generator("normal", layout, groups),
             )  # fmt: skip
             cells.append(f"{most(1 - cell.covered, ALARM, cell.runs)} ({cell.width:.3f})")
@@ -119,7 +120,7 @@ def groups(effort: Effort) -> Iterator[str]:
         def pairs(g: np.random.Generator, s: Any = sizes, m: float = mean) -> Inference:
             base = [(g.random(n) < m).astype(float) for n in s]
             other = [np.where(g.random(len(b)) < 0.3, g.random(len(b)) < m, b) for b in base]
-            return average_difference_for(base, other, binary=True)
+            return decide_several(base, other).gain
 
         both = simulate(pairs, 0.0, effort.of(3), effort.generator("group pairs", name))
         alarm = most(1 - both.covered, ALARM, both.runs)
@@ -135,7 +136,7 @@ def groups(effort: Effort) -> Iterator[str]:
 
         def passage_pairs(g: np.random.Generator, c: Any = codes, f: Any = flips) -> Inference:
             made = [as_pair(f(g, one)) for one in c]
-            return average_difference_for([a for a, _ in made], [b for _, b in made], binary=True, clusters=c)
+            return decide_several([a for a, _ in made], [b for _, b in made], c).gain
 
         both = simulate(passage_pairs, 0.0, effort.of(4), effort.generator("passage pairs", name))
         alarm = most(1 - both.covered, ALARM, both.runs)
@@ -151,11 +152,11 @@ def variants(effort: Effort) -> Iterator[str]:
     for questions in (5, 20, 50, 200):
         codes, flips = np.repeat(np.arange(questions), 4), leaning_flips(0.2, 0.7)
         good = simulate(
-            lambda g, c=codes, f=flips: difference_for(*as_pair(f(g, c)), binary=True, clusters=c),  # type: ignore[misc]
+            lambda g, c=codes, f=flips: decide(*as_pair(f(g, c)), clusters=c).gain,  # type: ignore[misc]
             0.0, effort.of(2), effort.generator("variants", questions),
         )  # fmt: skip
         naive = simulate(
-            lambda g, c=codes, f=flips: difference_for(*as_pair(f(g, c)), binary=True),  # type: ignore[misc]
+            lambda g, c=codes, f=flips: decide(*as_pair(f(g, c))).gain,  # type: ignore[misc]
             0.0, effort.of(2), effort.generator("variants", questions),
         )  # fmt: skip
         alarm = most(1 - good.covered, ALARM, good.runs)

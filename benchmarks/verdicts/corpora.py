@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from evalkit.statistics.corpus import corpus_difference, corpus_estimate
+import evalkit
+from evalkit.metrics.base import Metric
+from evalkit.metrics.finding import combine_of
+from verdicts.commands import decide, single
 from verdicts.drawing import ALARM, COVER, Effort, Vector, least, most, simulate
-
-
-def perplexity(sums: Vector) -> float:
-    return math.exp(-sums[0] / sums[1])
 
 
 def corpus_f1(sums: Vector) -> float:
     return 2 * sums[0] / (2 * sums[0] + sums[1] + sums[2]) if sums[0] > 0 else 0.0
+
+
+F1 = Metric(name="simulated_f1", kind="text", higher_is_better=True, combine=corpus_f1, bounds=(0.0, 1.0), unit="share")
+"""Registered, so that its items are joined as a package's are."""
 
 
 def perplexity_pairs(spread: float) -> Callable[[np.random.Generator, int], tuple[Vector, Vector]]:
@@ -58,29 +60,28 @@ def f1_pairs(generator: np.random.Generator, n: int) -> tuple[Vector, Vector]:
 
 
 def corpus(effort: Effort) -> Iterator[str]:
-    from evalkit.metrics.corpus import bleu
-
+    evalkit.register_metric(F1.name, F1, replace=True)
     sizes = (5, 8, 12, 20, 50, 200)
-    yield "Pairs without a difference: false alarms; one run: coverage (both by the jackknife)."
+    yield "Pairs without a difference: false alarms; one run: coverage."
     yield ""
     yield "| Metric | Shows | " + " | ".join(f"n = {n}" for n in sizes) + " |"
     yield "|:--|:--|" + "--:|" * len(sizes)
-    for name, draw, measure, cost in (
-        ("perplexity, texts of like length", perplexity_pairs(0.4), perplexity, 2.0),
-        ("perplexity, a few very long texts", perplexity_pairs(1.2), perplexity, 2.0),
-        ("corpus F1", f1_pairs, corpus_f1, 2.0),
-        ("BLEU", bleu_pairs, bleu, 8.0),
+    for name, draw, aggregate, bounds, cost in (
+        ("perplexity, texts of like length", perplexity_pairs(0.4), "weighted_perplexity", None, 2.0),
+        ("perplexity, a few very long texts", perplexity_pairs(1.2), "weighted_perplexity", None, 2.0),
+        ("corpus F1", f1_pairs, F1.name, (0.0, 1.0), 2.0),
+        ("BLEU", bleu_pairs, "bleu", (0.0, 100.0), 3.0),
     ):
         alarms, covers = [], []
-        whole = draw(effort.generator("truth", name), 400_000 if measure is not bleu else 200_000)[0]
-        truth = measure(whole.sum(axis=0))
+        whole = draw(effort.generator("truth", name), 200_000)[0]
+        truth = float(combine_of(aggregate).function(whole.sum(axis=0)))
         for n in sizes:
             pair = simulate(
-                lambda g, n=n, d=draw, m=measure: corpus_difference(*d(g, n), m),  # type: ignore[misc]
+                lambda g, n=n, d=draw, a=aggregate, b=bounds: decide(*d(g, n), bounds=b, aggregate=a).gain,  # type: ignore[misc]
                 0.0, effort.of(cost * (1 + n / 100) / 2), effort.generator("corpus", name, n),
             )  # fmt: skip
             one = simulate(
-                lambda g, n=n, d=draw, m=measure: corpus_estimate(d(g, n)[0], m),  # type: ignore[misc]
+                lambda g, n=n, d=draw, a=aggregate, b=bounds: single(d(g, n)[0], a, b),  # type: ignore[misc]
                 truth, effort.of(cost * (1 + n / 100) / 2), effort.generator("corpus one", name, n),
             )  # fmt: skip
             alarms.append(f"{most(1 - pair.covered, ALARM, pair.runs)} ({pair.width:.3g})")

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalkit.statistics.choice import average_difference_for
-from evalkit.statistics.ranks import paired_covariance, rank_intervals
+from evalkit.statistics.margins import shown_at
+from evalkit.statistics.ranks import Ranks, joint_alpha, paired_covariance, rank_intervals, ranks_of_pairs
 from evalkit.statistics.sequential import Boundary, Levels
 from evalkit.statistics.shares import PairedShares
 from verdicts.clustered import as_pair
-from verdicts.drawing import ALARM, Effort, most
-from verdicts.pairs import paired_tails
+from verdicts.commands import ALPHA, decide_several, flips, outcome_of_flips, tails_of_flips
+from verdicts.drawing import ALARM, PASS, Effort, Vector, most
+from verdicts.single import binomial
 
 
 def boards(effort: Effort) -> Iterator[str]:
@@ -29,7 +30,7 @@ def boards(effort: Effort) -> Iterator[str]:
             draws = np.where(generator.random((count, n)) < 0.5, ease, generator.random((count, n)))
             table = (draws < 0.6).astype(float)
             scores, own = table.mean(axis=1), table.var(axis=1, ddof=1) / n
-            joint = rank_intervals(scores, paired_covariance(table), freedom=n - 1, draws=1000, seed=run)
+            joint = _paired_ranks(table)
             apart = rank_intervals(scores, np.diag(own), freedom=n - 1, draws=1000, seed=run)
             gap = scores.max() - scores
             each = gap > 1.96 * np.sqrt(own + own[scores.argmax()])
@@ -48,6 +49,17 @@ SCENARIOS = (
 )
 """True loss and share of flipped items."""
 MARGIN, CEILING = 0.02, 2000
+
+
+def _paired_ranks(table: Vector) -> Ranks:
+    """As a board ranks: every pair's own decision, at the level that holds for all of them."""
+    count, n = table.shape
+    gained = (table[:, None] > table[None]).sum(axis=2)
+    p_values = np.ones((count, count))
+    for i in range(count):
+        for j in range(i):
+            p_values[i, j] = p_values[j, i] = flips(int(gained[i, j]), int(gained[j, i]), n).difference.p_value
+    return ranks_of_pairs(gained - gained.T, p_values, joint_alpha(paired_covariance(table), draws=1000))
 
 
 def looks(effort: Effort) -> Iterator[str]:
@@ -144,24 +156,55 @@ class _Cached:
         quick = PairedShares(self.gained, self.lost, self.n).tails(null)[side]
         if quick > self.alpha:
             return quick
-        less, more = paired_tails(self.gained, self.lost, self.n, null)
+        less, more = tails_of_flips(self.gained, self.lost, self.n, null)
         return more if alternative == "greater" else less
 
 
 def several_tasks(effort: Effort) -> Iterator[str]:
-    yield "An unchanged model (10 % of the items flip) at a margin of 2 points: how often it passes."
+    yield "An unchanged model (10 % of the items flip) at a margin of 2 points: how often it passes. Where every task"
+    yield "must pass, from exact sums over one task's outcomes; the average's from draws."
     yield ""
     yield "| Tasks | Items each | Every task must pass | Their average must pass |"
     yield "|--:|--:|--:|--:|"
-    for tasks, n in ((1, 200), (3, 200), (3, 1000), (10, 500)):
-        generator, runs = effort.generator("several", tasks, n), effort.of(2)
-        every = average = 0
-        for _ in range(runs):
-            differences = [generator.choice([1.0, -1.0, 0.0], size=n, p=[0.05, 0.05, 0.9]) for _ in range(tasks)]
-            pairs = [as_pair(one) for one in differences]
-            every += all(
-                paired_tails(int((one > 0).sum()), int((one < 0).sum()), n, -0.02)[1] <= 0.025 for one in differences
-            )
-            found = average_difference_for([a for a, _ in pairs], [b for _, b in pairs], binary=True)
-            average += found.p_value(-0.02, "greater") <= 0.025
-        yield f"| {tasks} | {n} | {every / runs:.4f} | {average / runs:.4f} |"
+    for n in (200, 500, 1000):
+        alone = sum(mass for gained, lost, mass in flip_masses(n, 0.05, 0.05)
+                    if outcome_of_flips(gained, lost, n, 0.02) == "pass")  # fmt: skip
+        for tasks in (1, 3, 5, 10):
+            generator, runs = effort.generator("several", tasks, n), effort.of(2 + tasks * n / 2000)
+            passed = 0
+            for _ in range(runs):
+                pairs = [as_pair(generator.choice([1.0, -1.0, 0.0], size=n, p=[0.05, 0.05, 0.9])) for _ in range(tasks)]
+                found = decide_several([a for a, _ in pairs], [b for _, b in pairs])
+                passed += shown_at(found.gain, 0.02, ALPHA / 2) == "pass"
+            yield f"| {tasks} | {n} | {alone**tasks:.4f} | {alone if tasks == 1 else passed / runs:.4f} |"
+
+
+def gate(effort: Effort) -> Iterator[str]:
+    yield "Margin 2 points, 10 % of the items flip. Wrong are a regression where the loss is the margin or less,"
+    yield f"a pass where it is the margin or more (limit {PASS:.3f}), and with `fail_on: any_loss` a regression where"
+    yield "there is none."
+    yield ""
+    yield "| True loss | Items | 0: pass | 1: regression | 3: cannot tell | 1 with any loss |"
+    yield "|:--|--:|--:|--:|--:|--:|"
+    for loss in (0.0, 0.01, 0.02, 0.03, 0.05, 0.1):
+        for n in (200, 1000, 2000, 5000):
+            generator, runs = effort.generator("gate", loss, n), effort.of(1 + n / 2000)
+            counts = generator.multinomial(n, [(0.1 - loss) / 2, (0.1 + loss) / 2, 0.9], size=runs)
+            found = [outcome_of_flips(int(b), int(c), n, 0.02) for b, c, _ in counts]
+            strict = sum(outcome_of_flips(int(b), int(c), n, 0.02, "any_loss") == "regression" for b, c, _ in counts)
+            passed, worse, unclear = (found.count(one) / runs for one in ("pass", "regression", "inconclusive"))
+            good = most(passed, PASS, runs) if loss >= 0.02 else f"{passed:.3f}"
+            bad = most(worse, PASS, runs) if loss <= 0.02 else f"{worse:.3f}"
+            any_loss = most(strict / runs, PASS, runs) if loss == 0 else f"{strict / runs:.3f}"
+            yield f"| {100 * loss:g} points | {n:,} | {good} | {bad} | {unclear:.3f} | {any_loss} |"
+
+
+def flip_masses(n: int, gain: float, loss: float) -> Iterator[tuple[int, int, float]]:
+    """(gained, lost, probability) of all outcomes that are not too rare to count: the lost ones are binomial, and of
+    the rest the gained ones.
+    """
+    losses, reach = binomial(n, loss), 1e-7
+    for lost in np.flatnonzero(losses > reach):
+        gains = binomial(n - int(lost), gain / (1 - loss))
+        for gained in np.flatnonzero(gains > reach / losses[lost]):
+            yield int(gained), int(lost), float(losses[lost] * gains[gained])

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from evalkit.statistics.choice import difference_for
 from evalkit.statistics.inference import Inference
+from evalkit.statistics.margins import shown_at
+from verdicts.commands import decide, flips, outcome_of_flips, tails_of_flips
 from verdicts.drawing import ALARM, COVER, COVER_FEW, PASS, WIDTHS, Cell, Effort, Vector, least, most, simulate
 from verdicts.single import SHAPES
-
-
-@cache
-def paired(gained: int, lost: int, n: int) -> Inference:
-    base = [0.0] * gained + [1.0] * lost + [1.0] * (n - gained - lost)
-    other = [1.0] * gained + [0.0] * lost + [1.0] * (n - gained - lost)
-    return difference_for(base, other, binary=True)
-
-
-@cache
-def paired_tails(gained: int, lost: int, n: int, null: float) -> tuple[float, float]:
-    return paired(gained, lost, n).tails(null)
 
 
 def paired_cell(n: int, gain: float, loss: float, runs: int, generator: np.random.Generator) -> Cell:
     truth = gain - loss
     counts = generator.multinomial(n, [gain, loss, 1 - gain - loss], size=runs)
-    tails = [paired_tails(int(b), int(c), n, truth) for b, c, _ in counts]
+    tails = [tails_of_flips(int(b), int(c), n, truth) for b, c, _ in counts]
     below, above = (sum(pair[side] <= 0.025 for pair in tails) / runs for side in (0, 1))
-    widths = [paired(int(b), int(c), n).interval() or (-1.0, 1.0) for b, c, _ in counts[:WIDTHS]]
+    widths = [flips(int(b), int(c), n).gain.interval() or (-1.0, 1.0) for b, c, _ in counts[:WIDTHS]]
     return Cell(1 - below - above, below, above, float(np.mean([b - a for a, b in widths])), runs, 0.0)
 
 
@@ -60,7 +48,7 @@ def paired_bounded(effort: Effort) -> Iterator[str]:
 
             def draw(g: np.random.Generator, n: int = n, values: Any = values) -> Inference:
                 base, other = values(g, n), values(g, n)
-                return difference_for(base, np.where(g.random(n) < 0.5, base, other), bounds=(0.0, 1.0))
+                return decide(base, np.where(g.random(n) < 0.5, base, other)).gain
 
             cell = simulate(draw, 0.0, effort.of(1 + n / 500), effort.generator("pairs", name, n))
             cells.append(f"{most(1 - cell.covered, ALARM, cell.runs)} ({cell.width:.3f})")
@@ -84,7 +72,7 @@ def false_passes(effort: Effort) -> Iterator[str]:
                 counts = effort.generator("pass", margin, gain, n).multinomial(
                     n, [gain, gain + margin, 1 - 2 * gain - margin], size=runs
                 )
-                rate = sum(paired_tails(int(b), int(c), n, -margin)[1] <= 0.025 for b, c, _ in counts) / runs
+                rate = sum(outcome_of_flips(int(b), int(c), n, margin) == "pass" for b, c, _ in counts) / runs
                 cells.append(most(rate, PASS, runs))
             yield f"| shares: gains {gain:.1%}, loses {gain + margin:.1%} | " + " | ".join(cells) + " |"
     for name, draw in LOSSES.items():
@@ -94,8 +82,8 @@ def false_passes(effort: Effort) -> Iterator[str]:
             passed = 0
             for _ in range(runs):
                 base = np.ones(n)
-                found = difference_for(base, base + np.clip(draw(generator, n), -1, 0), bounds=(0.0, 1.0))
-                passed += found.p_value(-0.02, "greater") <= 0.025
+                found = decide(base, base + np.clip(draw(generator, n), -1, 0))
+                passed += shown_at(found.gain, 0.02, 0.025) == "pass"
             cells.append(most(passed / runs, PASS, runs))
         yield f"| F1-like: {name} | " + " | ".join(cells) + " |"
 

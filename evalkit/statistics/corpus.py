@@ -3,16 +3,20 @@
 The error is the delete-one jackknife's (Quenouille 1956; Efron and Stein 1981 show that its variance does not fall
 short on average), over clusters where items share one, with Student's t. Unlike the percentile bootstrap it is not too
 narrow for few items, and its p-values can be as small as Holm's correction over hundreds of tasks asks for.
+
+One run's metric with bounds (BLEU, F1) is judged on the scale of its log odds: on its own scale, few texts of a low
+score leave the truth above the interval several times as often as below it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.statistics.choice import interval_for
-from evalkit.statistics.inference import Inference, Range, Unknown, student
+from evalkit.statistics.inference import LEVEL, Alternative, Inference, Range, Unknown, student
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +42,7 @@ def corpus_estimate(
     seed: int = 1234,
 ) -> Inference:
     """One run's metric: ``aggregate(table.sum(axis=0))``; ``table`` has shape (items, statistics)."""
-    return _jackknife(table, aggregate, codes, bounds, seed)
+    return _jackknife(table, aggregate, codes, bounds, seed, _log_odds(bounds))
 
 
 def corpus_difference(
@@ -61,11 +65,16 @@ def corpus_difference(
     def difference(sums: Vector) -> float:
         return aggregate(sums[parts:]) - aggregate(sums[:parts])
 
-    return _jackknife(np.hstack([base, candidate]), difference, codes, (-width, width), seed)
+    return _jackknife(np.hstack([base, candidate]), difference, codes, (-width, width), seed, None)
 
 
 def _jackknife(
-    table: Matrix, aggregate: Callable[[Vector], float], codes: Whole | None, bounds: Range, seed: int
+    table: Matrix,
+    aggregate: Callable[[Vector], float],
+    codes: Whole | None,
+    bounds: Range,
+    seed: int,
+    scale: LogOdds | None,
 ) -> Inference:
     import numpy as np
 
@@ -77,7 +86,7 @@ def _jackknife(
         return _too_few(value, n, codes)
     sums: Matrix = np.stack([np.bincount(pieces, column, count).astype(float) for column in table.T], axis=1)
     left = np.array([aggregate(total - piece) for piece in sums])
-    return _of_left(value, left, n, bounds, _weight(sums))
+    return _of_left(value, left, n, bounds, _weight(sums), scale)
 
 
 def _too_few(value: float, n: int, codes: Whole | None) -> Unknown:
@@ -85,7 +94,9 @@ def _too_few(value: float, n: int, codes: Whole | None) -> Unknown:
     return Unknown(value, n, f"a corpus metric needs at least {FEWEST} {what} for an interval")
 
 
-def _of_left(value: float, left: Vector, n: int, bounds: Range, weight: float) -> Inference:
+def _of_left(
+    value: float, left: Vector, n: int, bounds: Range, weight: float, scale: LogOdds | None = None
+) -> Inference:
     """The inference from the metric's values with one piece left out each; shape [pieces]."""
     import numpy as np
 
@@ -96,8 +107,66 @@ def _of_left(value: float, left: Vector, n: int, bounds: Range, weight: float) -
     if stderr <= 1e-12 * max(1.0, abs(value)) and math.isfinite(bounds[1] - bounds[0]):
         # Every item says the same (100 against 0, or 100 and 100): as sure as that many equal values within the bounds.
         return interval_for(np.full(count, value), bounds=bounds)
+    if scale is not None and bounds[0] < min(value, left.min()) and max(value, left.max()) < bounds[1]:
+        there = _of_left(scale.to(value), np.array([scale.to(one) for one in left]), n, UNBOUNDED, weight)
+        return there if there.reason else OnScale(value, stderr, n, there, scale)
     freedom = min(_freedom(left), weight)
     return student(value, stderr, freedom, n, f"jackknife-t|pieces:{count}", bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class LogOdds:
+    """log((x - low) / (high - x)) of a metric within ``low`` and ``high``; log(x - low) where it has no upper end."""
+
+    low: float
+    high: float
+
+    def to(self, value: float) -> float:
+        """On the scale; ``value`` lies between the ends."""
+        return math.log(value - self.low) - (0.0 if math.isinf(self.high) else math.log(self.high - value))
+
+    def back(self, there: float) -> float:
+        """The value at a place on the scale."""
+        if math.isinf(self.high):
+            return self.low + math.exp(min(there, 700.0))
+        return self.low + (self.high - self.low) / (1 + math.exp(min(-there, 700.0)))
+
+
+def _log_odds(bounds: Range) -> LogOdds | None:
+    return None if math.isinf(bounds[0]) else LogOdds(*bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class OnScale:
+    """An inference made on another scale, on which the estimate is nearer to normal and cannot leave its bounds."""
+
+    value: float
+    stderr: float | None
+    n: int
+    there: Inference
+    scale: LogOdds
+    reason: str = ""
+
+    @property
+    def method(self) -> str:
+        return self.there.method.replace("jackknife-t", "jackknife-log-odds-t")
+
+    def tails(self, null: float) -> Range:
+        """See `Inference.tails`."""
+        if null <= self.scale.low:
+            return 1.0, 0.0
+        return (0.0, 1.0) if null >= self.scale.high else self.there.tails(self.scale.to(null))
+
+    def interval(self, level: float = LEVEL) -> Range | None:
+        """See `Inference.interval`."""
+        found = self.there.interval(level)
+        return None if found is None else (self.scale.back(found[0]), self.scale.back(found[1]))
+
+    def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
+        """See `Inference.p_value`."""
+        less, more = self.tails(null)
+        one = min(less, more) * 2 if alternative == "two-sided" else more if alternative == "greater" else less
+        return min(1.0, one)
 
 
 def _pieces(n: int, codes: Whole | None, seed: int) -> Whole:
@@ -148,7 +217,8 @@ def items_estimate(
 ) -> Inference:
     """As `corpus_estimate`, of a metric that no sum gives (ROC-AUC): ``metric(rows)`` of the items numbered ``rows``.
 
-    For the difference of two runs on the same items, ``metric`` gives the difference, and ``bounds`` are its own.
+    For the difference of two runs on the same items, ``metric`` gives the difference, and ``bounds`` are its own: from
+    minus to plus the metric's width.
     """
     import numpy as np
 
@@ -158,4 +228,5 @@ def items_estimate(
     if count < FEWEST:
         return _too_few(value, n, codes)
     left = np.array([metric(rows[pieces != piece]) for piece in range(count)])
-    return _of_left(value, left, n, bounds, _weight(np.bincount(pieces)[:, None].astype(float)))
+    scale = None if bounds[0] < 0 else _log_odds(bounds)
+    return _of_left(value, left, n, bounds, _weight(np.bincount(pieces)[:, None].astype(float)), scale)
