@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from evalkit.analysis.baseline import save_baseline
 from evalkit.analysis.gate import gate
-from evalkit.analysis.policy import Budget, Policy, Rule, load_policy
+from evalkit.analysis.policy import Average, Budget, Policy, Rule, load_policy
 from evalkit.cli.gate import gate as command
 from evalkit.contract.errors import UserError
 from evalkit.render.verdict import gate_junit, gate_markdown
@@ -155,6 +155,17 @@ def test_policy_file(tmp_path: Path) -> None:
         load_policy(tmp_path / "none.yaml")
     file.write_text("")
     assert load_policy(file) == Policy()
+
+
+def test_every_key_of_a_policy_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "ci.md").read_text("utf-8")
+    keys = {name for model in (Policy, Rule, Average, Budget) for name in model.model_fields}
+    assert not {key for key in keys if f"`{key}`" not in page}
+
+
+def test_keys_of_the_resampling_of_old_are_refused_in_a_line() -> None:
+    with pytest.raises(ValueError, match="resamples: nothing is resampled any more; leave it out"):
+        Policy.model_validate({"resamples": 1000})
 
 
 def test_junit_and_markdown(tmp_path: Path) -> None:

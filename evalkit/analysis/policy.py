@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,6 +110,14 @@ class Policy(Strict):
     """What an undecided check counts as."""
     performance: tuple[Budget, ...] = ()
     cluster_by: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_resampling(cls, value: Any) -> Any:
+        gone = sorted({"seed", "resamples"} & set(value)) if isinstance(value, Mapping) else []
+        if gone:
+            raise ValueError(f"{' and '.join(gone)}: nothing is resampled any more; leave it out")
+        return value
 
     @property
     def wants_p_gold(self) -> bool:

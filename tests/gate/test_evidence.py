@@ -20,6 +20,7 @@ from evalkit.analysis.policy import Policy, Rule
 from evalkit.cli.app import app
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Group
+from evalkit.render.report import write_markdown
 from evalkit.store import RunDir
 
 RIGHT = made.answers(60, 0.6, 1)
@@ -150,8 +151,16 @@ def test_translation_from_references_to_rubbish(tmp_path: Path) -> None:
         {"match": f"(?s){re.escape(prompt[-60:])}$", "text": target if isinstance(target, str) else target[0]}
         for prompt, target in pairs
     ]
-    result = gate(translated(tmp_path / "references", script), rubbish)
+    references = translated(tmp_path / "references", script)
+    result = gate(references, rubbish)
     assert result.exit_code == 1
+    # The report marks what compare says, for corpus metrics and their averages too.
+    rows = [row for row in compare(references, [rubbish]).candidates[0].metrics if row.metric.startswith("bleu")]
+    assert {row.verdict for row in rows} == {"worse"}
+    assert {row.level for row in rows} == {"task", "micro", "macro"}
+    page = write_markdown([references, rubbish], tmp_path / "r.md").read_text("utf-8")
+    assert page.count("| **100") >= len({row.task for row in rows if row.level == "macro"})
+    assert "(tie)" not in page.partition("Bold is")[0]
     judged = {check.task for check in result.checks if check.kind == "margin"}
     assert judged == {"translation"}
     assert {check.task for check in result.checks if check.kind == "part"} == set(frames)
