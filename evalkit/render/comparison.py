@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from evalkit.analysis.compare import Comparison, RunComparison
 from evalkit.analysis.decision import Decision
+from evalkit.render.sheet import MOST, Column, Sheet
 from evalkit.text import numbers
 from evalkit.text.escape import visible
 from evalkit.text.markdown import inline
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 HEADERS = (
     "Task",
@@ -29,8 +29,21 @@ HEADERS = (
     "n",
     "",
 )
-DISPENSABLE = ("p", "Detectable", "n", "Flipped", "Base", "Candidate", "p (Holm)", "Metric")
-"""What a narrow terminal goes without, in this order; --json and --markdown have everything."""
+COLUMNS = (
+    Column("Task", "name"),
+    Column("Metric", "name", spare=1),
+    Column("Base", "whole", right=True),
+    Column("Candidate", "whole", right=True),
+    Column("Difference", "whole", right=True),
+    Column("Interval", "whole", right=True),
+    Column("p", "whole", right=True, spare=6),
+    Column("p (Holm)", "whole", right=True, spare=2),
+    Column("Detectable", "whole", right=True, spare=5),
+    Column("Flipped", "whole", right=True, spare=3),
+    Column("n", "whole", right=True, spare=4),
+    Column("", "prose"),
+)
+"""The same for a terminal, with what a narrow one goes without; --json and --markdown have everything."""
 STYLES = {"better": "green", "worse": "red"}
 
 
@@ -68,9 +81,12 @@ def print_comparison(comparison: Comparison, console: Console, flips: int = 0, a
         console.print(Text(visible(f"{candidate.label} against {comparison.base}"), style="bold"))
         for note in notes(candidate):
             console.print(Text(visible(note), style="yellow"))
-        shown = [row for row in candidate.metrics if all_metrics or row.primary]
-        console.print(_fitting_table(shown, console))
-        if left := len(candidate.metrics) - len(shown):
+        primary = [row for row in candidate.metrics if row.primary]
+        shown = list(candidate.metrics) if all_metrics else _unfolded(primary)
+        console.print(_sheet(shown))
+        if not all_metrics and (folded := len(primary) - len(shown)):
+            console.print(Text(f"{folded} tasks of groups with no difference shown: --all-metrics", style="dim"))
+        if not all_metrics and (left := len(candidate.metrics) - len(primary)):
             console.print(Text(f"{left} rows of secondary metrics: --all-metrics", style="dim"))
         for row in candidate.metrics if flips else ():
             for title, items in (("improved", row.improved), ("worsened", row.worsened)):
@@ -96,31 +112,18 @@ def footnote(comparison: Comparison) -> str:
     return FOOTNOTE.format(level=round(100 * (1 - comparison.alpha), 4))
 
 
-def _fitting_table(rows: Sequence[Decision], console: Console) -> Table:
-    """The table with as many columns as the console is wide enough for; no cell is broken while that can be helped."""
-    from rich.measure import Measurement
-
-    for dropped in range(len(DISPENSABLE)):
-        table = _table(rows, DISPENSABLE[:dropped])
-        if Measurement.get(console, console.options.update(width=10_000), table).maximum <= console.width:
-            return table
-    return _table(rows, DISPENSABLE)
-
-
-def _table(rows: Sequence[Decision], without: Sequence[str]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    kept = [number for number, header in enumerate(HEADERS) if header not in without]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for number in kept:
-        table.add_column(HEADERS[number], justify="left" if number in (0, 1, 11) else "right", no_wrap=True)
+def _sheet(rows: Sequence[Decision]) -> Sheet:
+    table = Sheet(COLUMNS)
     for row in rows:
         texts = cells(row)
-        verdict = Text(texts[-1], style=STYLES.get(texts[-1], "dim"))
-        table.add_row(*(Text(visible(texts[number])) for number in kept[:-1]), verdict)
+        table.row(*map(visible, texts), styles={len(texts) - 1: STYLES.get(texts[-1], "dim")})
     return table
+
+
+def _unfolded(rows: Sequence[Decision]) -> list[Decision]:
+    """The rows without those tasks of large groups of which no difference is shown."""
+    inner = {task for row in rows if len(row.tasks) > MOST and row.level != "task" for task in row.tasks}
+    return [row for row in rows if row.level != "task" or row.task not in inner or row.verdict in STYLES]
 
 
 def notes(candidate: RunComparison) -> Iterator[str]:

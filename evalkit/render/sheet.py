@@ -1,6 +1,6 @@
 """Tables for a terminal of any width: numbers stay whole, names part at their joints, prose between words.
 
-Where even the narrowest columns do not fit side by side, those that can be spared go, the last one first; where the
+Where even the narrowest columns do not fit side by side, those that can be spared go, one after the other; where the
 rest does not fit either, each row is written as lines of its own, "column: value".
 """
 
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+MOST = 8
+"""Parts of one group that are listed below it; of more, the group's line speaks."""
+
 Kind = Literal["whole", "name", "prose", "line"]
 
+EASY = 18
+"""A narrower column of texts is hard to read: columns that can be spared go first."""
 LINE = 24
 """The narrowest that a line is cut to."""
 
@@ -40,12 +46,12 @@ def plain(value: object) -> Text:
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column: ``whole`` cells (numbers, dates) are never parted, a ``line`` is cut where it does not fit and ends in
-    an ellipsis then; ``spare``: a narrow terminal goes without it."""
+    an ellipsis then; ``spare``: above 0 a narrow terminal goes without it, the largest first."""
 
     title: str
     kind: Kind = "prose"
     right: bool = False
-    spare: bool = False
+    spare: int = 0
 
 
 @dataclass(slots=True)
@@ -54,12 +60,12 @@ class Sheet:
 
     columns: Sequence[Column]
     title: str | None = None
-    lines: list[tuple[tuple[str, ...], str] | None] = field(default_factory=list)
-    """A row's cells and its style; None: a rule."""
+    lines: list[tuple[tuple[str, ...], str, Mapping[int, str]] | None] = field(default_factory=list)
+    """A row's cells, its style and that of single cells; None: a rule."""
 
-    def row(self, *cells: object, style: str = "") -> None:
-        """Add a row; a cell's control characters are shown as replaced."""
-        self.lines.append((tuple(plain(cell).plain for cell in cells), style))
+    def row(self, *cells: object, style: str = "", styles: Mapping[int, str] = MappingProxyType({})) -> None:
+        """Add a row; a cell's control characters are shown as replaced. ``styles``: of single cells, by their place."""
+        self.lines.append((tuple(plain(cell).plain for cell in cells), style, styles))
 
     def rule(self) -> None:
         """Add a line between the rows before and behind it."""
@@ -68,23 +74,35 @@ class Sheet:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, or blocks of lines where it does not fit."""
         kept = list(range(len(self.columns)))
-        while (widths := self._widths(kept, options.max_width)) is None:
+        while not self._easy(kept, widths := self._widths(kept, options.max_width)):
             spare = [index for index in kept if self.columns[index].spare]
             if not spare:
-                yield from self._blocks()
-                return
-            kept.remove(spare[-1])
-        yield self._table(kept, widths)
+                break
+            kept.remove(max(spare, key=lambda index: self.columns[index].spare))
+        if widths is None:
+            yield from self._blocks()
+        else:
+            yield self._table(kept, widths)
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [line[0] for line in self.lines if line is not None]
+
+    def _easy(self, kept: Sequence[int], widths: Sequence[int] | None) -> bool:
+        """Whether no text is parted into pieces that are hard to read."""
+        if widths is None:
+            return False
+        natural = [max(_length(text) for text in (self.columns[at].title, *self._texts(at))) for at in kept]
+        return all(width >= min(EASY, whole) for width, whole in zip(widths, natural, strict=True))
+
+    def _texts(self, index: int) -> list[str]:
+        return [cells[index] for cells in self._cells()]
 
     def _widths(self, kept: Sequence[int], available: int) -> list[int] | None:
         """Each kept column's width: the widest that may be parted give way together, none below its longest piece."""
         least, natural = [], []
         for index in kept:
             column = self.columns[index]
-            texts = [cells[index] for cells in self._cells()]
+            texts = self._texts(index)
             natural.append(max(map(_length, [column.title, *texts])))
             if column.kind == "line":
                 least.append(min(natural[-1], LINE))
@@ -120,9 +138,12 @@ class Sheet:
             if line is None:
                 table.add_section()
                 continue
-            cells, style = line
-            parted = zip([cells[index] for index in kept], columns, widths, strict=True)
-            table.add_row(*(_lines(_wrapped(text, one.kind, width)) for text, one, width in parted), style=style)
+            cells, style, own = line
+            parted = zip(kept, columns, widths, strict=True)
+            table.add_row(
+                *(_lines(_wrapped(cells[at], one.kind, width), own.get(at, "")) for at, one, width in parted),
+                style=style,
+            )
         return table
 
     def _blocks(self) -> Iterator[Text]:
@@ -137,10 +158,10 @@ class Sheet:
                     yield plain(f"{column.title}: {text}" if column.title else text)
 
 
-def _lines(parts: Sequence[str]) -> Text:
+def _lines(parts: Sequence[str], style: str) -> Text:
     from rich.text import Text
 
-    return Text("\n".join(parts))
+    return Text("\n".join(parts), style=style)
 
 
 def _length(text: str) -> int:

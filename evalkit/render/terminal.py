@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.contract.types import Group, GroupResult, MetricResult, RunResult, TaskInfo, TaskResult
 from evalkit.render import outcomes
-from evalkit.render.sheet import Column, Sheet, plain
+from evalkit.render.sheet import MOST, Column, Sheet, plain
 from evalkit.task.groups import leaves
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["number", "plain", "plan_table", "results_table", "rows_table", "warnings"]
 
 SAMPLE_NOTE = "sample: not comparable with the full set"
-
-MOST = 8
-"""Tasks of one group that are listed below it; of more, the group's line speaks."""
 
 
 def plan_table(plan: Plan) -> Sheet:
@@ -87,12 +84,12 @@ def results_table(result: RunResult, every: bool = False) -> Sheet:
         Column("shots", "whole", right=True),
         Column("metric", "name"),
         Column("value [95 % interval]", right=True, kind="whole"),
-        *([Column("stderr", "whole", right=True, spare=True)] if every else []),
+        *([Column("stderr", "whole", right=True, spare=1)] if every else []),
         Column("n", "whole", right=True),
     ]
     every_one: list[TaskResult | GroupResult] = [*result.tasks, *result.groups]
     if any(metric.baseline is not None for one in every_one for metric in _metrics(one)):
-        columns.append(Column("chance", "whole", right=True, spare=True))
+        columns.append(Column("chance", "whole", right=True, spare=2))
     table = Sheet(columns, title="partial results: the run was interrupted" if result.partial else None)
     groups = {one.group.name: one.group for one in result.groups}
     shots = {task.info.name: str(task.info.num_fewshot) for task in result.tasks}

@@ -9,6 +9,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from evalkit.analysis.check import Check
 from evalkit.analysis.gate import GateResult
+from evalkit.render.sheet import MOST, Column, Sheet
 from evalkit.text.escape import visible
 from evalkit.text.markdown import inline
 
@@ -26,18 +27,29 @@ SENTENCES = {
 
 def print_gate(result: GateResult, console: Console) -> None:
     """A table of all checks and the verdict."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("Outcome", "Check", "Task", "Metric", "What"):
-        table.add_column(name, overflow="fold")
+    table = Sheet(
+        [
+            Column("Outcome"),
+            Column("Check", "whole", spare=2),
+            Column("Task", "name"),
+            Column("Metric", "name", spare=1),
+            Column("What"),
+        ]
+    )
+    parts = [check for check in result.checks if check.kind == "part" and check.outcome != "regression"]
+    folded = parts if len(parts) > MOST else []
     for check in result.checks:
-        texts = (check.kind, check.task, check.metric, check.message)
-        table.add_row(Text(WORDS[check.outcome], style=STYLES[check.outcome]), *(Text(visible(text)) for text in texts))
+        if check not in folded:
+            texts = (WORDS[check.outcome], check.kind, check.task, check.metric, check.message)
+            table.row(*map(visible, texts), styles={0: STYLES[check.outcome]})
     console.print(Text(visible(f"{result.candidate} against {result.base}"), style="bold"))
     console.print(table)
+    if folded:
+        console.print(
+            Text(f"{len(folded)} parts of groups, none shown to be worse, are not listed: --json, --markdown")
+        )
     console.print(Text(SENTENCES[result.outcome], style=STYLES[result.outcome]))
 
 
