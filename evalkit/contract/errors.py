@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class UserError(Exception):
     """Bad input. The command line prints the message without a traceback and exits with code 2."""
 
     exit_code = 2
+
+
+class MetricsFailed(UserError):
+    """Some metrics of a task fail over its items; ``found`` are the others (`MetricResult`)."""
+
+    def __init__(self, message: str, found: tuple[Any, ...]) -> None:
+        super().__init__(message)
+        self.found = found
 
 
 class MissingExtra(UserError):

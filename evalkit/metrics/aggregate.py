@@ -9,7 +9,7 @@ from typing import Any
 import evalkit
 from evalkit.contract import types
 from evalkit.contract.errors import UserError
-from evalkit.metrics.base import Metric, ScoringInput
+from evalkit.metrics.base import AllItems, Metric, ScoringInput
 from evalkit.metrics.combine import Estimate, Value, estimate
 from evalkit.statistics import intervals
 
@@ -43,7 +43,7 @@ def aggregate(
     count = len(set(labels)) if labels else n
     labels = labels if count < n else None
     if metric.all_items is not None and samples:
-        whole = metric.all_items(samples, args or {})
+        whole = _whole(metric, metric.all_items, samples, args or {})
         n = len(samples)
         if isinstance(whole, int | float):
             kept, found = [whole], Estimate(float(whole), None, None, "none")
@@ -75,6 +75,18 @@ def aggregate(
         level=metric.level,
         clusters=count if labels else None,
     )
+
+
+def _whole(
+    metric: Metric, function: AllItems, samples: Sequence[ScoringInput], args: Mapping[str, Any]
+) -> Sequence[float] | float:
+    try:
+        return function(samples, args)
+    except UserError:
+        raise
+    except Exception as error:  # a plug-in's function may fail in its own way
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UserError(f"metric {metric.name}: it fails over all {len(samples)} items: {reason}") from error
 
 
 def signature(

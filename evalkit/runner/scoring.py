@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
-from evalkit.contract.types import Response, SampleResult, Task, TaskResult
+from evalkit.contract.errors import MetricsFailed
+from evalkit.contract.types import MetricResult, Response, SampleResult, Task, TaskResult
 from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.interruptible import unanswered
 from evalkit.runner.outcomes import outcomes
@@ -48,7 +49,7 @@ def _score_one(task: Task, sample: SampleResult) -> SampleResult:
 
 
 def summarize(workload: Workload, samples: Sequence[SampleResult], aftermath: Aftermath) -> TaskResult:
-    """A task's metrics, and how many documents ended how. Metrics that fail mark the task, not the run."""
+    """A task's metrics, and how many documents ended how. Metrics that fail mark the task, and the others are kept."""
     statuses = [sample.status for sample in samples]
     counted = TaskResult(
         info=workload.info,
@@ -62,8 +63,16 @@ def summarize(workload: Workload, samples: Sequence[SampleResult], aftermath: Af
         data_source=workload.source,
         outcomes=outcomes(samples, workload.info),
     )
+    found: tuple[MetricResult, ...] = ()
+
+    def metrics() -> TaskResult:
+        nonlocal found
+        try:
+            return replace(counted, metrics=workload.task.summarize(samples))
+        except MetricsFailed as error:
+            found = error.found
+            raise
+
     return aftermath.attempt(
-        f"task {workload.info.name}",
-        lambda: replace(counted, metrics=workload.task.summarize(samples)),
-        lambda reason: replace(counted, problem=reason),
+        f"task {workload.info.name}", metrics, lambda reason: replace(counted, metrics=found, problem=reason)
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from evalkit.contract.capabilities import TaskTraits
 from evalkit.contract.clusters import shared_field
-from evalkit.contract.errors import UserError
+from evalkit.contract.errors import MetricsFailed, UserError
 from evalkit.contract.types import (
     Classify,
     DatasetRef,
@@ -216,12 +216,22 @@ class NativeTask:
         )
 
     def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
-        """Aggregate the samples whose status is "ok", in the order of the definition's metrics."""
+        """Aggregate the samples whose status is "ok", in the order of the definition's metrics. Raises MetricsFailed,
+        with the others, where one cannot be made.
+        """
         scored = [sample for sample in samples if sample.status == "ok"]
         random = random_baseline(self.definition, scored)
         majority = majority_baseline(self.definition, scored)
         _, clusters = shared_field([sample.document.data for sample in scored])
-        return tuple(self._aggregate(scorer, scored, random, majority, clusters) for scorer in self._scorers)
+        found, failed = [], []
+        for scorer in self._scorers:
+            try:
+                found.append(self._aggregate(scorer, scored, random, majority, clusters))
+            except UserError as error:
+                failed.append(str(error))
+        if failed:
+            raise MetricsFailed("; ".join(failed), tuple(found))
+        return tuple(found)
 
     def _aggregate(
         self,

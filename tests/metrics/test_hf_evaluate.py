@@ -12,6 +12,7 @@ from evalkit.contract.errors import UserError
 from evalkit.metrics.aggregate import aggregate
 from evalkit.metrics.base import Metric, ScoringInput
 from evalkit.metrics.finding import lookup
+from evalkit.store import RunDir
 from evalkit.task.definition import MetricEntry
 
 pytest.importorskip("evaluate")
@@ -137,6 +138,21 @@ def test_a_direction_is_known_or_said() -> None:
     assert lookup("evaluate:me/slips:lower", "generate").name == "slips"
     assert MetricEntry(metric="evaluate:me/slips:lower").key == "slips,none"
     assert MetricEntry(metric="evaluate:me/slips.py").key == "slips,none"
+
+
+def test_a_metric_that_refuses_the_answers_takes_no_other_along(tmp_path: Path) -> None:
+    script(tmp_path, "numbers", "return sum(map(float, predictions))")
+    asked = [
+        "run", "--model", "mock", "--tasks", "triviaqa@sample", "--limit", "2", "--quiet",
+        "--metrics", f"evaluate:{tmp_path / 'numbers'},rouge1", "--output", str(tmp_path / "run"),
+    ]  # fmt: skip
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 2, done.output
+    assert "task triviaqa: metric evaluate:" in " ".join(done.output.split())
+    (result,) = RunDir.open(tmp_path / "run").result().tasks
+    assert [one.name for one in result.metrics] == ["em", "f1", "exact_match", "rouge1"]
+    assert result.problem is not None
+    assert "it refuses these answers: ValueError" in result.problem
 
 
 def test_a_run_with_a_bare_number(tmp_path: Path) -> None:
