@@ -22,9 +22,9 @@ def test_lines_come_every_five_seconds_with_rate_and_time_left(monkeypatch):
     lines.end()
     assert out.getvalue().splitlines() == [
         "answering 1,000 requests (200 already answered)",
-        "400/1,000 requests (40 %), 40.0 requests/s, 0:05, 0:15 left",
-        "600/1,000 requests (60 %), 40.0 requests/s, 0:10, 0:10 left",
-        "600/1,000 requests (60 %), 40.0 requests/s, 0:10, 0:10 left",
+        "400/1,000 requests (40 %), 40.0 requests/s, 0:05 elapsed, 0:15 left",
+        "600/1,000 requests (60 %), 40.0 requests/s, 0:10 elapsed, 0:10 left",
+        "600/1,000 requests (60 %), 40.0 requests/s, 0:10 elapsed, 0:10 left",
     ]
 
 
@@ -36,11 +36,11 @@ def test_where_tokens_are_known_they_are_the_measure(monkeypatch):
     lines.advance(1, 5_000)
     assert out.getvalue().splitlines() == [
         "answering 4 requests, 10,000 tokens to compute",
-        "1/4 requests (25 %), 500.0 tokens/s, 0:10, 0:10 left",
+        "1/4 requests (25 %), 500.0 tokens/s, 0:10 elapsed, 0:10 left",
     ]
     clock[0] = 20.0  # all prompts are read; how long the open answers will be is not known
     lines.advance(1, 5_000)
-    assert out.getvalue().splitlines()[-1] == "2/4 requests (50 %), 500.0 tokens/s, 0:20"
+    assert out.getvalue().splitlines()[-1] == "2/4 requests (50 %), 500.0 tokens/s, 0:20 elapsed"
 
 
 def test_bars_on_a_terminal_lines_elsewhere_nothing_when_quiet():
@@ -57,3 +57,12 @@ def test_a_bar_ends_full():
     bars.end()
     assert "10/10 requests" in out.getvalue()
     assert "100 %" in out.getvalue()
+
+
+def test_no_time_left_is_told_before_it_can_be_known(monkeypatch):
+    clock = [0.0]
+    lines, out = lines_of(monkeypatch, clock)
+    lines.begin(4, 0, 1_000_000)
+    clock[0] = 6.0
+    lines.advance(1, 5_000)
+    assert out.getvalue().splitlines()[-1] == "1/4 requests (25 %), 833.3 tokens/s, 0:06 elapsed"

@@ -130,6 +130,11 @@ class Screen:
         self.output = plan.output
         if not self._quiet:
             self._err.print(plan_table(plan))
+            self._err.print(plain(f"into {plan.output}"), soft_wrap=True)
+            if plan.dtype:
+                self._err.print(
+                    plain(f"loading {plan.model} (dtype {plan.dtype}, device {plan.device})"), soft_wrap=True
+                )
 
     def note(self, text: str) -> None:
         """One line beside the tables."""

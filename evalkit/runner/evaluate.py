@@ -72,6 +72,9 @@ class Plan:
     output: Path
     tasks: tuple[PlannedTask, ...]
     groups: tuple[Group, ...] = ()
+    dtype: str = ""
+    device: str = ""
+    """As asked for; "auto" is decided while the model loads. Empty for a model that is loaded already."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,8 @@ def _plan(spec: RunSpec, model: ModelSpec, workloads: Sequence[Workload], groups
         PlannedTask(workload.info, len(workload.documents), workload.n_total, workload.n_requests, workload.source)
         for workload in workloads
     )
-    return Plan(model_label(spec.model), model.backend or "", spec.output or Path(), tasks, groups)
+    asked = ("", "") if spec.model.given else (model.dtype, model.device)
+    return Plan(model_label(spec.model), model.backend or "", spec.output or Path(), tasks, groups, *asked)
 
 
 @contextmanager

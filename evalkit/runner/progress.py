@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 SECONDS_BETWEEN_LINES = 5.0
+KNOWN_SECONDS, KNOWN_SHARE = 3.0, 0.02
+"""How long and how much of the work must have been done before it says how long the rest will take."""
 
 
 class Silent:
@@ -49,8 +51,9 @@ class Bars:
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("elapsed"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=self._console,
         )
         units, done = (tokens, 0) if tokens else (total, reused)
@@ -121,10 +124,11 @@ class Lines:
         )
         rate = done / seconds if seconds > 0 else 0.0
         # Prompts all read, answers still being written: how long they will be is not known.
-        left = f", {_clock((ahead - done) / rate)} left" if rate > 0 and ahead > done else ""
+        known = rate > 0 and ahead > done and seconds >= KNOWN_SECONDS and done >= KNOWN_SHARE * ahead
+        left = f", {_clock((ahead - done) / rate)} left" if known else ""
         unit = "tokens" if self._expected else "requests"
         share = f"{100 * self._requests / self._total:.0f} %" if self._total else "100 %"
-        return f"{self._requests:,}/{self._total:,} requests ({share}), {rate:,.1f} {unit}/s, {_clock(seconds)}{left}"
+        return f"{self._requests:,}/{self._total:,} requests ({share}), {rate:,.1f} {unit}/s, {_clock(seconds)} elapsed{left}"
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True)
