@@ -128,7 +128,8 @@ class Lines:
         left = f", {_clock((ahead - done) / rate)} left" if known else ""
         unit = "tokens" if self._expected else "requests"
         share = f"{100 * self._requests / self._total:.0f} %" if self._total else "100 %"
-        return f"{self._requests:,}/{self._total:,} requests ({share}), {rate:,.1f} {unit}/s, {_clock(seconds)} elapsed{left}"
+        done_so_far = f"{self._requests:,}/{self._total:,} requests ({share})"
+        return f"{done_so_far}, {rate:,.1f} {unit}/s, {_clock(seconds)} elapsed{left}"
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True)
