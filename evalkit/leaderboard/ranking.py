@@ -18,6 +18,7 @@ from evalkit.analysis.instruments import Part, average_difference
 from evalkit.analysis.pairing import pairs_of
 from evalkit.analysis.scores import RunScores, scores_of_run
 from evalkit.contract.errors import UserError
+from evalkit.statistics.choice import Shifted
 from evalkit.statistics.inference import Inference
 from evalkit.statistics.ranks import Ranks, joint_alpha, ranks_of_pairs
 
@@ -138,7 +139,8 @@ def _paired(row: Standing, other: Standing, scores: _Scores) -> Inference | None
         parts += found
         weights += [one.weight * len(part.a) / total for part in found]
     try:
-        inference = parts[0].inference() if len(parts) == 1 and weights[0] == 1 else average_difference(parts, weights)
+        alone = parts[0].inference() if len(parts) == 1 and weights[0] > 0 else None
+        inference = average_difference(parts, weights) if alone is None else Shifted(alone, 0.0, weights[0])
     except UserError:
         return None
     equal = all(part.a == part.b for part in parts)

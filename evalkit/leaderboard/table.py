@@ -321,7 +321,7 @@ def _parts(board: Board, row: Row, counted: Sequence[int], found: Sequence[Found
         if cell is None or task is None:
             return ()
         source = found[cell.entry].source
-        scale = (100 if cell.proportion else 1) if len(cells) > 1 else 1
+        scale = 100 if cell.proportion else 1
         parts.append(Counted(task, cell.metric, scale * weight / sum(weights), source if source.is_dir() else None))
     return tuple(parts)
 

@@ -1,0 +1,79 @@
+"""Ranks of rows that are made of runs: on the same items, jointly, in one column and in several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import made_runs as made
+import pytest
+
+from evalkit.analysis.compare import compare
+from evalkit.leaderboard.board import Board, Column
+from evalkit.leaderboard.collect import collect
+from evalkit.leaderboard.table import Row, build_table
+from evalkit.statistics.ranks import rank_intervals
+
+BASE = made.answers(400, 0.6, 1)
+
+
+def rows(paths: Sequence[Path], *tasks: str) -> dict[str, Row]:
+    board = Board(name="b", title="B", columns=tuple(Column(title=task, task=task) for task in tasks))
+    return {row.entry.model.name: row for row in build_table(board, collect(paths)).rows}
+
+
+def run(folder: Path, **outcomes: list[bool]) -> Path:
+    return made.write_run(folder, [made.choice_task(*one) for one in outcomes.items()], label=folder.name)
+
+
+def test_rows_are_paired_item_by_item(tmp_path: Path) -> None:
+    better = [right or number % 8 == 0 for number, right in enumerate(BASE)]  # the same answers and a few more
+    paths = [run(tmp_path / "a", t=BASE), run(tmp_path / "b", t=better), run(tmp_path / "c", t=list(BASE))]
+    found = rows(paths, "t")
+    assert {name: (row.rank, row.worst) for name, row in found.items()} == {"b": (1, 1), "a": (2, 3), "c": (2, 3)}
+    # As independent samples they could not be told apart.
+    import numpy as np
+
+    scores = np.array([found[name].score for name in "abc"])
+    apart = rank_intervals(scores, np.diag([found[name].error ** 2 for name in "abc"]))
+    assert apart.best == (1, 1, 1)
+
+
+def test_a_mean_of_columns_is_paired_over_all_of_them(tmp_path: Path) -> None:
+    def more(outcomes: list[bool]) -> list[bool]:
+        return [right or number % 16 == 0 for number, right in enumerate(outcomes)]
+
+    paths = [run(tmp_path / "a", t=BASE, u=BASE[:300]), run(tmp_path / "b", t=more(BASE), u=more(BASE[:300]))]
+    found = rows(paths, "t", "u")
+    assert (found["b"].rank, found["a"].rank) == (1, 2)
+
+
+def test_a_column_at_100_percent_leaves_the_row_its_error(tmp_path: Path) -> None:
+    paths = [run(tmp_path / "a", t=[True] * 50, u=BASE), run(tmp_path / "b", t=[True] * 50, u=[False, *BASE[1:]])]
+    found = rows(paths, "t", "u")
+    assert all(row.error > 1 for row in found.values())
+    assert {row.rank for row in found.values()} == {1}
+    alone = rows(paths, "t")
+    assert all(row.error > 1 for row in alone.values())
+
+
+def test_a_board_does_not_say_more_than_compare(tmp_path: Path) -> None:
+    lost = [right and number not in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10) for number, right in enumerate(BASE)]
+    paths = [
+        run(tmp_path / "a", **{name: list(BASE) for name in "tuvwxyz"}),
+        run(tmp_path / "b", t=lost, **{name: list(BASE) for name in "uvwxyz"}),
+    ]
+    row = next(one for one in compare(paths[0], [paths[1]]).candidates[0].metrics if one.task == "t")
+    assert row.difference.p_value < 0.05 < (row.p_adjusted or 0.0)
+    assert row.verdict == "no difference shown"
+    assert {one.rank for one in rows(paths, "t").values()} == {1}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_runs_without_shared_items_are_compared_by_their_errors(tmp_path: Path, shared: bool) -> None:
+    def folder(name: str, outcomes: list[bool], salt: str) -> Path:
+        samples = [made.choice_sample(number, right, task=salt) for number, right in enumerate(outcomes)]
+        return made.write_run(tmp_path / name, [(made.info("t"), samples)], label=name)
+
+    found = rows([folder("a", BASE, "t"), folder("b", [False] * 400, "t" if shared else "other")], "t")
+    assert (found["a"].rank, found["b"].rank) == (1, 2)
