@@ -75,10 +75,15 @@ def judging(
 
         @functools.wraps(function)
         def command(**given: Any) -> None:
+            from evalkit.judge.reading import Unread
+
             asked = Asked(given.pop("settings"), given.pop("prompt", None), given.pop("max_tokens", None))
             output = given.pop("output")
             check_output(output)
-            tell(function(asked, **given), shown, output)
+            result = function(asked, **given)
+            tell(result, shown, output)
+            if cut := result.unread.get(Unread.CUT, 0) if hasattr(result, "unread") else 0:
+                typer.echo(f"{cut} replies were cut off before their verdict: give more --max-tokens", err=True)
 
         keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
         command.__signature__ = inspect.Signature([settings, *keyword, *added])  # type: ignore[attr-defined]

@@ -142,6 +142,16 @@ def test_from_answers_to_ratings(tmp_path: Path) -> None:
     assert "left out: 1 answers that failed" in run("pointwise", files[1], "--model", "mock")
 
 
+def test_replies_that_were_cut_off_are_told(tmp_path: Path) -> None:
+    rows, script = tmp_path / "x.jsonl", tmp_path / "s.json"
+    rows.write_text('{"question": "q", "answer": "x"}\n')
+    script.write_text(json.dumps([{"text": "Let me think about this answer for a while before I give it any grade."}]))
+    model = ("--model", "mock", "--model-args", f"script={script}")
+    said = run("pointwise", rows, *model, "--max-tokens", "3")
+    assert "1 replies were cut off before their verdict: give more --max-tokens" in said
+    assert "cut off 1" in said
+
+
 def test_three_files_are_too_many(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"question": "q", "a": "x", "b": "y"}\n')
