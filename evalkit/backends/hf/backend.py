@@ -227,6 +227,7 @@ class HfBackend(Generating):
             self._model,
             self._device,
             batch,
+            memory.pass_tokens(self._device) if asked == "auto" else None,
             self._generation,
             self._batches,
             self.meter,

@@ -62,9 +62,14 @@ def available(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def pass_tokens(device: torch.device) -> int:
+    """Tokens of a pass from which on more save no time."""
+    return CUDA_BUDGET if device.type == "cuda" else CPU_BUDGET
+
+
 def token_budget(sizes: Footprint, device: torch.device, depth: int, limit_gb: float | None = None) -> int:
     """Tokens of one pass: as many as pay off on the device and fit beside ``depth`` held tokens."""
-    most = CUDA_BUDGET if device.type == "cuda" else CPU_BUDGET
+    most = pass_tokens(device)
     free = available(device) * SLACK
     if limit_gb is not None:
         free = min(free, limit_gb * 2**30)

@@ -9,6 +9,7 @@ With prefixes not shared it is also the reference that the tree is tested agains
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -31,13 +32,16 @@ T = TypeVar("T")
 
 
 class PlainRunner:
-    """Batches of ``batch_size`` rows, longest first, halved when memory runs out."""
+    """Batches of at most ``batch_size`` rows, longest first, halved when memory runs out. ``budget``: the tokens of a
+    batch to be scored, padding included (None: any number); more take memory and save no time.
+    """
 
     def __init__(
         self,
         model: Any,
         device: torch.device,
         batch_size: int,
+        budget: int | None,
         generation: Generation,
         batches: Batches,
         meter: Meter,
@@ -47,6 +51,7 @@ class PlainRunner:
         self._model = model
         self._device = device
         self._batch = batch_size
+        self._budget = budget or sys.maxsize
         self._generation = generation
         self._batches = batches
         self._meter = meter
@@ -68,17 +73,17 @@ class PlainRunner:
                     self._after_pass()
                 branches = work.branches(node)
                 leaves = [one for one in branches if one.is_leaf]
-                for part in _by_length(leaves, lambda one: one.end - one.begin, self._batches.scores_mix):
-                    self._cut(part, partial(work.read, state=state))
+                for part in _by_length(leaves, _tokens, self._batches.scores_mix):
+                    self._cut(part, partial(work.read, state=state), self._budget // _tokens(part[0]))
                 waiting += [(one, state) for one in branches if not one.is_leaf]
         finally:
             tally.settle()  # what the device was given is answered, whatever ends the walk
 
-    def _cut(self, order: Sequence[T], work: Callable[[Sequence[T]], Any]) -> None:
-        """Do ``work`` in batches; the size that memory bears is kept."""
+    def _cut(self, order: Sequence[T], work: Callable[[Sequence[T]], Any], most: int) -> None:
+        """Do ``work`` in batches of at most ``most``; the size that memory bears is kept."""
         at = 0
         while at < len(order):
-            part = order[at : at + self._batch]
+            part = order[at : at + max(1, min(self._batch, most))]
             try:
                 work(part)
             except Exception as error:
@@ -106,7 +111,7 @@ class PlainRunner:
             if not self._batches.prompts_together:
                 parts = [[index] for index in order]
             for part in parts:
-                self._cut(part, lambda some: self._generate_batch(rows, some, done))
+                self._cut(part, lambda some: self._generate_batch(rows, some, done), self._batch)
 
     def _generate_batch(
         self, rows: Sequence[GenerateRow], part: Sequence[int], done: OnResult, speculation: Speculation | None = None
@@ -140,6 +145,10 @@ class PlainRunner:
             if not by_steps:
                 scan.extend(output[place, longest:].tolist())
             done(index, scan.answer())
+
+
+def _tokens(one: Branch) -> int:
+    return one.end - one.begin
 
 
 def _by_length(order: Sequence[T], length: Callable[[T], int], mixed: bool) -> list[list[T]]:
