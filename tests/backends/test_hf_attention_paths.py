@@ -18,7 +18,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.backends.hf import attention, kernels, kv_pool, layout, memory, own_attention, prefix_forward, tally
+from evalkit.backends.hf import (
+    attention,
+    kernels,
+    kv_pool,
+    layout,
+    memory,
+    own_attention,
+    packed_attention,
+    prefix_forward,
+    tally,
+)
 from evalkit.backends.hf.attention import KeyValueStack, TreeState, attend_tree
 from evalkit.backends.hf.packed_attention import levels
 from evalkit.engine.plan import Cross, Cursor, PrefixPlan
@@ -79,6 +89,7 @@ def test_the_operators_of_cuda_give_what_is_made_of_them(width: int) -> None:
 def reference_operator(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, begins: torch.Tensor, key_begins: torch.Tensor,
     longest: int, longest_key: int, dropout: float, causal: bool, debug: bool, *, scale: float,
+    window_size_left: int | None = None,
 ) -> tuple[torch.Tensor, ...]:  # fmt: skip
     """`_flash_attention_forward` as its sources describe it, with their checks."""
     assert query.shape[-1] % 8 == 0
@@ -92,7 +103,11 @@ def reference_operator(
     assert 0 < min(key_lengths) <= max(key_lengths) <= longest_key
     parts = []
     for one in zip(query.split(lengths), key.split(key_lengths), value.split(key_lengths), strict=True):
-        parts.append(kernels.formula(*(tensor.transpose(0, 1)[None] for tensor in one), causal, scale))
+        mask = None
+        if causal:  # at the lower right corner
+            window = None if window_size_left is None else window_size_left + 1
+            mask = kernels.lower_right(len(one[0]), len(one[1]), window).to(query.dtype)
+        parts.append(kernels.formula(*(tensor.transpose(0, 1)[None] for tensor in one), False, scale, mask=mask))
     outputs = torch.cat([output[0].transpose(0, 1) for output, _ in parts])
     return outputs, torch.cat([total[0] for _, total in parts], dim=-1), None, None, None  # type: ignore[return-value]
 
@@ -120,12 +135,14 @@ def branching(seed: int, rows: int = 12) -> list[list[int]]:
     return [row[:100] for row in made]
 
 
-@pytest.mark.parametrize("width", [8, 20])
+@pytest.mark.parametrize(("width", "window"), [(8, None), (20, None), (8, 4), (20, 25)])
 @pytest.mark.parametrize("budget", [7, 40, 1000])
 @pytest.mark.parametrize("seed", range(3))
 def test_packed_attention_equals_that_by_segment(
-    seed: int, budget: int, width: int, monkeypatch: pytest.MonkeyPatch, gpu_path: None
+    seed: int, budget: int, width: int, window: int | None, monkeypatch: pytest.MonkeyPatch, gpu_path: None
 ) -> None:
+    monkeypatch.setattr(packed_attention, "GATHERED", 90)
+    rule = kernels.Rule(window=window, sinks=torch.arange(6.0, dtype=torch.float64))
     plan = PrefixPlan([np.array(row, dtype=np.int32) for row in branching(seed)])
     draw = torch.Generator().manual_seed(seed)
     stacks = KeyValueStack(), KeyValueStack()
@@ -139,7 +156,7 @@ def test_packed_attention_equals_that_by_segment(
         for packs, stack in zip((True, False), stacks, strict=True):
             monkeypatch.setattr(attention, "packs", lambda query, packs=packs: packs)
             state = TreeState(work, stack, torch.device("cpu"))
-            outputs.append(attend_tree(state, 0, *made, kernels.Rule()))
+            outputs.append(attend_tree(state, 0, *made, rule))
             state.commit()
         assert outputs[0].shape == (1, size, 6, width)
         torch.testing.assert_close(*outputs, atol=1e-12, rtol=1e-12)
@@ -213,13 +230,14 @@ def test_a_bias_by_position_keeps_its_digits(dtype: torch.dtype, apart: float) -
     assert float((output.double() - expected).abs().max()) < apart
 
 
+@pytest.mark.parametrize("kind", ["llama", "mistral_sliding"])
 @pytest.mark.parametrize("budget", [16, 40, 700])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_scores_of_the_packed_path_are_those_of_each_row_alone(
-    seed: int, budget: int, monkeypatch: pytest.MonkeyPatch, gpu_path: None
+    seed: int, budget: int, kind: str, monkeypatch: pytest.MonkeyPatch, gpu_path: None
 ) -> None:
     monkeypatch.setattr(memory, "token_budget", lambda *_: budget)
-    made = tiny.model("llama")
+    made = tiny.model(kind)
     shared = tiny.backend(made)
     assert shared.tree
     rows = [tiny.score_row([*prompt, 1, 2, 3], max(1, len(prompt) // 2)) for prompt in branching(seed)]

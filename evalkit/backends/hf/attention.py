@@ -20,7 +20,7 @@ import torch
 
 from evalkit.backends.hf.kernels import Rule, flash, packs
 from evalkit.backends.hf.layout import Call, Layout
-from evalkit.backends.hf.packed_attention import Packing, attend_packed
+from evalkit.backends.hf.packed_attention import Packing, Windowed, attend_packed, attend_windowed
 from evalkit.backends.hf.transfer import upload
 from evalkit.engine.plan import Pass
 
@@ -95,6 +95,8 @@ class TreeState:
 
     layouts: dict[int | None, Layout] = field(default_factory=dict)
     """By window: the calls of the pass."""
+    windows: dict[int, Windowed] = field(default_factory=dict)
+    """By window: the pass as few calls for all segments together."""
 
     def layout(self, window: int | None, dtype: torch.dtype) -> Layout:
         """The calls of the pass in a layer with this window, for queries of ``dtype``."""
@@ -116,6 +118,12 @@ class TreeState:
     def packing(self) -> Packing:
         """The pass as a few calls for all segments together."""
         return Packing.of(self.work, self.device)
+
+    def windowed(self, window: int) -> Windowed:
+        """The same for layers with this window."""
+        if window not in self.windows:
+            self.windows[window] = Windowed.of(self.work, window, self.device)
+        return self.windows[window]
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule
@@ -202,7 +210,14 @@ def attend_tree(
 ) -> torch.Tensor:
     """Attention of one pass: [1, heads, n, d] -> [1, n, heads, d]."""
     if packs(query) and not rule.by_segment:
-        output = attend_packed(state.packing, query, key, value, rule, lambda depth: state.stack.read(layer, depth))
+
+        def path(depth: int) -> tuple[torch.Tensor, torch.Tensor]:
+            return state.stack.read(layer, depth)
+
+        if rule.window is None:
+            output = attend_packed(state.packing, query, key, value, rule, path)
+        else:
+            output = attend_windowed(state.windowed(rule.window), query, key, value, rule, path)
     else:
         output = _attend_by_segment(state, layer, query, key, value, rule)
     if state.work.keeps:

@@ -7,7 +7,8 @@ What PyTorch's operators ask for and give (torch 2.8 to 2.13, aten/src/ATen/nati
 * CPU: `_scaled_dot_product_flash_attention_for_cpu`, any head width, grouped query heads native.
 * CUDA, float16 and bfloat16 from compute capability 8.0 on: `_scaled_dot_product_flash_attention`, head widths up to
   256 in multiples of 8 (the operator does not pad: its caller must), grouped query heads native.
-  `_flash_attention_forward` takes many runs of different lengths in one call (`packed`).
+  `_flash_attention_forward` takes many runs of different lengths in one call (`packed`), and a window; with fewer rows
+  than columns it aligns causality at the lower right corner.
 * CUDA otherwise: `_scaled_dot_product_efficient_attention`: as many key heads as query heads, strides in multiples of
   4 or 8 elements, and log-sum-exps whose rows are padded to a multiple of 32.
 * Everything else (MPS, XPU, float64 on CUDA), capped scores anywhere, and masks that are not on a CPU: the formula.
@@ -53,7 +54,7 @@ class Rule:
     @property
     def by_segment(self) -> bool:
         """Whether no call for many segments at once computes it."""
-        return self.window is not None or self.cap is not None
+        return self.cap is not None
 
     def sunk(self, output: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
         """``output`` [..., n, heads, d] over scores of log-sum-exp ``total`` [..., heads, n], with the sinks in it."""
@@ -172,18 +173,23 @@ def packs(query: torch.Tensor) -> bool:
 
 def packed(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: Runs, columns: Runs, causal: bool,
-    scale: float | None,
+    scale: float | None, window: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Attention of each run of ``query`` [n, heads, d] over the run of the same number of ``key`` and ``value``
-    [m, kv_heads, d]: [n, heads, d], and its log-sum-exp [heads, n]. Causal runs are as long as those of their keys.
+    [m, kv_heads, d]: [n, heads, d], and its log-sum-exp [heads, n]. The rows of a causal run are the last of its keys;
+    with a ``window``, which asks for a causal run, each sees so many of them, itself included.
     """
     if packs(query):
-        return cuda_packed(query, key, value, rows, columns, causal, scale)
+        return cuda_packed(query, key, value, rows, columns, causal, scale, window)
     outputs, sums = [], []
     parts = (query.split(rows.lengths), key.split(columns.lengths), value.split(columns.lengths))
     for one in zip(*parts, strict=True):
         rows_of_one, keys, values = (tensor.transpose(0, 1).unsqueeze(0) for tensor in one)
-        output, total = flash(rows_of_one, keys, values, causal, scale)
+        if causal and (window is not None or keys.shape[2] != rows_of_one.shape[2]):
+            mask = lower_right(rows_of_one.shape[2], keys.shape[2], window).to(query.device, query.dtype)
+            output, total = flash(rows_of_one, keys, values, False, scale, mask=mask)
+        else:
+            output, total = flash(rows_of_one, keys, values, causal, scale)
         outputs.append(output[0].transpose(0, 1))
         sums.append(total[0])
     return torch.cat(outputs), torch.cat(sums, dim=-1)
@@ -191,7 +197,7 @@ def packed(
 
 def cuda_packed(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: Runs, columns: Runs, causal: bool,
-    scale: float | None,
+    scale: float | None, window: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """`packed` by FlashAttention-2's kernel for runs of different lengths."""
     width, scale = query.shape[-1], _scale(query, scale)
@@ -199,9 +205,16 @@ def cuda_packed(
     # With one row a run the operator would take a path meant for decoding: two as the bound keeps it on this one.
     result = torch.ops.aten._flash_attention_forward(
         query, key, value, rows.offsets, columns.offsets, max(2, rows.longest), max(2, columns.longest),
-        0.0, causal, False, scale=scale,
+        0.0, causal, False, scale=scale, window_size_left=None if window is None else window - 1,
     )  # fmt: skip
     return result[0][..., :width], result[1]
+
+
+def lower_right(rows: int, columns: int, window: int | None) -> torch.Tensor:
+    """What the last ``rows`` of ``columns`` tokens see, as a mask [rows, columns] to be added to scores."""
+    back = torch.arange(columns - rows, columns)[:, None] - torch.arange(columns)
+    hidden = (back < 0) | (back >= (window or columns))
+    return torch.zeros(rows, columns).masked_fill_(hidden, float("-inf"))
 
 
 def _scale(query: torch.Tensor, scale: float | None) -> float:
