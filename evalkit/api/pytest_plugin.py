@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+import evalkit as package
+
 if TYPE_CHECKING:
     from evalkit.analysis.gate import GateResult
     from evalkit.api.run import Run
@@ -35,13 +37,11 @@ class Evaluations:
 
     def evaluate(self, model: Any, tasks: Iterable[Any] | str, **settings: Any) -> Run:
         """`evalkit.evaluate`, once a session for the same arguments; without ``output`` into a temporary folder."""
-        import evalkit
-
         names = [tasks] if isinstance(tasks, str) else list(tasks)
         key = hashlib.sha256(repr((model, names, sorted(settings.items()))).encode()).hexdigest()[:16]
         if key not in self._runs:
             settings.setdefault("output", self._folder / key)
-            self._runs[key] = evalkit.evaluate(model, names, **settings)
+            self._runs[key] = package.evaluate(model, names, **settings)
         return self._runs[key]
 
     def at_least(self, metric: MetricResult, floor: float) -> None:
@@ -56,9 +56,7 @@ class Evaluations:
         """`evalkit.gate`: pass where the run is shown to be no worse than the policy allows. ``undecided``: what too
         few items to tell means, "fail", "skip" or "pass".
         """
-        import evalkit
-
-        result = evalkit.gate(baseline, run, policy)
+        result = package.gate(baseline, run, policy)
         lines = [f"{one.task} {one.metric}: {one.message}" for one in result.checks if one.outcome != "pass"]
         if result.exit_code == 1:
             self._fail(f"{result.candidate} is worse than {result.base} by more than is allowed", lines)
@@ -77,7 +75,7 @@ class Evaluations:
         rows = run.samples(task).to_dict("records")
         for row in rows:
             try:
-                good, why = check(row), ""
+                good, why = check({str(key): value for key, value in row.items()}), ""
             except AssertionError as error:
                 good, why = False, " ".join(str(error).split())[:200]
             if good is False:
