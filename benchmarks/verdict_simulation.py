@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from verdicts.clustered import clusters, groups, variants
-from verdicts.commands import flips, outcome_of_flips, tails_of_flips
+from verdicts.commands import flips, outcome_of_flips, shown_of_flips, tails_of_flips
 from verdicts.corpora import corpus
 from verdicts.decisions import boards, gate, looks, looks_at_several, several_tasks
 from verdicts.drawing import Effort
@@ -72,7 +72,7 @@ def main() -> None:
             say(line)
         print(f"<!-- {time.perf_counter() - started:.0f} s -->\n", flush=True)
         lines.append("")
-        for cached in (flips, outcome_of_flips, tails_of_flips):
+        for cached in (flips, outcome_of_flips, shown_of_flips, tails_of_flips):
             cached.cache_clear()
     if options.output is not None:
         options.output.write_text("\n".join(lines), encoding="utf-8")

@@ -19,6 +19,7 @@ from evalkit.analysis.policy import FailOn, Rule
 from evalkit.analysis.scores import Series, TaskScores
 from evalkit.metrics.finding import combine_of
 from evalkit.statistics.inference import Alternative, Inference
+from evalkit.statistics.margins import Shown, shown_at
 
 KEY = "m,none"
 ALPHA = 0.05
@@ -87,6 +88,12 @@ def flips(gained: int, lost: int, n: int) -> Decision:
 def outcome_of_flips(gained: int, lost: int, n: int, margin: float, fail_on: FailOn = "margin") -> Outcome:
     """See `outcome`."""
     return outcome(flips(gained, lost, n), margin, fail_on)
+
+
+@cache
+def shown_of_flips(gained: int, lost: int, n: int, margin: float) -> Shown | None:
+    """What the gate's check rests on, without its message."""
+    return shown_at(flips(gained, lost, n).gain, margin, ALPHA / 2)
 
 
 @cache

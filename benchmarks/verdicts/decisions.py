@@ -12,7 +12,7 @@ from evalkit.statistics.ranks import Ranks, joint_alpha, paired_covariance, rank
 from evalkit.statistics.sequential import Boundary, Levels
 from evalkit.statistics.shares import PairedShares
 from verdicts.clustered import as_pair
-from verdicts.commands import ALPHA, decide_several, flips, outcome_of_flips, tails_of_flips
+from verdicts.commands import ALPHA, decide_several, flips, outcome_of_flips, shown_of_flips, tails_of_flips
 from verdicts.drawing import ALARM, PASS, Effort, Vector, most
 from verdicts.single import binomial
 
@@ -168,7 +168,7 @@ def several_tasks(effort: Effort) -> Iterator[str]:
     yield "|--:|--:|--:|--:|"
     for n in (200, 500, 1000):
         alone = sum(mass for gained, lost, mass in flip_masses(n, 0.05, 0.05)
-                    if outcome_of_flips(gained, lost, n, 0.02) == "pass")  # fmt: skip
+                    if shown_of_flips(gained, lost, n, 0.02) == "pass")  # fmt: skip
         for tasks in (1, 3, 5, 10):
             generator, runs = effort.generator("several", tasks, n), effort.of(2 + tasks * n / 2000)
             passed = 0

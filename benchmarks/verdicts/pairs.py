@@ -9,7 +9,7 @@ import numpy as np
 
 from evalkit.statistics.inference import Inference
 from evalkit.statistics.margins import shown_at
-from verdicts.commands import decide, flips, outcome_of_flips, tails_of_flips
+from verdicts.commands import decide, flips, shown_of_flips, tails_of_flips
 from verdicts.drawing import ALARM, COVER, COVER_FEW, PASS, WIDTHS, Cell, Effort, Vector, least, most, simulate
 from verdicts.single import SHAPES
 
@@ -72,7 +72,7 @@ def false_passes(effort: Effort) -> Iterator[str]:
                 counts = effort.generator("pass", margin, gain, n).multinomial(
                     n, [gain, gain + margin, 1 - 2 * gain - margin], size=runs
                 )
-                rate = sum(outcome_of_flips(int(b), int(c), n, margin) == "pass" for b, c, _ in counts) / runs
+                rate = sum(shown_of_flips(int(b), int(c), n, margin) == "pass" for b, c, _ in counts) / runs
                 cells.append(most(rate, PASS, runs))
             yield f"| shares: gains {gain:.1%}, loses {gain + margin:.1%} | " + " | ".join(cells) + " |"
     for name, draw in LOSSES.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -155,7 +156,11 @@ def _groups(base: RunScores, candidate: RunScores, pairs: Mapping[str, Pairs], o
 
 
 def as_json(value: Any) -> Any:
-    """A comparison as plain values: everything that was decided, without the inferences behind it."""
+    """A comparison as plain values: everything that was decided, without the inferences behind it. What JSON has no
+    number for (a perplexity beyond all bounds) is None.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if is_dataclass(value) and not isinstance(value, type):
         return {one.name: as_json(getattr(value, one.name)) for one in fields(value) if one.type != Inference.__name__}
     if isinstance(value, tuple | list):

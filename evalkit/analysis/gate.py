@@ -101,6 +101,11 @@ def overall(checks: Sequence[Check], policy: Policy) -> Outcome:
 def _known_names(policy: Policy, base: RunScores, candidate: RunScores) -> None:
     """A policy's misspelt task would otherwise gate nothing."""
     known = {*base.tasks, *candidate.tasks, *base.groups, *candidate.groups}
+    for name in policy.average.tasks if policy.average else ():
+        if name not in known:
+            raise UserError(
+                f"gate: the policy's average names {name!r}, which neither run has{did_you_mean(name, known)}"
+            )
     for name, rule in policy.tasks.items():
         if name not in known and not rule.required:
             continue

@@ -66,7 +66,7 @@ class Part:
     @property
     def numbers(self) -> bool:
         """Whether items are plain numbers."""
-        return not any(isinstance(one, tuple) for one in (*self.a, *self.b))
+        return tuple not in {*map(type, self.a), *map(type, self.b)}
 
     def sides(self) -> tuple[float, float]:
         """Both runs' metric over the pairs."""
@@ -136,11 +136,7 @@ def _combine(one: Series, other: Series) -> Combine:
 def is_binary(series: Series, a: Sequence[Any], b: Sequence[Any]) -> bool:
     """Whether the items are right or wrong: all 0 or 1, in a share, or in a run that wrote no unit."""
     share = series.unit == SHARE_UNIT or (not series.unit and series.bounds in (None, (0.0, 1.0)))
-    return (
-        share
-        and all(value in (0.0, 1.0) for value in (*a, *b) if not isinstance(value, tuple))
-        and (not any(isinstance(value, tuple) for value in (*a, *b)))
-    )
+    return share and {*a, *b} <= {0.0, 1.0}
 
 
 def _unchanged(part: Part, found: Inference) -> Inference:

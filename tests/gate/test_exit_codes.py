@@ -158,6 +158,8 @@ def test_the_policys_average_is_judged_as_one(tmp_path: Path) -> None:
     without = gate(first, lacking, Policy.model_validate({"average": names}))
     assert without.exit_code == 1
     assert any("w is not in the candidate" in check.message for check in without.checks)
+    with pytest.raises(UserError, match="average names 'x', which neither run has"):
+        gate(first, second, Policy.model_validate({"average": ["u", "x"]}))
 
 
 def test_an_average_of_different_measures_is_not_judged(tmp_path: Path) -> None:
