@@ -37,6 +37,10 @@ class Settings(ModelSettings, total=False):
 
     label: str
     chat_template: bool | str
+    chat_template_args: str | Mapping[str, Any]
+    enable_thinking: bool
+    think_start: str
+    think_end: str
     system: str
     fewshot_as_multiturn: bool
     bundled: bool

@@ -25,7 +25,7 @@ OTHER: dict[str, Any] = {
     "peft": ["a:1"], "prompt_lookup": 3, "draft_tokens": 9, "gen_kwargs": {"top_p": 0.5}, "metrics": ["ece"], "seed": 9,
     "include_path": ["more"], "chat_template": True, "fewshot_as_multiturn": False, "num_fewshot": 2, "limit": 7,
     "batch_size": 3, "share_prefixes": False, "overlength": "skip", "executor": "ray", "replicas": 2,
-    "gpus_per_replica": 0.5, "max_memory": 2.5, "max_error_rate": 0.5,
+    "gpus_per_replica": 0.5, "max_memory": 2.5, "max_error_rate": 0.5, "chat_template_args": {"date": "now"},
 }  # fmt: skip
 """A value for each setting that is not its default, where "text" or True is none."""
 
