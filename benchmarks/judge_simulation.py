@@ -62,6 +62,24 @@ def ratings(models: int, battles: int, taste: float, hold: bool) -> Draw:
     return draw
 
 
+def ratings_by_prompt(prompts: int, battles: int, spread: float) -> Draw:
+    """Two models; a prompt favours one of them by a normal number of log-odds in all of its battles."""
+    rng = np.random.default_rng(0)
+    share = float((1 / (1 + np.exp(-(0.5 + rng.normal(0, spread, 1_000_000))))).mean())
+    half = 200 * math.log10(share / (1 - share))
+
+    def draw(g: np.random.Generator) -> Iterator[tuple[float, Range]]:
+        found = [
+            Battle("x", "y", float(g.random() < sigmoid(0.5 + favour)), str(prompt))
+            for prompt, favour in enumerate(g.normal(0, spread, prompts))
+            for _ in range(battles)
+        ]
+        for rated in bradley_terry(found, resamples=200).ratings:
+            yield 1000 + (half if rated.model == "x" else -half), rated.interval
+
+    return draw
+
+
 def by_people(labels: int, items: int, errs: float) -> Draw:
     """A judge that says yes of a share ``errs`` of the noes; people label some."""
 
@@ -89,6 +107,8 @@ CASES: dict[str, Draw] = {
     "ratings, 5 models, 300 battles": ratings(5, 300, 0.0, False),
     "ratings, 3 models, 150 battles, taste for length held equal": ratings(3, 150, 1.0, True),
     "ratings, 3 models, 150 battles, taste for length not held equal": ratings(3, 150, 1.0, False),
+    "ratings, 2 models, 15 prompts of 8 battles": ratings_by_prompt(15, 8, 1.5),
+    "ratings, 2 models, 40 prompts of 8 battles": ratings_by_prompt(40, 8, 1.5),
     **{
         f"corrected by {labels} labels, {items} items, judge errs in {errs:.0%} of noes": by_people(labels, items, errs)
         for labels, items in ((20, 200), (50, 1000), (200, 1000))

@@ -116,13 +116,13 @@ def bradley_terry(
         Rating(
             model,
             BASE + points * float(found[place]),
-            _moved(_widest(float(found[place]), draws[:, place], float(errors[place])), points, BASE),
+            _moved(_widest(float(found[place]), draws[:, place], float(errors[place]), count), points, BASE),
             n[model],
         )
         for place, model in enumerate(models)
     ]
     effects = [
-        Effect(name, float(found[place]), _widest(float(found[place]), draws[:, place], float(errors[place])))
+        Effect(name, float(found[place]), _widest(float(found[place]), draws[:, place], float(errors[place]), count))
         for place, name in enumerate(names, len(models))
     ]
     notes = [] if clusters else ["no prompts are given: battles are taken to be independent"]
@@ -179,8 +179,8 @@ def elo(battles: Sequence[Battle], seed: int = 1234, resamples: int = 200, k: fl
                 for _ in range(resamples)
             ]
         )
-        low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-        intervals = [(float(one), float(two)) if one < two else None for one, two in zip(low, high, strict=True)]
+        found = [_widest(value, draws[:, place], 0.0, count) for place, value in enumerate(values)]
+        intervals = [one if one[0] < one[1] else None for one in found]
     if not clusters:
         notes.append("no prompts are given: battles are taken to be independent")
     rated = [Rating(model, values[place], intervals[place], n[model]) for place, model in enumerate(models)]
@@ -217,14 +217,22 @@ def _clusters(battles: Sequence[Battle]) -> tuple[Whole, int]:
     return np.array([places[battle.prompt] for battle in battles]), len(places)
 
 
-def _widest(value: float, draws: Vector, stderr: float) -> Range:
-    """The bootstrap's percentile interval, or the likelihood's where that reaches further, for each end."""
-    import numpy as np
-    from scipy.stats import norm
+def _widest(value: float, draws: Vector, stderr: float, clusters: int) -> Range:
+    """The bootstrap's percentile interval, or the likelihood's where that reaches further, for each end.
 
-    half = float(norm.ppf((1 + LEVEL) / 2)) * stderr
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(draws) > 1 else (value, value)
-    return min(float(low), value - half), max(float(high), value + half)
+    A bootstrap of few clusters varies too little: its ends move out by Student's t over the normal, and by
+    sqrt(G / (G - 1)).
+    """
+    import numpy as np
+    from scipy.stats import norm, t
+
+    normal = float(norm.ppf((1 + LEVEL) / 2))
+    low = high = 0.0
+    if len(draws) > 1 and clusters > 1:
+        stretch = float(t.ppf((1 + LEVEL) / 2, clusters - 1)) / normal * math.sqrt(clusters / (clusters - 1))
+        ends = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = (float(end - value) * stretch for end in ends)
+    return value + min(low, -normal * stderr), value + max(high, normal * stderr)
 
 
 def _moved(interval: Range, factor: float, base: float) -> Range:
