@@ -80,12 +80,35 @@ def _parameter(setting: Setting, required: bool, short: str | None) -> inspect.P
         # An empty one keeps a switch from showing a value.
         metavar="" if switch else setting.metavar or None,
         show_default=False,
+        autocompletion=COMPLETIONS.get(setting.key),
     )
     default = inspect.Parameter.empty if required else None
     kind = _type(setting)
     return inspect.Parameter(
         setting.key, _KEYWORD, default=default, annotation=Annotated[kind if required else kind | None, info]
     )
+
+
+def _tasks(incomplete: str) -> list[str]:
+    """Tasks and groups that continue the last of a comma-separated list."""
+    from evalkit.api.listing import task_rows
+
+    before, comma, last = incomplete.rpartition(",")
+    return [before + comma + row.name for row in task_rows().rows if row.name.startswith(last)]
+
+
+def _models(incomplete: str) -> list[str]:
+    """Models with names of their own, and folders that hold one."""
+    from evalkit.api.listing import model_rows
+
+    names = [str(row["name"]) for row in model_rows()["models"]]
+    head = Path(incomplete).parent if "/" in incomplete else Path()
+    folders = [str(one.parent) for one in head.glob("*/config.json")] if head.is_dir() else []
+    return [name for name in [*names, *sorted(folders)] if name.startswith(incomplete)]
+
+
+COMPLETIONS = {"tasks": _tasks, "model": _models}
+"""What the shell offers for a setting's value."""
 
 
 def _help(setting: Setting, required: bool) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,3 +87,19 @@ def test_a_judge_reads_its_line_as_run_does(line: list[str], tmp_path: Any) -> N
     rows.write_text('{"question": "q", "answer": "a"}\n', "utf-8")
     done = invoke("judge", "pointwise", str(rows), "-m", "mock", *line)
     assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("evalkit run --tasks hella", "hellaswag"),
+        ("evalkit run --tasks boolq,hella", "boolq,hellaswag"),
+        ("evalkit run --model smol", "smollm2-135m"),
+        ("evalkit estimate --model smol", "smollm2-135m"),
+    ],
+)
+def test_the_shell_completes_tasks_and_models(words, offered):
+    environment = {**os.environ, "_EVALKIT_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    environment["COMP_CWORD"] = str(len(words.split()) - 1)
+    done = subprocess.run([sys.executable, "-m", "evalkit"], env=environment, capture_output=True, text=True)
+    assert offered in done.stdout.split(), done.stdout + done.stderr
