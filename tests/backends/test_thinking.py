@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_stops import decode, ids
 
+from evalkit.backends import opening
 from evalkit.backends.stops import StopScan
 from evalkit.backends.thinking import PAIRS, Answer, Marks, answer_of, marks_of
 from evalkit.contract.backend import GenerateResult
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import UNFINISHED
-from evalkit.spec.models import ModelSpec
+from evalkit.contract.types import UNFINISHED, Generate
+from evalkit.engine import answer
+from evalkit.spec.models import EngineSpec, ModelSpec
 
 THINK = Marks("<think>", "</think>")
 PIECES = ["<think>", "</think>", "<", "think", ">", "a", " ", "\n", "é", "."]
@@ -117,3 +121,20 @@ def test_with_an_end_of_one_s_own_everything_before_it_is_a_thought() -> None:
         assert (found.text, found.finish, found.thought) == ("42", "stop", None)
     assert answer_of("4 and", ["\n"], marks, finish="length").finish == UNFINISHED
     assert scanned("4 and", ["\n"], marks, most=4).finish == UNFINISHED
+
+
+@pytest.mark.model
+def test_a_real_model_s_thoughts_are_told_from_its_answers(smollm2_folder: Path) -> None:
+    """The examples show a thought before each answer, and the model goes on as they do."""
+    shown = "".join(f"Q: {word}\nA: <think>It is so. So</think> yes, {word}.\n\n" for word in ("one", "two", "three"))
+    opened = f"{shown}Q: four\nA: <think>"
+    asked = [
+        Generate(opened, ("\n", "."), 24),
+        Generate(opened, (" ",), 3),
+        Generate(opened.removesuffix(" <think>"), ("\n", "."), 24),
+    ]
+    backend = opening.open_backend(ModelSpec(name=str(smollm2_folder)), EngineSpec())
+    found = answer(backend, asked, None, EngineSpec())
+    backend.close()
+    assert [(one.text, one.finish) for one in found] == [("yes, four", "stop"), ("", UNFINISHED), ("yes, four", "stop")]
+    assert (found[0].thought, found[2].thought) == ("It is so. So</think> ", " <think>It is so. So</think> ")

@@ -11,7 +11,7 @@ from vllm_runs import responses
 
 from evalkit.backends.vllm.scoring import Powers, Scorer
 from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow
-from evalkit.contract.types import Rolling, Sampling
+from evalkit.contract.types import UNFINISHED, Generate, Rolling, Sampling
 from evalkit.engine import answer
 from evalkit.perf.meter import Meter
 from evalkit.spec.models import EngineSpec
@@ -146,3 +146,20 @@ def test_greedy_texts_of_a_task(engine: Any, hf: Any, tmp_path: Path) -> None:
     assert len(engine.meter.ttft_seconds) - len(before.ttft_seconds) == 4
     assert engine.meter.generated > before.generated
     assert min(engine.meter.ttft_seconds) > 0
+
+
+def test_stops_count_behind_a_thought_as_on_transformers(engine: Any, hf: Any) -> None:
+    """The examples show a thought before each answer; vLLM is asked anew where it stopped within one."""
+    shown = "".join(f"Q: {word}\nA: <think>It is so. So</think> yes, {word}.\n\n" for word in ("one", "two", "three"))
+    opened = f"{shown}Q: four\nA: <think>"
+    asked = [
+        Generate(opened, ("\n", "."), 24),
+        Generate(opened, (" ",), 3),
+        Generate(opened.removesuffix(" <think>"), ("\n", "."), 24),
+    ]
+    ours, theirs = (answer(one, asked, None, EngineSpec()) for one in (engine, hf))
+    assert [(one.text, one.thought, one.finish) for one in ours] == [
+        (one.text, one.thought, one.finish) for one in theirs
+    ]
+    assert ours[0].thought is not None
+    assert ours[1].finish == UNFINISHED
