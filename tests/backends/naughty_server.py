@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
+pytest.importorskip("aiohttp", reason="needs the extra openai")
+
 Reply = tuple[int, dict[str, str], bytes] | Callable[["Handler"], None]
 
 
