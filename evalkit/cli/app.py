@@ -30,6 +30,7 @@ COMMANDS = {
     ),
     "version": "Print the versions of evalkit, Python and the libraries that decide its numbers.",
     "tasks": "What can be evaluated.",
+    "samples": "What a run asked and what was answered, for other programs.",
     "baseline": "Small files that stand for a run in paired tests.",
     "leaderboard": "Leaderboards: entries of runs, and static sites of them.",
     "judge": "A model as judge of answers that are already there.",

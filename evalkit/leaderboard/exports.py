@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from evalkit.leaderboard.rows import fact
 from evalkit.leaderboard.table import Row, Table
 from evalkit.store.files import clean, replacing, write_json
+from evalkit.text.escape import no_formula
 
 
 def records(table: Table) -> list[dict[str, Any]]:
@@ -61,15 +61,3 @@ def write_exports(table: Table, folder: Path) -> None:
         frame.to_parquet(draft, compression="zstd")
     with replacing(folder / "board.csv") as draft:
         frame.map(no_formula).rename(columns=no_formula).to_csv(draft, index=False, lineterminator="\n")
-
-
-_FORMULA = re.compile(r"(?:^|[\r\n\t;,|])\s*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212\ufe62\ufe63\ufe66\ufe6b]|^[\t\r\n]")
-
-
-def no_formula(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula gets an apostrophe in front, and its line breaks and tabs become
-    spaces, behind which another cell might begin (OWASP, CSV injection: also full-width signs).
-    """
-    if not isinstance(value, str) or not _FORMULA.search(value):
-        return value
-    return "'" + re.sub(r"[\r\n\t]+", " ", value)

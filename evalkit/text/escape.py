@@ -1,6 +1,9 @@
-"""Untrusted text made safe to look at: on a terminal, in a page, in XML."""
+"""Untrusted text made safe to look at: on a terminal, in a page, in XML, in a spreadsheet."""
 
 from __future__ import annotations
+
+import re
+from typing import Any
 
 _HIDDEN = frozenset(
     chr(code)
@@ -27,3 +30,15 @@ def visible(text: str) -> str:
         return text
     plain = text.replace("\r\n", "\n")
     return "".join(f"⟨U+{ord(mark):04X}⟩" if mark in _HIDDEN else mark for mark in plain)
+
+
+_FORMULA = re.compile(r"(?:^|[\r\n\t;,|])\s*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212\ufe62\ufe63\ufe66\ufe6b]|^[\t\r\n]")
+
+
+def no_formula(value: Any) -> Any:
+    """Text that a spreadsheet would take for a formula gets an apostrophe in front, and its line breaks and tabs become
+    spaces, behind which another cell might begin (OWASP, CSV injection: also full-width signs).
+    """
+    if not isinstance(value, str) or not _FORMULA.search(value):
+        return value
+    return "'" + re.sub(r"[\r\n\t]+", " ", value)

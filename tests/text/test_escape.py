@@ -6,8 +6,7 @@ from xml.etree import ElementTree as xml
 
 import pytest
 
-from evalkit.leaderboard.exports import no_formula
-from evalkit.text.escape import visible
+from evalkit.text.escape import no_formula, visible
 
 
 @pytest.mark.parametrize(

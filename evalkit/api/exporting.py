@@ -1,0 +1,70 @@
+"""Samples of a run as a table that other programs open: CSV, JSON lines, Parquet, Excel."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.api.run import Run
+from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.text.escape import no_formula
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".xlsx": "xlsx"}
+CELL = 32_000
+"""Characters of an Excel cell, which holds 32,767; longer texts are cut there and counted."""
+
+
+def export_samples(run: Run, task: str, to: Path) -> tuple[int, int]:
+    """Write one row a document of ``task`` (or of a group's tasks) to ``to``, whose suffix says the format: documents,
+    prompts, replies, targets and scores as in the run; lists and objects as JSON. In CSV and Excel no cell begins a
+    formula. Returns the number of rows, and of texts that were cut. Raises UserError for another suffix and for a place
+    that cannot be written.
+    """
+    kind = FORMATS.get(to.suffix.lower())
+    if kind is None:
+        raise UserError(f"{to}: the name says the format: {', '.join(FORMATS)}")
+    frame = _flat(run.samples(task))
+    cut = 0
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "jsonl":
+            frame.to_json(to, orient="records", lines=True, force_ascii=False)
+        elif kind == "parquet":
+            frame.to_parquet(to, index=False)
+        elif kind == "csv":
+            frame.map(_guarded).to_csv(to, index=False)
+        else:
+            cut = int(frame.map(lambda one: isinstance(one, str) and len(one) > CELL).to_numpy().sum())
+            frame.map(lambda one: _guarded(one[:CELL] if isinstance(one, str) else one)).to_excel(to, index=False)
+    except ImportError as error:
+        raise MissingExtra("writing Excel files", "openpyxl", "excel") from error
+    except OSError as error:
+        raise UserError(f"{to}: cannot be written: {error.strerror or error}") from error
+    return len(frame), cut
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """The reply as a column of its own, everything that is no single value as JSON."""
+    found = frame.copy()
+    if "responses" in found:
+        found.insert(list(found.columns).index("responses"), "reply", [_reply(one) for one in found["responses"]])
+    return found.map(_plain)
+
+
+def _reply(responses: Any) -> str | None:
+    texts = [one.get("text") for one in responses if isinstance(one, dict) and one.get("text") is not None]
+    return texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False) if texts else None
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list | tuple) else value
+
+
+def _guarded(value: Any) -> Any:
+    return no_formula(value) if isinstance(value, str) else value
