@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import typer
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
 from evalkit.render.terminal import folded, plain, plan_table, results_table, warnings
-from evalkit.runner.interruption import Stop, Stoppable, as_interrupts, two_step
+from evalkit.runner.interruption import Stop, Stoppable, as_interrupts, at_once, two_step
 from evalkit.runner.progress import for_console
 from evalkit.spec import config
 from evalkit.text.reading import parse_json
@@ -94,6 +94,8 @@ def _carry_out(job: Job, screen: Screen, finished: list[Reported]) -> int:
         screen.note("stopped at once; what was answered is kept" if screen.output else "stopped")
         screen.say_resume()
         return INTERRUPTED
+    finally:
+        screen.ready()
     finished.append(done)
     screen.finish(done)
     if done.result.partial:
@@ -123,11 +125,13 @@ class Screen:
         self._err = console(stderr=True)
         self._out = console()
         self.output: Path | None = None
+        self._loading = ExitStack()
 
     def plan(self, plan: Plan) -> None:
         """Show what is about to run."""
 
         self.output = plan.output
+        self._loading.enter_context(at_once(self._stopped, INTERRUPTED))
         if not self._quiet:
             self._err.print(plan_table(plan))
             self._err.print(plain(f"into {plan.output}"), soft_wrap=True)
@@ -144,6 +148,7 @@ class Screen:
     @contextmanager
     def answering(self) -> Iterator[Progress]:
         """The progress display; within it Ctrl-C works in two steps."""
+        self.ready()
         stop = Stop()
         progress = for_console(self._err, self._quiet)
         announce = "stopping after the batch at work and writing partial results; Ctrl-C again stops at once"
@@ -152,6 +157,14 @@ class Screen:
                 yield Stoppable(progress, stop)
         finally:
             progress.end()
+
+    def ready(self) -> None:
+        """The model is loaded, or will not be: a signal does no more than the phase that comes says."""
+        self._loading.close()
+
+    def _stopped(self) -> str:
+        lines = ["evalkit: stopped while the model was loading", *self._resuming("evalkit: ")]
+        return "\n".join(lines)
 
     def finish(self, done: Reported) -> None:
         """Show the numbers and where they lie."""
@@ -168,5 +181,9 @@ class Screen:
 
     def say_resume(self) -> None:
         """How to go on after an interruption."""
-        if self.output is not None and self.output.exists():
-            self.note(f"continue with: evalkit run --resume {self.output}")
+        for line in self._resuming():
+            self.note(line)
+
+    def _resuming(self, before: str = "") -> list[str]:
+        there = self.output is not None and (self.output / "spec.json").exists()
+        return [f"{before}continue with: evalkit run --resume {self.output}"] if there else []

@@ -91,6 +91,30 @@ def as_interrupts() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+@contextmanager
+def at_once(announce: Callable[[], str], code: int) -> Iterator[None]:
+    """Within the block a signal of `ENDING` prints what ``announce`` says and ends the process with ``code``.
+
+    For the time in which a model loads: libraries in C++ import Python modules there, and abort the process where one
+    raises KeyboardInterrupt. Nothing has been answered by then, and the system lets go of all locks.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        with suppress(OSError):  # a terminal that hung up takes no more text
+            os.write(2, f"\n{announce()}\n".encode())
+        os._exit(code)
+
+    before = {number: signal.signal(number, end) for number in _heard()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _heard() -> list[signal.Signals]:
     """The signals of `ENDING` that this system has and that are not ignored."""
     found = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]

@@ -373,3 +373,43 @@ def test_another_process_writes_the_same_numbers(real, tmp_path):
                    stdout=subprocess.DEVNULL)  # fmt: skip
     assert metrics(tmp_path) == metrics(real)
     assert _loglikelihoods(tmp_path, "arc_easy") == _loglikelihoods(real, "arc_easy")
+
+
+LOADING = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+import evalkit
+from evalkit.cli.app import main
+
+@evalkit.register_backend("slow")
+def load(model, engine):
+    print("now", flush=True)
+    try:
+        time.sleep(60)
+    except BaseException:  # as a library in C++ that calls Python: no exception comes out of it whole
+        print("half way", flush=True)
+        raise SystemExit(134)
+
+sys.argv = ["evalkit", "run", "--model", "any", "--backend", "slow", "--tasks", "boolq@bundled", "--output", "run"]
+main()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_model_loads_ends_the_run_in_a_line(tmp_path, how):
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOADING], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "now\n"
+    process.send_signal(how)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert out == ""
+    assert "Traceback" not in said
+    assert said.splitlines()[-2:] == [
+        "evalkit: stopped while the model was loading",
+        "evalkit: continue with: evalkit run --resume run",
+    ]
+    again = Life(tmp_path, "run", "--model", "mock", "--tasks", "boolq@bundled", "--limit", "2", "--output", "other")
+    assert again.end() == 0, again.output()
