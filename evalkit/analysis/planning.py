@@ -318,7 +318,7 @@ def _needed(judged: Sequence[_Judged], alpha: float, draws: int, seed: int) -> i
 
 def _items(judged: Sequence[_Judged]) -> tuple[int, int]:
     """Items to be asked about, and items there are, of all tasks; a task that is judged twice counts once."""
-    counts = {}
+    counts: dict[str, tuple[int, int]] = {}
     for one in judged:
         names = one.question.row.tasks or (one.question.row.task,)
         counts |= dict(zip(names, zip(one.items, one.totals, strict=True), strict=True))

@@ -106,7 +106,7 @@ def _response(fields: object) -> Response | None:
     *others, last = fields
     if not isinstance(last, list):
         return Response(*fields)
-    return Response(*others, tuple(last)) if all(type(value) is float for value in last) else None
+    return Response(*[*others, tuple(last)]) if all(type(value) is float for value in last) else None
 
 
 def scan(data: bytes | mmap) -> Iterator[tuple[bytes, bytes, bytes]]:

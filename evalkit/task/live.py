@@ -28,11 +28,12 @@ class Maker:
     """Makes the task of a benchmark with a run's settings. UserError for a class that is no whole benchmark."""
 
     def __init__(self, benchmark: Benchmark | type[Benchmark]) -> None:
-        if inspect.isclass(benchmark):
+        if isinstance(benchmark, type):
+            kind = benchmark
             try:
-                benchmark = benchmark()
+                benchmark = kind()
             except Exception as error:
-                raise UserError(f"{benchmark.__name__}() fails: {type(error).__name__}: {error}") from error
+                raise UserError(f"{kind.__name__}() fails: {type(error).__name__}: {error}") from error
         self._benchmark = benchmark
         self._home = type(benchmark).__name__
         self._file, one = _written(type(benchmark))
