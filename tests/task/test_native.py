@@ -209,7 +209,7 @@ def test_bad_data_is_placed(tmp_path: Path) -> None:
         list(task.requests(documents, PromptStyle()))
     message = str(caught.value)
     assert message.startswith("me/toy, split test, row 2: the field 'options' is missing, which ")
-    assert message.endswith("task.yaml:7: choices asks for")
+    assert message.endswith("task.yaml:7: choices asks for; the row has gold, q, topic")
     with pytest.raises(UserError, match="me/toy, split test: the split test is empty"):
         task.documents(Data(test=[]))
 
