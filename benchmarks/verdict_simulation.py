@@ -19,7 +19,7 @@ from pathlib import Path
 from verdicts.clustered import clusters, groups, variants
 from verdicts.commands import flips, outcome_of_flips, shown_of_flips, tails_of_flips
 from verdicts.corpora import corpus
-from verdicts.decisions import boards, gate, looks, looks_at_several, several_tasks
+from verdicts.decisions import boards, gate, looks, looks_at_several, looks_uncorrected, several_tasks
 from verdicts.drawing import Effort
 from verdicts.estimates import calibration, judges, spread
 from verdicts.methods import methods
@@ -43,6 +43,7 @@ TABLES: dict[str, tuple[str, Callable[[Effort], Iterator[str]]]] = {
     "judges": ("Judges with some labels of people", judges),
     "boards": ("Boards", boards),
     "looks": ("Stop when it is decided", looks),
+    "uncorrected": ("Looks without a correction", looks_uncorrected),
     "several looks": ("Stop when it is decided: several tasks", looks_at_several),
     "several": ("Several tasks as one", several_tasks),
 }

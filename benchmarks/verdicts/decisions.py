@@ -9,7 +9,7 @@ import numpy as np
 
 from evalkit.statistics.margins import shown_at
 from evalkit.statistics.ranks import Ranks, joint_alpha, paired_covariance, rank_intervals, ranks_of_pairs
-from evalkit.statistics.sequential import Boundary, Levels
+from evalkit.statistics.sequential import Boundary, Levels, Look
 from evalkit.statistics.shares import PairedShares
 from verdicts.clustered import as_pair
 from verdicts.commands import ALPHA, decide_several, flips, outcome_of_flips, shown_of_flips, tails_of_flips
@@ -74,13 +74,30 @@ def looks(effort: Effort) -> Iterator[str]:
             runs = effort.of(1 / 4)
             parts = []
             for any_loss in (False, True):
-                tally, used = _checked(effort.generator("looks", name), runs, [(loss, rate)], count, any_loss)
+                tally, used = _checked(
+                    effort.generator("looks", name), runs, [(loss, rate)], _levels(count, 1), any_loss
+                )
                 passed, worse = tally["pass"] / runs, tally["regression"] / runs
                 good = most(passed, 0.025, runs) if loss >= MARGIN else f"{passed:.3f}"
                 bad = most(worse, 0.025, runs) if loss <= (0 if any_loss else MARGIN) else f"{worse:.3f}"
                 neither = "" if any_loss else f" | {tally[None] / runs:.3f}"
                 parts.append(f"{good} | {bad}{neither} | {used / runs:,.0f}")
             yield f"| {count} | {name} | " + " | ".join(parts) + " |"
+
+
+def looks_uncorrected(effort: Effort) -> Iterator[str]:
+    yield "What `evalkit check` is for: the plain test (2.5 % each time) at every look, until it decides. Margin 2"
+    yield f"points, 10 % of the items flip, at most {CEILING:,} items; limit 0.025."
+    yield ""
+    yield "| Looks | Passes at a loss of the margin | Regressions at a loss of the margin |"
+    yield "|--:|--:|--:|"
+    for count in (1, 4, 20):
+        runs = effort.of(1 / 4)
+        plain = Look(1.0, 1.96, 0.025, 0.025)
+        levels = [((k + 1) / count, Levels(plain, plain)) for k in range(count)]
+        tally, _ = _checked(effort.generator("uncorrected", count), runs, [(MARGIN, 0.1)], levels, False)
+        passed, worse = (most(tally[word] / runs, 0.025, runs) for word in ("pass", "regression"))
+        yield f"| {count} | {passed} | {worse} |"
 
 
 def looks_at_several(effort: Effort) -> Iterator[str]:
@@ -99,7 +116,9 @@ def looks_at_several(effort: Effort) -> Iterator[str]:
         ):
             runs = effort.of(tasks / 6)
             generator = effort.generator("several looks", tasks, name)
-            tally, used = _checked(generator, runs, [(loss, max(0.1, 1.3 * loss)) for loss in losses], 20, False)
+            tally, used = _checked(
+                generator, runs, [(loss, max(0.1, 1.3 * loss)) for loss in losses], _levels(20, tasks), False
+            )
             passed, worse = tally["pass"] / runs, tally["regression"] / runs
             good = most(passed, 0.025, runs) if max(losses) >= MARGIN else f"{passed:.3f}"
             bad = most(worse, 0.025, runs) if max(losses) <= MARGIN else f"{worse:.3f}"
@@ -107,12 +126,15 @@ def looks_at_several(effort: Effort) -> Iterator[str]:
 
 
 def _checked(
-    generator: np.random.Generator, runs: int, tasks: list[tuple[float, float]], count: int, any_loss: bool
+    generator: np.random.Generator,
+    runs: int,
+    tasks: list[tuple[float, float]],
+    levels: list[tuple[float, Levels]],
+    any_loss: bool,
 ) -> tuple[dict[str | None, int], int]:
-    """How often ``count`` looks at tasks with a (true loss, share of flips) end in what; all items that were asked."""
+    """How often looks at tasks with a (true loss, share of flips) end in what; all items that were asked."""
     tally: dict[str | None, int] = {"pass": 0, "regression": 0, None: 0}
     used = 0
-    levels = _levels(count, len(tasks))
     for _ in range(runs):
         counts, passed, outcome = np.zeros((len(tasks), 3), dtype=int), [False] * len(tasks), None
         for fraction, level in levels:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DRAWS = 400
 FLIPS = 0.05
 """Assumed where there are no earlier runs and nothing was said."""
+SEARCHES = 6
+"""Shares of the items at which gates are drawn, to find how many are needed."""
 NO_CHANGE, TWICE, GIVEN = "no change", "twice the margin", "the given loss"
 """What may be true of a candidate."""
 
@@ -92,8 +94,12 @@ class _Judged:
     margin: float
     any_loss: bool
 
-    def drawn(self, share: float, loss: float, generator: np.random.Generator) -> tuple[float, float]:
-        """(p-value of a pass, p-value of a regression) of one candidate on ``share`` of all items there are."""
+    def drawn(
+        self, share: float, loss: float, generator: np.random.Generator, *, worse: bool = True
+    ) -> tuple[float, float]:
+        """(p-value of a pass, p-value of a regression) of one candidate on ``share`` of all items there are; without
+        ``worse`` the second is not worked out.
+        """
         import numpy as np
 
         found = [
@@ -111,6 +117,8 @@ class _Judged:
             labels = [str(unit) for unit in units] if changes.clustered else None
             parts.append(Part(series, series, a.tolist(), b.tolist(), labels))
         inference = parts[0].inference() if len(parts) == 1 else average_difference(parts, self.weights)
+        if not worse:
+            return inference.p_value(-self.margin, "greater"), 1.0
         return _p_values(inference, self.margin, self.any_loss)
 
     @property
@@ -257,7 +265,7 @@ def _simulate(
     if loss is not None:
         asked[GIVEN] = lambda one: loss
     for name, lost in asked.items():
-        outcomes = _outcomes(judged, alpha, [lost(one) for one in judged], None, draws, seed)
+        outcomes = _outcomes(judged, alpha, [lost(one) for one in judged], draws, seed)
         for place, one in enumerate(judged):
             single[id(one)][name] = _odds([row[place] for row in outcomes])
         whole[name] = _odds([_together(row) for row in outcomes])
@@ -265,15 +273,13 @@ def _simulate(
 
 
 def _outcomes(
-    judged: Sequence[_Judged], alpha: float, losses: Sequence[float], share: float | None, draws: int, seed: int
+    judged: Sequence[_Judged], alpha: float, losses: Sequence[float], draws: int, seed: int
 ) -> list[list[str | None]]:
-    """What the gate shows of every question, one list a drawn candidate. ``share`` of all items (None: as many as are
-    to be asked about).
-    """
+    """What the gate shows of every question, one list a drawn candidate."""
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    shares = [sum(one.items) / sum(one.totals) if share is None else share for one in judged]
+    shares = [sum(one.items) / sum(one.totals) for one in judged]
     found = []
     for _ in range(draws):
         drawn = [one.drawn(part, loss, generator) for one, part, loss in zip(judged, shares, losses, strict=True)]
@@ -300,20 +306,39 @@ def _odds(outcomes: Sequence[str | None]) -> Odds:
 
 
 def _needed(judged: Sequence[_Judged], alpha: float, draws: int, seed: int) -> int | None:
-    """The least items (over all tasks, in proportion to what there is) at which 80 % of unchanged candidates pass."""
+    """The least items (over all tasks, in proportion to what there is) at which 80 % of unchanged candidates pass.
+
+    A normal gain at a margin passes with the probability Phi(c sqrt(n) - z(1 - alpha/2)): each share of the items that
+    is drawn gives a c, and with it the next one to draw. None where all items are not enough.
+    """
+    import numpy as np
+    from scipy.stats import norm
+
     _, total = _items(judged)
+    bar = float(norm.isf(alpha / 2))
 
     def passing(share: float) -> float:
-        outcomes = _outcomes(judged, alpha, [0.0] * len(judged), share, draws, seed)
-        return _odds([_together(row) for row in outcomes]).passed
+        generator = np.random.default_rng(seed)
+        found = sum(
+            all(one.drawn(share, 0.0, generator, worse=False)[0] <= alpha / 2 for one in judged) for _ in range(draws)
+        )
+        return found / draws
 
-    if passing(1.0) < POWER:
-        return None
-    low, high = 0.0, 1.0
-    while (high - low) * total > max(1.0, 0.03 * high * total):
-        middle = (low + high) / 2 if low else high / 2
-        low, high = (low, middle) if passing(middle) >= POWER else (middle, high)
-    return math.ceil(high * total)
+    share, enough, least = 1.0, 0.0, 0.0
+    for _ in range(SEARCHES):
+        passed = passing(share)
+        if passed >= POWER:
+            enough = share
+        elif share == 1.0:
+            return None
+        else:
+            least = max(least, share)
+        inside = min(max(passed, 0.5 / draws), 1 - 0.5 / draws)
+        wanted = share * ((norm.ppf(POWER) + bar) / max(float(norm.ppf(inside)) + bar, 0.1)) ** 2
+        share = min(max(float(wanted), 1.02 * least), 0.98 * enough)
+        if enough - least < 0.04 * enough or share * total < 2:
+            break
+    return math.ceil(enough * total)
 
 
 def _items(judged: Sequence[_Judged]) -> tuple[int, int]:
