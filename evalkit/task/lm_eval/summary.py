@@ -13,6 +13,7 @@ from evalkit.metrics.base import SHARE
 from evalkit.metrics.combine import Estimate
 from evalkit.metrics.finding import LM_EVAL
 from evalkit.statistics import intervals
+from evalkit.statistics.corpus import BLOCKS, items_estimate
 from evalkit.task.lm_eval.plain import number
 
 _OWN_ERRORS = ("mean", "perplexity", "weighted_perplexity", "bits_per_byte")
@@ -60,7 +61,7 @@ def _metric(info: TaskInfo, task: Any, key: str, items: list[Any], seed: int, pr
         value = number(function(items))
     except ImportError as error:
         raise UserError(f"lm_eval:{info.name}: the metric {name} needs a package that is not there: {error}") from error
-    estimate = _with_error(value, function, label, items, seed)
+    estimate = with_error(value, function, label, items, seed)
     parts = [name, f"agg:{label}", *([] if filter_name == "none" else [f"filter:{filter_name}"])]
     parts += [
         f"by:lm-eval-{_version()}",
@@ -106,10 +107,12 @@ def _aggregator(label: str) -> str:
     return label if label in combine.NAMED else LM_EVAL + label
 
 
-def _with_error(
+def with_error(
     value: float | None, function: Callable[[Sequence[Any]], Any], label: str, items: list[Any], seed: int
 ) -> Estimate:
-    """``value`` with an error: by formula where there is one, else by a bootstrap that stays cheap, else none."""
+    """``value`` with an error: by formula where there is one, else a bootstrap that stays cheap and the interval of the
+    jackknife (of the bootstrap where the items are too many to leave out each), else none.
+    """
     if value is None:
         return combine.NOTHING
     own = getattr(function, "__module__", "") == "lm_eval.api.metrics"
@@ -128,7 +131,14 @@ def _with_error(
         return Estimate(value, None, None, "none")
     if drawn is None or number(drawn[0]) is None:
         return Estimate(value, None, None, "none")
-    return Estimate(value, drawn[0], drawn[1], f"bootstrap{resamples}")
+    if min(len(items), BLOCKS) > resamples:  # too many items to leave each of them out, and enough for percentiles
+        return Estimate(value, drawn[0], drawn[1], f"bootstrap{resamples}")
+    try:
+        found = items_estimate(len(items), lambda rows: float(function([items[i] for i in rows])), seed=seed)
+    except Exception:  # as above
+        return Estimate(value, drawn[0], None, "none")
+    interval = found.interval()
+    return Estimate(value, drawn[0], interval, "none" if interval is None else found.method.partition("|")[0])
 
 
 def _is_numeric(item: Any) -> bool:
