@@ -17,6 +17,7 @@ from evalkit.analysis.judging import Question, judge_margins
 from evalkit.analysis.pairing import Pairs
 from evalkit.analysis.policy import FailOn, Rule
 from evalkit.analysis.scores import Series, TaskScores
+from evalkit.metrics.combine import estimate
 from evalkit.metrics.finding import combine_of
 from evalkit.statistics.inference import Alternative, Inference
 from evalkit.statistics.margins import Shown, shown_at
@@ -105,8 +106,10 @@ def tails_of_flips(gained: int, lost: int, n: int, null: float) -> tuple[float, 
 def single(values: Values, aggregate: str, bounds: tuple[float, float] | None) -> Inference:
     """One run's metric, as a run prints it (without the bootstrap of the standard error, which costs most)."""
     series = _task("t", values, bounds == (0.0, 1.0), bounds, aggregate).series[KEY]
-    closed = combine_of(aggregate).closed
-    return estimate_of(series) if closed is None else Printed(closed(list(series.values)).interval)
+    combine = combine_of(aggregate)
+    if combine.closed is None and combine.interval is None:
+        return estimate_of(series)
+    return Printed(estimate(combine, list(series.values), bounds=bounds).interval)
 
 
 @dataclass(frozen=True)

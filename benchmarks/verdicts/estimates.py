@@ -62,7 +62,7 @@ def judges(effort: Effort) -> Iterator[str]:
     yield "|--:|--:|--:|--:|--:|"
     for n in (10, 20, 50, 200):
         for accuracy in (0.7, 0.95):
-            generator, runs = effort.generator("ppi", n, accuracy), effort.of(8)
+            generator, runs = effort.generator("ppi", n, accuracy), effort.of(2)
             covered, width, alone = 0, 0.0, 0.0
             for _ in range(runs):
                 truth = (generator.random(n + 1000) < 0.6).astype(float)

@@ -7,6 +7,7 @@ is in evalkit.metrics.choice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from evalkit.metrics.base import ScoringInput, share_metric
 from evalkit.metrics.choice import best, gold_indices, softmax
@@ -52,9 +53,11 @@ def debiased(values: Sequence[tuple[float, ...]]) -> CalibrationError:
     return of_gaps(table[np.arange(len(table)), places], places)
 
 
-def _interval(values: Sequence[tuple[float, ...]]) -> tuple[Range | None, str]:
-    """Of the true error. The value stays Guo's, as peers print it, which noise makes too large."""
-    found = debiased(values).interval
+def _interval(values: Sequence[tuple[float, ...]], codes: Any = None) -> tuple[Range | None, str]:
+    """Of the true error; none where items share passages. The value stays Guo's, as peers print it, which noise makes
+    too large.
+    """
+    found = None if codes is not None else debiased(values).interval
     return found, "none" if found is None else "folded-normal"
 
 

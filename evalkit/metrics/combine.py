@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.contract.errors import UserError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float64]
+    Codes = NDArray[np.int64]
 
 Value = float | tuple[float, ...] | None
 """One item's value: a number; a tuple of statistics; None where the metric does not apply."""
@@ -44,6 +45,10 @@ class Estimate:
 NOTHING = Estimate(None, None, None, "none")
 
 
+Interval = Callable[[Sequence[Any], "Codes | None"], tuple[tuple[float, float] | None, str]]
+"""Items' values and, where items share something, their clusters' numbers -> the interval and its method's name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Combine:
     """``function`` gets the summed statistics, shape (statistics,), or with ``over="items"`` the list of all items'
@@ -59,7 +64,7 @@ class Combine:
     over: Literal["sums", "items"] = "sums"
     closed: Callable[[Sequence[Any]], Estimate] | None = None
     errors: bool = True
-    interval: Callable[[Sequence[Any]], tuple[tuple[float, float] | None, str]] | None = None
+    interval: Interval | None = None
 
     def value(self, values: Sequence[Any]) -> float:
         """The number of these items; ``values`` holds no None and is not empty. UserError where ``function`` fails."""
@@ -108,6 +113,10 @@ def estimate(
     if not values:
         return NOTHING
     closed = None if combine.closed is None else combine.closed(values)
+    codes = None if clusters is None else codes_of(clusters)
+    if closed is not None and closed.stderr is not None and combine.interval is not None:
+        ends, method = combine.interval(values, codes)
+        return replace(closed, interval=ends, method=method)
     if closed is not None and (clusters is None or closed.stderr is None):
         return closed
     if combine.name == MEAN:
@@ -126,7 +135,7 @@ def estimate(
             return float(combine.function(held[rows].sum(axis=0)))
         return float(combine.function([values[row] for row in rows]))
 
-    cut, codes = cut_of(bounds), None if clusters is None else codes_of(clusters)
+    cut = cut_of(bounds)
     try:
         if held is not None:
             found = corpus_estimate(held, combine.function, codes=codes, bounds=cut, seed=seed)
@@ -138,8 +147,8 @@ def estimate(
     except Exception:  # without some items a function may lack what it needs (a class without members)
         return Estimate(value, None, None, "none")
     stderr = None if spread is None or math.isnan(spread[0]) else spread[0]
-    if combine.interval is not None and clusters is None:
-        return Estimate(value, stderr, *combine.interval(values))
+    if combine.interval is not None:
+        return Estimate(value, stderr, *combine.interval(values, codes))
     return _estimate(value, stderr, found)
 
 
@@ -208,6 +217,21 @@ def _closed_bits(values: Sequence[tuple[float, float]]) -> Estimate:
     return Estimate(bits, bits_stderr, intervals.t_interval(bits, bits_stderr, len(values)), "delta-t")
 
 
+def _perplexity_interval(values: Sequence[Any], codes: Codes | None) -> tuple[tuple[float, float] | None, str]:
+    """Of the nats a unit of weight, by leaving out each text, carried over: where a few texts hold most of the words,
+    the delta method knows less of its own error than it says.
+    """
+    ends = corpus_estimate(table(values), lambda sums: float(-sums[0] / sums[1]), codes=codes).interval()
+    if ends is None:
+        return None, "none"
+    return (math.exp(min(ends[0], 700.0)), math.exp(ends[1]) if ends[1] < 700 else math.inf), "log-jackknife-t"
+
+
+def _bits_interval(values: Sequence[Any], codes: Codes | None) -> tuple[tuple[float, float] | None, str]:
+    ends = corpus_estimate(table(values), bits_per_byte, codes=codes).interval()
+    return ends, "none" if ends is None else "jackknife-t"
+
+
 def _rate(values: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:
     """Nats a unit of weight and its standard error; (None, None) where there is no weight."""
     weights = [weight for _, weight in values]
@@ -236,8 +260,8 @@ NAMED: Mapping[str, Combine] = {
     for one in (
         Combine(mean, MEAN),
         Combine(perplexity, "perplexity", closed=_closed_perplexity),
-        Combine(perplexity, "weighted_perplexity", closed=_closed_weighted_perplexity),
-        Combine(bits_per_byte, "bits_per_byte", closed=_closed_bits),
+        Combine(perplexity, "weighted_perplexity", closed=_closed_weighted_perplexity, interval=_perplexity_interval),
+        Combine(bits_per_byte, "bits_per_byte", closed=_closed_bits, interval=_bits_interval),
         # Resampled texts repeat themselves; the plug-in estimate of entropy is biased downwards.
         Combine(distinct_by_words, "distinct_by_words", over="items", errors=False),
         Combine(distinct, "distinct", over="items", errors=False),
