@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from evalkit.backends.chat_template import prompting_identity, variables
 from evalkit.backends.hf import load_tokens
+from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.openai import CAPABILITIES, scoring
 from evalkit.backends.openai.adapting import Adaptation
 from evalkit.backends.openai.background import Background, Put
@@ -17,6 +18,7 @@ from evalkit.backends.openai.generating import Generator
 from evalkit.backends.openai.http import Client, RequestFailed
 from evalkit.backends.openai.replies import counted
 from evalkit.backends.openai.settings import Settings, settings
+from evalkit.backends.openai.token_scoring import TokenIds
 from evalkit.backends.thinking import marks_of
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.registry import nearest
@@ -40,7 +42,7 @@ class ServerBackend:
         model: str,
         info: ModelInfo,
         engine: EngineSpec,
-        tokens_of: Callable[[str], int] | None = None,
+        tokenizer: Tokens | None = None,
         asked: ModelSpec | None = None,
     ) -> None:
         self.info = info
@@ -51,12 +53,14 @@ class ServerBackend:
         self._settings = chosen
         self._model = model
         self._engine = engine
+        self._tokenizer = tokenizer
         self._scorer: scoring.Scorer | None = None
         self._failures_in_a_row = 0
         official = urlsplit(chosen.base_url).hostname == "api.openai.com"
         default = "max_completion_tokens" if official else "max_tokens"
         adaptation = Adaptation(chosen.max_tokens_field, default, self._record)
         spec = asked or ModelSpec(name=model)
+        tokens_of = None if tokenizer is None else lambda text: len(tokenizer.encode([text], False)[0])
         self._generator = Generator(
             client, model, adaptation, self.meter, chosen.stream, tokens_of, marks_of(spec), variables(spec)
         )
@@ -77,14 +81,15 @@ class ServerBackend:
         """
         if any(not isinstance(request, Generate) for request in requests):
             await self._find_scorer()
-        ahead = iter(enumerate(requests))
+        ahead = iter(self._units(requests))
         workers: set[asyncio.Task[None]] = set()
         failed: list[UserError] = []
 
         async def work() -> None:
-            for index, request in ahead:
+            for unit in ahead:
                 try:
-                    put((index, await self._answer(request)))
+                    for index, response in zip(unit, await self._answer([requests[i] for i in unit]), strict=True):
+                        put((index, response))
                 except UserError as error:
                     failed.append(error)
                 if failed or len(workers) > self._client.concurrency.limit:
@@ -116,18 +121,39 @@ class ServerBackend:
         if self._scorer is None:
             window = self.info.max_length if self.info.max_length < NOT_KNOWN else None
             self._scorer = await scoring.find(
-                self._client, self._model, self._settings.scoring, window, self._engine.overlength, self.meter
+                self._client,
+                self._model,
+                self._settings.scoring,
+                window,
+                self._engine.overlength,
+                self.meter,
+                self.info.details.get("owned_by") == "vllm",
+                self._tokenizer,
             )
             self._note(scoring=self._scorer.name)
 
-    async def _answer(self, request: Request) -> Response:
+    def _units(self, requests: Sequence[Request]) -> Iterator[Sequence[int]]:
+        """What is asked together, in order: neighbours that share a context, where the scorer takes them so."""
+        unit: list[int] = []
+        for index, request in enumerate(requests):
+            if unit and not (isinstance(self._scorer, TokenIds) and _share(requests[unit[0]], request)):
+                yield unit
+                unit = []
+            unit.append(index)
+        if unit:
+            yield unit
+
+    async def _answer(self, requests: Sequence[Request]) -> Sequence[Response]:
         try:
-            response = await self._ask(request)
+            if isinstance(self._scorer, TokenIds) and isinstance(requests[0], Score):
+                responses = await self._scorer.score_all([one for one in requests if isinstance(one, Score)])
+            else:
+                responses = [await self._ask(one) for one in requests]
         except RequestFailed as error:
             self._count_failure(error)
-            return Response(status="error", error=str(error))
+            return [Response(status="error", error=str(error))] * len(requests)
         self._failures_in_a_row = 0
-        return response
+        return responses
 
     async def _ask(self, request: Request) -> Response:
         if isinstance(request, Generate):
@@ -152,7 +178,7 @@ class ServerBackend:
 def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
     """A backend for a server that answers. Raises UserError for one that does not, or that lacks the model."""
     chosen = settings(model)
-    tokens_of = _tokenizer(chosen.tokenizer) if chosen.tokenizer else None
+    tokenizer = _tokenizer(chosen.tokenizer) if chosen.tokenizer else None
     client, background = Client(chosen), Background()
     try:
         listed = background.run(_listed(client))
@@ -188,7 +214,7 @@ def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
         device="server",
         details={"url": chosen.base_url, "model": name, **known, **_told(model)},
     )
-    return ServerBackend(client, background, chosen, name, info, engine, tokens_of, model)
+    return ServerBackend(client, background, chosen, name, info, engine, tokenizer, model)
 
 
 def _told(model: ModelSpec) -> dict[str, Any]:
@@ -197,14 +223,19 @@ def _told(model: ModelSpec) -> dict[str, Any]:
     return {"template_variables": given} if given else {}
 
 
-def _tokenizer(name: str) -> Callable[[str], int]:
-    """Counts tokens by a tokenizer that is at hand here: a folder, a Hub id, a known name. Raises UserError."""
+def _share(one: Request, other: Request) -> bool:
+    """Whether both are scored behind the same words."""
+    scored = isinstance(one, Score) and isinstance(other, Score)
+    return scored and (one.context, one.messages) == (other.context, other.messages)  # type: ignore[union-attr]
+
+
+def _tokenizer(name: str) -> Tokens:
+    """A tokenizer that is at hand here: a folder, a Hub id, a known name. Raises UserError."""
 
     try:
-        part = load_tokens(ModelSpec(name=name))
+        return load_tokens(ModelSpec(name=name))
     except ImportError as error:
         raise MissingExtra("--model_args tokenizer", error.name or "transformers", "hf") from error
-    return lambda text: len(part.encode([text], False)[0])
 
 
 async def _listed(client: Client) -> list[Mapping[str, Any]]:

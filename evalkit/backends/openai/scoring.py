@@ -1,5 +1,6 @@
-"""Log-likelihoods from a server, in whichever of two ways it allows.
+"""Log-likelihoods from a server, in whichever of three ways it allows.
 
+* ``tokens`` (vLLM): see `evalkit.backends.openai.token_scoring`.
 * ``echo`` (vLLM and others): /completions with ``echo`` and ``logprobs`` gives back the prompt's own tokens with their
   log-probabilities. Tokens that begin at or behind the end of the context are the continuation's; where the tokens do
   not spell the prompt, the context's are counted by echoing it alone.
@@ -8,23 +9,35 @@
   any sampling rule. Token ids come from the server's /tokenize, cut by the same rule as with a local model: trailing
   white space of the context belongs to the continuation, whose tokens are what the whole has behind the context's.
 
-Both are tried once, on a prompt whose answer shows whether the server did what was asked.
+Each is tried once, on a prompt whose answer shows whether the server did what was asked.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.openai.http import Client, RequestFailed, Timed
 from evalkit.backends.openai.replies import Unusable, best, count, first_choice, loglikelihood
+from evalkit.backends.openai.token_scoring import TokenIds
 from evalkit.backends.openai.usage import cached, usage_of
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, Response, Rolling, Score
 from evalkit.engine.encode import Overlength, rolling_windows
 from evalkit.perf.meter import Exchange, Meter
 
+log = logging.getLogger(__name__)
+
+TRIALS = (
+    " The quick brown fox, 1234 ≠ 5\n\n\tüber",
+    "Answer: A",
+    "中文 and 🙂\n  def f(x):\n",
+    "<|im_start|>user\n</s>",
+)
+"""Texts that tokenizers cut differently."""
 PROBE = Score("The quick brown fox", " jumps over the lazy dog")
 
 GENERATE_INSTEAD = "add --model_args mc=generate, which lists the choices and reads the letter from the reply"
@@ -42,10 +55,24 @@ class Scorer(Protocol):
 
 
 async def find(
-    client: Client, model: str, wanted: str, window: int | None, overlength: Overlength, meter: Meter
+    client: Client,
+    model: str,
+    wanted: str,
+    window: int | None,
+    overlength: Overlength,
+    meter: Meter,
+    is_vllm: bool = False,
+    tokenizer: Tokens | None = None,
 ) -> Scorer:
-    """The way that works with this server, reporting to ``meter``. Raises UserError where none does."""
+    """The way that works with this server, reporting to ``meter``; ``tokenizer``: one at hand here that may be the
+    server's. Raises UserError where none does.
+    """
+
+    def by_tokens(counts: Meter) -> TokenIds:
+        return TokenIds(client, model, window, overlength, counts)
+
     ways: dict[str, Callable[[Meter], Scorer]] = {
+        **({"tokens": by_tokens} if is_vllm or wanted == "tokens" else {}),
         "echo": lambda counts: Echo(client, model, counts),
         "forced": lambda counts: Forced(client, model, window, overlength, counts),
     }
@@ -59,10 +86,22 @@ async def find(
             reasons.append(f"{name}: {error}")
             continue
         if answer.status == "ok":
-            return way(meter)
+            found = way(meter)
+            return await _here(found, tokenizer) if isinstance(found, TokenIds) and tokenizer else found
         reasons.append(f"{name}: {answer.error}")
     why = client.clean("; ".join(reasons), 300) or "scoring=none"
     raise UserError(f"{client.url}: the server gives no log-probabilities of a prompt ({why}): {GENERATE_INSTEAD}")
+
+
+async def _here(found: TokenIds, tokenizer: Tokens) -> TokenIds:
+    """``found`` with the tokenizer that is at hand, where it gives the server's ids for `TRIALS`."""
+    for text in TRIALS:
+        for special in (True, False):
+            theirs = await found.tokenized({"prompt": text, "add_special_tokens": special})
+            if tokenizer.encode([text], special)[0] != theirs:
+                log.warning("--model_args tokenizer: it is not the server's (%r), whose own is asked", text)
+                return found
+    return replace(found, here=lambda text, special: tokenizer.encode([text], special)[0], prefix=tokenizer.prefix_id)
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,14 @@ class Settings(Strict):
     """Seconds before the first further try; they double, with jitter, unless the server says Retry-After."""
     api_key_env: str = KEY_VARIABLE
     """Name of the environment variable that holds the key."""
-    scoring: Literal["auto", "echo", "forced", "none"] = "auto"
+    scoring: Literal["auto", "tokens", "echo", "forced", "none"] = "auto"
     """How log-likelihoods are got: see evalkit.backends.openai.scoring."""
     stream: bool = True
     """Ask for texts piece by piece, which tells the time to the first token; false: whole replies."""
     tokenizer: str | None = None
-    """A folder, Hub id or known name whose tokenizer counts tokens where the server does not (no ``usage``)."""
+    """A folder, Hub id or known name whose tokenizer counts tokens where the server does not (no ``usage``), and makes
+    token ids for a vLLM server where it gives the server's.
+    """
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
 
 
