@@ -3,8 +3,11 @@
     python benchmarks/vs_lm_eval.py --data-dir DIR                   # everything, three repetitions: an hour or more
     python benchmarks/vs_lm_eval.py --workloads boolq,piqa --limit 10 --repetitions 1
     python benchmarks/vs_lm_eval.py --evalkit-only --workloads mmlu --output mmlu.json
+    build/vllm-venv/bin/python benchmarks/vs_lm_eval.py --backend vllm --workloads mmlu --limit 4
 
-Each measurement runs in a fresh process. lm-eval (its hf backend) is first run once at each of --lm-eval-batch-sizes,
+Each measurement runs in a fresh process. With --backend vllm both programs ask vLLM, each by its own backend for it, in
+the environment of `make vllm-venv`: the same engine without compiled graphs, in the same process. lm-eval (its hf or
+vllm backend) is first run once at each of --lm-eval-batch-sizes,
 on --search-limit documents a task where that is given; its best one is then repeated, evalkit and lm-eval in turn. The
 first runs of both are not counted: they fill the file cache. Printed are medians (smallest to largest).
 
@@ -59,6 +62,7 @@ def main() -> None:
         "model": Path(options.model).name,
         "dtype": options.dtype,
         "device": options.device,
+        "backend": options.backend,
         "workloads": {},
     }
     for workload in chosen(options.workloads, options.limit):
@@ -68,13 +72,15 @@ def main() -> None:
             job = {
                 "program": program, "batch_size": batch, "workload": asdict(workload), "model": source,
                 "data_dir": str(data_dir), "dtype": options.dtype, "device": options.device, "memory": options.memory,
+                "backend": options.backend,
             }  # fmt: skip
             run = in_a_process(job, options.timeout)
             said = f"{run['seconds']:.2f} s, peak {run['peak_gb']:.2f} GB" if "seconds" in run else run["failed"]
             console.print(f"{workload.name}: {program}, batch size {batch}: {said}")
             return run
 
-        batches = [] if options.evalkit_only else options.lm_eval_batch_sizes.split(",")
+        sizes = options.lm_eval_batch_sizes or ("auto" if options.backend == "vllm" else "1,4,8,auto")
+        batches = [] if options.evalkit_only else sizes.split(",")
         searched = min(workload.limit, options.search_limit or workload.limit)
         found["workloads"][workload.name] = compare(
             workload, measure, options.repetitions, batches, options.evalkit_batch_size, searched
@@ -94,7 +100,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--workloads", help="comma-separated; default: all of benchmarks/workloads.py")
     made.add_argument("--limit", type=int, help="documents a task, instead of each workload's own number")
     made.add_argument("--repetitions", type=int, default=3)
-    made.add_argument("--lm-eval-batch-sizes", default="1,4,8,auto", help="lm-eval is measured at its best of these")
+    made.add_argument("--lm-eval-batch-sizes", help="lm-eval is measured at its best of these (1,4,8,auto; vllm: auto)")
+    made.add_argument("--backend", choices=("hf", "vllm"), default="hf", help="what both programs compute with")
     made.add_argument("--search-limit", type=int, help="documents a task while lm-eval's batch size is searched")
     made.add_argument("--evalkit-batch-size", default="auto")
     made.add_argument("--evalkit-only", action="store_true")
@@ -252,8 +259,13 @@ def child(job: Mapping[str, Any]) -> None:
     """One measurement; its result goes to the file ``job["answer"]``."""
     import psutil
 
-    allowed = int(psutil.virtual_memory().available * job["memory"])
-    resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
+    if job["backend"] == "vllm":
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # so that the peak is the engine's too
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "3")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    else:  # vLLM takes its cache at once, and meets no error that it could answer
+        allowed = int(psutil.virtual_memory().available * job["memory"])
+        resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
     workload = Workload(**{**job["workload"], "tasks": tuple(job["workload"]["tasks"])})
     run = (by_evalkit if job["program"] == "evalkit" else by_lm_eval)(job, workload)
     run["peak_gb"] = resident_peak()
@@ -284,7 +296,11 @@ def by_evalkit(job: Mapping[str, Any], workload: Workload) -> Run:
     batch = job["batch_size"]
     engine = EngineSpec(batch_size=batch if batch == "auto" else int(batch))
     clock = [time.perf_counter()]
-    backend = opening.open_backend(ModelSpec(name=job["model"], dtype=job["dtype"], device=job["device"]), engine)
+    if job["backend"] == "vllm":
+        spec = ModelSpec(name=job["model"], backend="vllm", dtype=job["dtype"], args={"enforce_eager": True})
+    else:
+        spec = ModelSpec(name=job["model"], dtype=job["dtype"], device=job["device"])
+    backend = opening.open_backend(spec, engine)
     loaded_gb = resident_peak()
     clock.append(time.perf_counter())
     works = [build_requests(work, PromptStyle()) for work in works]
@@ -322,7 +338,6 @@ def by_lm_eval(job: Mapping[str, Any], workload: Workload) -> Run:
     """lm-eval through simple_evaluate, its evaluate timed."""
     import lm_eval
     import lm_eval.evaluator
-    from lm_eval.models.huggingface import HFLM
 
     from evalkit.task.lm_eval.index import manager
     from evalkit.task.lm_eval.mirror import served
@@ -330,10 +345,7 @@ def by_lm_eval(job: Mapping[str, Any], workload: Workload) -> Run:
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     tasks = manager()
     started = time.perf_counter()
-    lm = HFLM(
-        pretrained=job["model"], dtype=job["dtype"], device=job["device"], batch_size=job["batch_size"],
-        max_batch_size=64,
-    )  # fmt: skip
+    lm = lm_eval_model(job)
     load, loaded_gb = time.perf_counter() - started, resident_peak()
     seconds = 0.0
     evaluate = lm_eval.evaluator.evaluate
@@ -367,6 +379,26 @@ def by_lm_eval(job: Mapping[str, Any], workload: Workload) -> Run:
         "output_tokens": [],
         "answers": answers,
     }
+
+
+def lm_eval_model(job: Mapping[str, Any]) -> Any:
+    """lm-eval's model: transformers, or vLLM with its own defaults."""
+    if job["backend"] == "hf":
+        from lm_eval.models.huggingface import HFLM
+
+        return HFLM(
+            pretrained=job["model"], dtype=job["dtype"], device=job["device"], batch_size=job["batch_size"],
+            max_batch_size=64,
+        )  # fmt: skip
+    import importlib.metadata as packages
+
+    asked = packages.version
+    if "vllm-cpu" in packages.packages_distributions().get("vllm", ()):
+        # lm-eval asks for the version of the package "vllm"; the CPU build goes by another name.
+        packages.version = lambda name: asked("vllm-cpu" if name == "vllm" else name)
+    from lm_eval.models.vllm_causallms import VLLM
+
+    return VLLM(pretrained=job["model"], dtype=job["dtype"], batch_size=job["batch_size"], enforce_eager=True)
 
 
 if __name__ == "__main__":

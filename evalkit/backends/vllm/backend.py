@@ -176,7 +176,7 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
             model=source,
             revision=model.revision,
             dtype=model.dtype,
-            max_model_len=model.max_length + 1 if model.max_length else None,
+            max_model_len=model.max_length + 2 if model.max_length else None,
             max_logprobs=1,
             trust_remote_code=False,
             disable_log_stats=False,  # without them it does not time its requests
@@ -188,8 +188,8 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
         raise UserError(f"{model.name}: vLLM cannot load this model: {reason}") from error
     config = llm.llm_engine.model_config
     tokens = Tokens(llm.get_tokenizer(), model)
-    # vLLM counts the token that it must generate, and a row of n tokens fits where n - 1 are read.
-    window = model.max_length or int(config.max_model_len) - 1
+    # A row has one token more than are read of it, and vLLM counts the one that it must generate beside them.
+    window = model.max_length or int(config.max_model_len) - 2
     info = ModelInfo(
         name=model.label or model.name,
         backend="vllm",

@@ -39,7 +39,7 @@ def scored(scorer: Any, rows: list[LoglikelihoodRow]) -> list[LoglikelihoodResul
 
 
 def plainly(engine: Any) -> Scorer:
-    """The way of --share-prefixes off, on the same engine."""
+    """The way of --no-share-prefixes, on the same engine."""
     return Scorer(engine.scorer.run, engine.scorer.sampling_type, Powers(), 1, 0, Meter())
 
 
@@ -119,7 +119,8 @@ def test_a_cache_smaller_than_the_work_is_used_in_portions(engine: Any) -> None:
 
 
 def test_whole_texts(engine: Any, hf: Any) -> None:
-    text = Rolling("A cat sat on a mat and looked at the rain. " * 30)
+    """In three windows, the last of them shorter; each as long as the model's."""
+    text = Rolling("A cat sat on a mat and looked at the rain. " * 320)
     ours, theirs = (answer(one, [text], None, EngineSpec())[0] for one in (engine, hf))
     assert ours.loglikelihood == pytest.approx(theirs.loglikelihood, abs=NEAR)
 

@@ -7,11 +7,20 @@ from typing import Any
 
 import evalkit
 
+Answers = dict[str, list[Any]]
+"""By task: (log-likelihood, is greedy), or a text, in the order of the documents."""
 
-def responses(model: Any, tasks: list[str], folder: Path, **settings: Any) -> dict[str, list[Any]]:
-    """What ``model`` answers to the bundled items of ``tasks``, by task: (log-likelihood, is greedy), or a text."""
-    run = evalkit.evaluate(model, tasks, output=folder, bundled=True, progress=False, **settings)
-    found: dict[str, list[Any]] = {}
+
+def responses(model: Any, tasks: list[str], folder: Path, **settings: Any) -> Answers:
+    """What ``model`` answers to the bundled items of ``tasks``."""
+    evalkit.evaluate(model, tasks, output=folder, bundled=True, progress=False, **settings)
+    return samples(folder)
+
+
+def samples(folder: Path) -> Answers:
+    """What a run directory holds."""
+    run = evalkit.load_run(folder)
+    found: Answers = {}
     for name in run:
         table = run.samples(name).sort_values("doc_id")
         assert set(table["status"]) == {"ok"}
