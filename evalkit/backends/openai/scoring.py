@@ -39,6 +39,8 @@ TRIALS = (
 )
 """Texts that tokenizers cut differently."""
 PROBE = Score("The quick brown fox", " jumps over the lazy dog")
+NAMED = Score("The quick brown fox jumps over the lazy dog. " * 5 + "The quick brown fox", " jumps")
+"""A context so long that its continuation's tokens are named rather than the prompt's values asked."""
 
 GENERATE_INSTEAD = "add --model_args mc=generate, which lists the choices and reads the letter from the reply"
 
@@ -81,7 +83,10 @@ async def find(
         if wanted not in ("auto", name):
             continue
         try:
-            answer = await way(Meter()).score(PROBE)  # the probe is none of the run's work
+            tried = way(Meter())  # the probe is none of the run's work
+            answer = await tried.score(PROBE)
+            if answer.status == "ok" and isinstance(tried, TokenIds):
+                answer = await tried.score(NAMED)
         except (RequestFailed, UserError) as error:
             reasons.append(f"{name}: {error}")
             continue
