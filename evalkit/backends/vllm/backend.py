@@ -21,11 +21,11 @@ from evalkit.backends.hf import local_files
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.stops import StopScan
-from evalkit.backends.vllm import scoring
+from evalkit.backends.vllm import CAPABILITIES, scoring
+from evalkit.backends.vllm.orphans import driven
 from evalkit.backends.vllm.scoring import CHUNK, exchange_of
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult
-from evalkit.contract.capabilities import CHAT_SETTINGS, BackendType, Capabilities
-from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.contract.errors import UserError
 from evalkit.contract.types import Message, ModelInfo
 from evalkit.perf.meter import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -48,9 +48,6 @@ of a context, on the average, to be read again for each continuation.
 """
 TRIAL = "What the prefix cache can do is tried on this sentence, which is repeated as often as its blocks are long. "
 log = logging.getLogger(__name__)
-
-
-CAPABILITIES = Capabilities(shares_prefixes=True, counts_tokens=True)
 
 
 class VllmBackend:
@@ -154,13 +151,11 @@ def _take(scan: StopScan, output: Any) -> None:
         scan.finish = "length" if output.finish_reason == "length" else "stop"
 
 
-def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
-    """Start vLLM on ``model``. Raises UserError where that fails."""
-    try:
-        from vllm import LLM, SamplingParams
-        from vllm.platforms import current_platform
-    except ImportError as error:
-        raise MissingExtra("the backend vllm", "vllm", "vllm") from error
+def start(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
+    """vLLM on ``model``. Raises UserError where it does not start."""
+    from vllm import LLM, SamplingParams
+    from vllm.platforms import current_platform
+
     if unknown := sorted(set(model.args) - ARGUMENTS):
         raise UserError(
             f"--model_args: the backend vllm does not know {', '.join(unknown)}; it takes "
@@ -172,17 +167,18 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
     settings = {"enable_prefix_caching": engine.share_prefixes, "seed": 0, **model.args}
     block = {"block_size": CPU_BLOCK} if current_platform.is_cpu() and "block_size" not in settings else {}
     try:
-        llm = LLM(
-            model=source,
-            revision=model.revision,
-            dtype=model.dtype,
-            max_model_len=model.max_length + 2 if model.max_length else None,
-            max_logprobs=1,
-            trust_remote_code=False,
-            disable_log_stats=False,  # without them it does not time its requests
-            **block,
-            **settings,
-        )
+        with driven():
+            llm = LLM(
+                model=source,
+                revision=model.revision,
+                dtype=model.dtype,
+                max_model_len=model.max_length + 2 if model.max_length else None,
+                max_logprobs=1,
+                trust_remote_code=False,
+                disable_log_stats=False,  # without them it does not time its requests
+                **block,
+                **settings,
+            )
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f"{model.name}: vLLM cannot load this model: {reason}") from error
@@ -209,12 +205,3 @@ def load(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
         details={"tensor_parallel_size": int(settings.get("tensor_parallel_size", 1)), **tokens.record()},
     )
     return VllmBackend(llm, SamplingParams, tokens, info, engine.share_prefixes)
-
-
-kind = BackendType(
-    "vllm",
-    load,
-    settings=CHAT_SETTINGS | {"dtype", "revision", "max_length", "add_bos"},
-    needs=("vllm",),
-    capabilities=CAPABILITIES,
-)
