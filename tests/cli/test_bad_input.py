@@ -118,6 +118,7 @@ def test_a_model_folder_that_is_empty(evalkit, tmp_path):
 
 
 def test_a_corrupt_gguf(evalkit, tmp_path):
+    pytest.importorskip("torch", reason="needs the extra hf")
     (tmp_path / "model.gguf").write_bytes(b"this is no model")
     message = refused(evalkit("run", "--model", tmp_path / "model.gguf", "--tasks", "boolq", "--sample"))
     assert "model.gguf" in message

@@ -23,6 +23,7 @@ models:
 
 
 def test_a_server_that_is_not_there_ends_the_matrix_with_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp", reason="needs the extra openai")
     config, output = tmp_path / "matrix.yaml", tmp_path / "runs"
     config.write_text(CONFIG)
     result = CliRunner().invoke(app, ["run", "--config", str(config), "--output", str(output), "--quiet"])
