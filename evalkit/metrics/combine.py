@@ -228,7 +228,7 @@ def _perplexity_interval(values: Sequence[Any], codes: Codes | None) -> tuple[tu
 
 
 def _bits_interval(values: Sequence[Any], codes: Codes | None) -> tuple[tuple[float, float] | None, str]:
-    ends = corpus_estimate(table(values), bits_per_byte, codes=codes).interval()
+    ends = corpus_estimate(table(values), lambda sums: bits_per_byte(sums.tolist()), codes=codes).interval()
     return ends, "none" if ends is None else "jackknife-t"
 
 
