@@ -71,7 +71,7 @@ def steps(mock: bool, items: int, cache: str) -> list[Step]:
              f"(`gate.yaml`: `{(POLICY % tasks.replace(',', ', ')).strip()}`):",
              f"evalkit plan --baseline baseline.json --flips 0.05{quick}"),
         Step("", f"evalkit plan --baseline baseline.json --policy gate.yaml --flips 0.05 --loss 0.04{quick}"),
-        Step("A LoRA adapter that learned nearly nothing. `evalkit check` asks what the baseline was asked, in random "
+        Step("A LoRA adapter of eight training steps. `evalkit check` asks what the baseline was asked, in random "
              "order, and stops when the verdict is shown:", check("lora"), passes),
         Step("An adapter that was broken on purpose:", check("broken"), fails),
         Step("The same model in int8:", check("int8"), free),
@@ -107,8 +107,9 @@ def told(step: Step, folder: Path, run: Callable[[list[str], Path], Ran] = run) 
     if len(aside) > 4:
         aside = [*aside[:2], "...", aside[-1]]
     printed = "\n".join(line.rstrip() for line in (*aside, *stdout.splitlines()) if line.strip())
+    shown = step.command.partition(" --cache ")[0]
     end = f"\n(exit code {code})" if step.command.split()[1] in ("check", "gate") else ""
-    return f"{text}```console\n$ {step.command}\n{printed}{end}\n```\n\n"
+    return f"{text}```console\n$ {shown}\n{printed}{end}\n```\n\n"
 
 
 def main() -> None:

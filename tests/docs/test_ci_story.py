@@ -55,3 +55,11 @@ def test_the_script_tells_its_story_on_a_mock_model(story: ModuleType, tmp_path:
 def test_a_step_that_ends_otherwise_stops_the_story(story: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="exit code 2"):
         story.told(story.Step("", "evalkit plan --baseline nowhere.json"), tmp_path, in_this_process)
+
+
+def test_the_page_tells_what_the_script_runs(story: ModuleType) -> None:
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    told = page.partition(story.BEGIN)[2].partition(story.END)[0]
+    commands = [line.removeprefix("$ ") for line in told.splitlines() if line.startswith("$ ")]
+    ours = [one.command for one in story.steps(False, 200, "") if one.shown]
+    assert commands == ours
