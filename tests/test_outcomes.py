@@ -188,3 +188,15 @@ def test_a_record_of_before_has_nothing_to_tell(tmp_path: Path) -> None:
     assert tasks[0].outcomes == Outcomes()
     assert not is_constant(tasks[0].outcomes)
     assert lines(tasks) == []
+
+
+def test_an_answer_is_text_and_no_markup_wherever_it_is_told(tmp_path: Path) -> None:
+    evil = "<img src=x onerror=alert(1)> [a](b) `c`"
+    done = run(evalkit.mock(lambda request: evil), "says", write_task(tmp_path, "says", questions(8)))
+    assert f"says: 8 of 8 answers are {evil}" in done.warnings
+    page = done.report(tmp_path / "report.html").read_text()
+    assert "answers are" in page
+    assert "<img src=x" not in page
+    text = done.report(tmp_path / "report.md").read_text()
+    assert "<img src=x" not in text
+    assert "[a](b)" not in text

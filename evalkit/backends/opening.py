@@ -59,7 +59,7 @@ def resolve(model: ModelSpec) -> ModelSpec:
         kind.check(without_mode(model))  # before anything is recorded: a key in an argument must not reach a file
     _check_settings(model, kind)
     if not model.chat_template and (model.chat_template_args or model.enable_thinking is not None):
-        given = "enable_thinking" if not model.chat_template_args else "chat_template_args"
+        given = "chat-template-args" if model.chat_template_args else "enable-thinking"
         log.warning("--%s: no conversations are asked for (--apply_chat_template): it changes no prompt", given)
     return model.model_copy(update={"backend": kind.name})
 

@@ -1,12 +1,18 @@
 """The mock model: reversible tokens, answers that do not depend on batches, scripts, and failure on command."""
 
+import hashlib
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import evalkit
+from evalkit.backends import opening
 from evalkit.backends.mock import Tokenizer, load
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, TokenBackend
 from evalkit.contract.errors import UserError
@@ -176,3 +182,30 @@ def test_arguments_as_text_are_read():
     assert backend.info.max_length == 64
     assert not backend.settings.chat
     assert load(ModelSpec(name="mock", max_length=32), EngineSpec()).info.max_length == 32
+
+
+def test_settings_of_template_and_thoughts_are_recorded_and_part_of_the_identity(tmp_path: Path) -> None:
+    def ran(name: str, **more: Any) -> Any:
+        done = evalkit.evaluate("mock", ["boolq@bundled"], limit=2, output=tmp_path / name, **more)
+        return json.loads((done.path / "results.json").read_text())
+
+    plain, chat = ran("plain"), ran("chat", chat_template=True)
+    told = ran("told", chat_template=True, model_args={"enable_thinking": False, "chat_template_args": {"tone": 1}})
+    marked = ran("marked", think_end="</t>")
+    assert (plain["chat_template"], plain["chat_template_sha"]) == (None, None)
+    assert chat["chat_template_sha"] == hashlib.sha256(chat["chat_template"].encode()).hexdigest()
+    assert told["evalkit"]["model"]["details"]["template_variables"] == {"tone": 1, "enable_thinking": False}
+    prints = [one["evalkit"]["model"]["fingerprint"] for one in (plain, chat, told, marked)]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3
+    spec = told["evalkit"]["spec"]["model"]
+    assert (spec["args"], spec["enable_thinking"], spec["chat_template_args"]) == ({}, False, {"tone": 1})
+    with pytest.raises(UserError, match="enable_thinking"):
+        ran("told", chat_template=True, model_args={"enable_thinking": True, "chat_template_args": {"tone": 1}})
+
+
+def test_variables_without_a_template_are_said_to_change_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    opening.resolve(ModelSpec(name="mock", enable_thinking=False))
+    assert caplog.messages == [
+        "--enable-thinking: no conversations are asked for (--apply_chat_template): it changes no prompt"
+    ]
