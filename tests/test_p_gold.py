@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from evalkit.analysis import gold
 from evalkit.analysis.baseline import load_scores, save_baseline
+from evalkit.analysis.gate import gate
+from evalkit.analysis.policy import Policy, Rule
 from evalkit.contract.types import Score
 from evalkit.metrics.choice import mc2_sample
 from evalkit.store import RunDir
@@ -78,3 +81,64 @@ def test_a_baseline_keeps_it_to_the_last_digit_and_shows_it_when_asked(tmp_path:
     assert kept.published[gold.KEY] == pytest.approx(made_of.published[gold.KEY])
     assert gold.KEY not in load_scores(file).tasks["t"].series
     assert gold.KEY not in load_scores(run).tasks["t"].series
+
+
+# -- the gate ----------------------------------------------------------------------------------------------------------
+
+
+def task(name: str, sure: float, n: int = 300) -> tuple[object, list[object]]:
+    """Always the right choice first, by ``sure`` nats."""
+    info, samples = made.choice_task(name, [True] * n)
+    changed = [
+        replace(
+            one,
+            responses=tuple(
+                replace(answer, loglikelihood=-1.0 + (sure if place == one.target else 0.0))
+                for place, answer in enumerate(one.responses)
+            ),
+        )
+        for one in samples
+    ]
+    return info, changed  # type: ignore[return-value]
+
+
+def test_the_gate_sees_what_accuracy_does_not(tmp_path: Path) -> None:
+    """Every answer stays right; the model only becomes less sure of it."""
+    base = made.write_run(tmp_path / "base", [task("t", 2.0)])  # type: ignore[list-item]
+    less = made.write_run(tmp_path / "less", [task("t", 1.5)])  # type: ignore[list-item]
+    assert gate(base, less).outcome == "pass"
+    both = gate(base, less, Policy(p_gold=0.02))
+    assert [(one.metric, one.outcome) for one in both.checks] == [("acc,none", "pass"), (gold.KEY, "regression")]
+    alone = gate(base, less, Policy(default=Rule(metric="p_gold", margin=0.5)))
+    assert [(one.metric, one.outcome) for one in alone.checks] == [(gold.KEY, "pass")]
+
+
+def test_an_average_has_a_p_gold_of_its_own(tmp_path: Path) -> None:
+    base, same = (made.write_run(tmp_path / name, [task("a", 2.0), task("b", 2.0)]) for name in ("x", "y"))  # type: ignore[list-item]
+    found = gate(base, same, Policy.model_validate({"average": ["a", "b"], "p_gold": 0.02}))
+    assert [(one.task, one.metric, one.outcome) for one in found.checks if one.counts] == [
+        ("average", "acc,none", "pass"),
+        ("average", gold.KEY, "pass"),
+    ]
+
+
+def test_without_choices_it_is_not_judged(tmp_path: Path) -> None:
+    info = made.info("t", kind="generate", primary="f1,none", higher_is_better={"f1,none": True})
+    samples = [made.text_sample(number, 0.5 + 0.001 * number) for number in range(50)]
+    runs = [made.write_run(tmp_path / name, [(info, samples)]) for name in ("a", "b")]
+    found = gate(*runs, Policy(p_gold=0.02, default=Rule(margin=0.5)))
+    assert found.exit_code == 3
+    assert [one.message for one in found.checks if one.outcome == "inconclusive"] == [
+        "not judged: no task here has choices"
+    ]
+
+
+def test_a_baseline_saved_before_says_what_to_do(tmp_path: Path) -> None:
+    run = made.write_run(tmp_path / "run", [task("t", 2.0)])  # type: ignore[list-item]
+    record = json.loads(save_baseline(run, tmp_path / "b.json").read_text())
+    for one in record["tasks"].values():
+        del one["series"][gold.KEY], one["published"][gold.KEY], one["rising"][gold.KEY]
+    (tmp_path / "old.json").write_text(json.dumps(record))
+    found = gate(tmp_path / "old.json", run, Policy(p_gold=0.02))
+    assert found.exit_code == 3
+    assert any("save again" in one.message for one in found.checks)

@@ -164,7 +164,7 @@ class Looks:
                 continue
             wanted = self._gate.open_tasks()
             goal = {
-                name: max(self._asked[name], order.reaching(max(LEAST_ITEMS, share * len(order.rows))))
+                name: max(self._asked[name], order.reaching(max(LEAST_ITEMS, round(share * len(order.rows), 6))))
                 if name in wanted
                 else self._asked[name]
                 for name, order in self._orders.items()

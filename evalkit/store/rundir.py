@@ -4,6 +4,7 @@ spec.json          what was asked
 environment.json   versions, hardware, git commit, command; each resume adds its own
 journal.sqlite     every response, as it came
 samples/           <task>.parquet (and .jsonl on request): one row a document
+looks.json         of `evalkit check`: what was asked for and seen at every look (`store.looks`)
 performance.parquet  every duration behind the performance counters
 results.json       the numbers, in lm-eval's layout, and our full records
 .lock              held by the process that writes here
