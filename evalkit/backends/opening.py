@@ -35,7 +35,7 @@ def listing() -> list[dict[str, str]]:
         {
             "name": model.name,
             "backend": kind.name,
-            "ready": "yes" if _installed(model) else f"pip install 'evalkit[{model.extra}]'",
+            "ready": "yes" if _installed(model) else f"pip install 'evalkit-harness[{model.extra}]'",
             "description": model.description,
         }
         for kind in _types()

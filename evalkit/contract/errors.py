@@ -23,4 +23,4 @@ class MissingExtra(UserError):
     """An optional package is needed; the message names the extra that brings it."""
 
     def __init__(self, what: str, package: str, extra: str) -> None:
-        super().__init__(f"{what} needs the package {package}: install it with: pip install 'evalkit[{extra}]'")
+        super().__init__(f"{what} needs the package {package}: install it with: pip install 'evalkit-harness[{extra}]'")

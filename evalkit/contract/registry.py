@@ -167,5 +167,8 @@ def _found(group: str) -> dict[str, tuple[EntryPoint, ...]]:
 def _scan(group: str, path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
     found: dict[str, tuple[EntryPoint, ...]] = {}
     for point in importlib.metadata.entry_points(group=group):
-        found[point.name] = (*found.get(point.name, ()), point)
+        known = found.get(point.name, ())
+        # An earlier installation under another name offers the same object: that is no contradiction.
+        if all(point.value != other.value for other in known):
+            found[point.name] = (*known, point)
     return found

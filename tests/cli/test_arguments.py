@@ -47,7 +47,7 @@ def test_flags_of_lm_eval_that_would_change_numbers_are_refused(evalkit, flag):
 
 
 def test_every_flag_of_lm_eval_is_known(evalkit):
-    lm_eval = pytest.importorskip("lm_eval._cli.run", reason="needs lm_eval (pip install 'evalkit[lm-eval]')")
+    lm_eval = pytest.importorskip("lm_eval._cli.run", reason="needs lm_eval (pip install 'evalkit-harness[lm-eval]')")
     parser = argparse.ArgumentParser().add_subparsers()
     flags = {
         option.replace("_", "-")

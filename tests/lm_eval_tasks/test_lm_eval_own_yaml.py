@@ -359,5 +359,5 @@ def test_an_evaluation_split_that_is_not_there(tmp_path: Path, folders: tuple[Pa
 def test_without_lm_eval(monkeypatch: pytest.MonkeyPatch, folders: tuple[Path, Path]) -> None:
     manager.cache_clear()
     monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'evalkit\[lm-eval\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'evalkit-harness\[lm-eval\]'"):
         resolve("hellaswag", TaskSpec(name="hellaswag"), spec(folders))
