@@ -17,15 +17,16 @@ import typer
 from typer.testing import CliRunner
 
 from evalkit.analysis import baseline
+from evalkit.analysis.compare import compare
 from evalkit.analysis.scores import scores_of_run
 from evalkit.cli.compare import compare as command
-from evalkit.contract.types import SampleResult, TaskInfo
+from evalkit.contract.types import Group, SampleResult, TaskInfo
 from evalkit.leaderboard import ranking
 from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.collect import Found, run_entry
 from evalkit.leaderboard.table import build_table
 from evalkit.render import marks
-from evalkit.render.report import write_markdown
+from evalkit.render.report import load, write_markdown
 
 RUNS = 21
 """210 pairs."""
@@ -117,3 +118,24 @@ def test_compare_report_and_board_say_the_same(tmp_path: Path, read_once: None) 
             "equal",
             "no difference shown",
         }
+
+
+def test_the_averages_of_groups_too(tmp_path: Path, read_once: None) -> None:
+    names = ("u", "v", "w")
+    group = (Group("g", names, aggregate=("acc,none",)),)
+    runs = []
+    for seed in range(7):
+        outcomes = {name: made.answers(40, 0.6, 1) for name in names}
+        lose = (0.0, 0.0, 0.03, 0.1, 0.15, 0.3, 0.5)[seed]
+        tasks = [made.choice_task(name, made.correlated(one, lose, lose / 3, seed)) for name, one in outcomes.items()]
+        runs.append(made.write_run(tmp_path / f"g{seed}", tasks, label=f"g{seed}", groups=group))
+    seen = set()
+    for base, candidate in itertools.combinations(runs, 2):
+        marked = marks.find_marks(load([base, candidate])[1]).of_row
+        for row in compare(base, [candidate]).candidates[0].metrics:
+            low, high = row.difference.interval or (0.0, 0.0)
+            assert (low > 0 or high < 0) == (row.verdict in ("better", "worse"))
+            words = {"better": {1: "best"}, "worse": {0: "best"}, "equal": {0: "equal", 1: "equal"}}
+            assert marked[f"{row.task}/{row.level}", row.metric] == words.get(row.verdict, {0: "tie", 1: "tie"})
+            seen.add((row.level, row.verdict))
+    assert {level for level, verdict in seen if verdict == "worse"} == {"task", "micro", "macro"}
