@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -163,20 +164,35 @@ def test_include_path(tmp_path: Path) -> None:
         resolve("boolq", include_path=(tmp_path / "nowhere",))
 
 
-def test_mistakes_in_folders_are_told(tmp_path: Path) -> None:
-    write(tmp_path / "twice" / "x", TOY.format(name="boolq"))
+def test_a_name_that_is_taken_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "x", TOY.format(name="boolq"))
     with pytest.raises(UserError, match=r"boolq is defined twice, in .*boolq/task.yaml and in .*x/task.yaml"):
-        resolve("hellaswag", include_path=(tmp_path / "twice",))
-    write(tmp_path / "child" / "x", "name: g\nchildren: [boolqq]\n", "group.yaml")
-    with pytest.raises(UserError, match=r"group g: unknown child 'boolqq'; did you mean boolq\?"):
-        resolve("hellaswag", include_path=(tmp_path / "child",))
-    write(tmp_path / "circle" / "x", "name: g\nchildren: [h]\n", "group.yaml")
-    write(tmp_path / "circle" / "y", "name: h\nchildren: [g]\n", "group.yaml")
-    with pytest.raises(UserError, match="group g contains itself"):
-        resolve("hellaswag", include_path=(tmp_path / "circle",))
-    write(tmp_path / "bad" / "x", TOY.format(name="bad").replace("kind: multiple_choice", "kind: quiz"))
-    with pytest.raises(UserError, match=r"x/task.yaml:6: kind"):
-        resolve("hellaswag", include_path=(tmp_path / "bad",))
+        resolve("hellaswag", include_path=(tmp_path,))
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("task.yaml", TOY.format(name="bad").replace("kind: multiple_choice", "kind: quiz"), r"x/task.yaml:6: kind"),
+        ("task.yaml", "name: [unclosed", r"x/task.yaml:2: not valid YAML"),
+        ("task.yaml", "[" * 100_000, r"x/task.yaml:1: not valid YAML"),
+        ("task.yaml", "name: \0", r"x/task.yaml:.*not valid YAML"),
+        ("group.yaml", "name: x\nchildren: [boolqq]\n", r"group x: unknown child 'boolqq'; did you mean boolq\?"),
+        ("group.yaml", "name: x\nchildren: [above]\n", r"group x contains itself"),
+        ("benchmark.py", "1 / 0", r"x/benchmark.py"),
+    ],
+)
+def test_a_broken_file_takes_nothing_away_from_the_others(tmp_path: Path, file: str, text: str, says: str) -> None:
+    write(tmp_path / "x", text, file)
+    write(tmp_path / "y", TOY.format(name="toy_one"))
+    if "above" in text:
+        write(tmp_path / "z", "name: above\nchildren: [x]\n", "group.yaml")
+    selection = resolve("toy_one", "hellaswag", include_path=(tmp_path,))
+    assert [task.info.name for task in selection.tasks] == ["toy_one", "hellaswag"]
+    assert any(re.search(f"left out: .*{says}", line) for line in selection.warnings)
+    for wanted in ("x", "nothing_of_this_name"):
+        with pytest.raises(UserError, match=says):
+            resolve(wanted, include_path=(tmp_path,))
 
 
 def test_describe() -> None:

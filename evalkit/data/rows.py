@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import logging
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,10 +71,15 @@ def _json_lines(path: Path, file: TextIO) -> list[Row]:
 
 
 def _json(path: Path, file: TextIO) -> list[Row]:
-    """A list of objects, or one object whose only list of objects the rows are ({"data": [...]})."""
+    """A list of objects, or one object whose only list of objects the rows are ({"data": [...]}). JSON lines too, as
+    several data sets name them.
+    """
+    text = file.read()
     try:
-        found = parse_json(file.read())
+        found = parse_json(text)
     except Malformed as error:
+        if _begins_with_a_line(text):
+            return _filled([_object(f"{path}:{at}", row) for at, row in json_lines(path, text.split("\n"), _MEND)])
         raise UserError(f"{path}:{error.line or 1}: not valid JSON ({error}); {_MEND}") from None
     if isinstance(found, dict):
         lists = [value for value in found.values() if isinstance(value, list)]
@@ -81,6 +87,14 @@ def _json(path: Path, file: TextIO) -> list[Row]:
     if not isinstance(found, list):
         raise UserError(f"{path}: a file of rows is a list of JSON objects, not {_kind(found)}; write [{{...}}, ...]")
     return _filled([_object(f"{path}, row {number}", row) for number, row in enumerate(found, 1)])
+
+
+def _begins_with_a_line(text: str) -> bool:
+    """Whether the first line that is not blank is an object by itself."""
+    try:
+        return isinstance(parse_json(text.lstrip().partition("\n")[0]), dict)
+    except Malformed:
+        return False
 
 
 def _object(where: str, row: Any) -> Row:
@@ -124,7 +138,8 @@ def _whole_characters(path: Path, rows: list[Row]) -> list[Row]:
         elif isinstance(value, list):
             return [mend(one) for one in value]
         elif isinstance(value, Mapping):
-            return {mend(key): mend(one) for key, one in value.items()}
+            # One copy of a field's name, however many rows there are.
+            return {sys.intern(str(mend(key))): mend(one) for key, one in value.items()}
         return value
 
     mended = [mend(row) for row in rows]

@@ -32,7 +32,10 @@ from evalkit.engine.plausible import Places, impossible, possible
 from evalkit.spec.models import EngineSpec
 from evalkit.store.identity import text_key
 
-__all__ = ["answer"]
+__all__ = ["AT_ONCE", "answer"]
+
+AT_ONCE = 200_000
+"""Requests that are planned together: more than the usual benchmarks have in one run, a few hundred megabytes."""
 
 
 def answer(
@@ -42,7 +45,24 @@ def answer(
     spec: EngineSpec,
     progress: Progress | None = None,
 ) -> list[Response]:
-    """A response for every request, in order. Failures are responses too; answers reach ``book`` as they come."""
+    """A response for every request, in order. Failures are responses too; answers reach ``book`` as they come.
+
+    Of very many requests AT_ONCE are planned and answered at a time, which bounds the memory. They are cut by their
+    places, whatever an earlier run has answered, so that a resumed run computes the same batches.
+    """
+    if len(requests) <= AT_ONCE:
+        return _answer(backend, requests, book, spec, progress)
+    parts = (requests[begin : begin + AT_ONCE] for begin in range(0, len(requests), AT_ONCE))
+    return [response for part in parts for response in _answer(backend, part, book, spec, progress)]
+
+
+def _answer(
+    backend: Backend,
+    requests: Sequence[Request],
+    book: ResponseStore | None,
+    spec: EngineSpec,
+    progress: Progress | None,
+) -> list[Response]:
     if isinstance(backend, TokenBackend):
         return _answer_tokens(backend, encode(backend, requests, spec.overlength), book, progress)
     return _answer_texts(backend, requests, book, progress)
@@ -87,7 +107,11 @@ def _answer_tokens(
         _generate(backend, [job for job in missing if job.generate], ledger)
     ledger.end()
     # The answer belongs to the tokens; how much of this request's own prompt was cut off belongs to the request.
-    return [job.response or replace(ledger.known[job.key], truncated=job.truncated) for job in jobs]
+    return [job.response or _cut(ledger.known[job.key], job.truncated) for job in jobs]
+
+
+def _cut(response: Response, tokens: int) -> Response:
+    return response if response.truncated == tokens else replace(response, truncated=tokens)
 
 
 @contextmanager

@@ -183,18 +183,14 @@ class Meter:
 
     # -- what it all comes to -----------------------------------------------------------------------------------------
 
-    def raw(self) -> dict[str, list[Any]]:
-        """Every duration as it was read, in columns: kind ("prefill", "decode", and the names of `DURATIONS`),
-        seconds, tokens.
+    def raw(self) -> dict[str, tuple[array[float], array[int]]]:
+        """Every duration as it was read, with its tokens, by kind: "prefill", "decode", and others of DURATIONS. The
+        arrays are the meter's own, for they may be long: read them when the work is done.
         """
-        state = self.__getstate__()
-        found: dict[str, list[Any]] = {"kind": [], "seconds": [], "tokens": []}
-        for name in DURATIONS:
-            seconds = state[f"{name}_seconds"]
-            found["kind"] += [{"step": "decode"}.get(name, name)] * len(seconds)
-            found["seconds"] += seconds
-            found["tokens"] += state[f"{name}_tokens"]
-        return found
+        return {
+            {"step": "decode"}.get(name, name): (getattr(self, f"{name}_seconds"), getattr(self, f"{name}_tokens"))
+            for name in DURATIONS
+        }
 
     def counters(self) -> dict[str, Any]:
         """ "tokens", "throughput" and "latency"; what was not measured is absent, never zero."""

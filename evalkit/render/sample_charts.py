@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evalkit.render.charts import Figure, safe
-from evalkit.render.samples import SampleReader
+from evalkit.render.samples import PART, SampleReader, part_of
 from evalkit.render.view import Run
 from evalkit.text.reading import parse_json
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 BINS = 10
+FIRST_FEW = 100
+"""Items that tell whether a task's have a place in a grid."""
 CALIBRATION_FROM = 20
 """Items below which a calibration curve is noise alone."""
 
@@ -34,9 +36,12 @@ def sample_charts(opened: Sequence[SampleReader], runs: Sequence[Run]) -> list[F
 def _calibration(opened: Sequence[SampleReader], runs: Sequence[Run]) -> Figure | None:
     """Reliability diagram (Guo et al. 2017, arXiv 1706.04599): accuracy of items by the model's confidence."""
     traces = []
+    asked: dict[str, None] = {}
     for reader, run in zip(opened, runs, strict=True):
         names = [task.info.name for task in run.result.tasks if task.info.kind == "multiple_choice"]
-        pairs = [pair for name in names if name in set(reader.tasks()) for pair in _confidences(reader, name)]
+        names = [name for name in names if name in set(reader.tasks())]
+        asked.update(dict.fromkeys(names))
+        pairs = [pair for name in names for pair in _confidences(reader, name)]
         if len(pairs) >= CALIBRATION_FROM:
             traces.append(_curve(pairs, run))
     if not traces:
@@ -54,7 +59,8 @@ def _calibration(opened: Sequence[SampleReader], runs: Sequence[Run]) -> Figure 
     return {
         "title": "Calibration",
         "note": "Multiple-choice items in ten bins of the model's confidence (the largest softmax of the choices' "
-        "log-likelihoods): how often it was right. Larger dots hold more items; below the line it is too sure.",
+        "log-likelihoods): how often it was right. Larger dots hold more items; below the line it is too sure."
+        + part_of(opened, list(asked)),
         "data": [*traces, diagonal],
         "layout": {
             "height": 420,
@@ -66,7 +72,7 @@ def _calibration(opened: Sequence[SampleReader], runs: Sequence[Run]) -> Figure 
 
 def _confidences(reader: SampleReader, task: str) -> Iterator[tuple[float, bool]]:
     """(confidence, right) of each item with one right choice and finite log-likelihoods."""
-    frame = reader.samples(task, ["status", "target", "responses"])
+    frame = reader.samples(task, ["status", "target", "responses"], PART)
     for status, target, responses in zip(frame["status"], frame["target"], frame["responses"], strict=True):
         if status != "ok" or target is None or responses is None or len(responses) < 2:
             continue
@@ -125,10 +131,10 @@ Grid = Mapping[tuple[float, float], Sequence[float]]
 
 def _grid(reader: SampleReader, task: str, primary: str) -> Grid:
     """(context length in tokens, depth) -> values of the primary metric."""
-    extras = reader.samples(task, ["extra"])["extra"]
-    first = next((text for text in extras if text), None)
-    if first is None or _place(first) is None:
+    beginning = reader.samples(task, ["extra"], FIRST_FEW)["extra"]
+    if _place(next((text for text in beginning if text), None)) is None:
         return {}
+    extras = reader.samples(task, ["extra"])["extra"]
     metrics = reader.samples(task, ["metrics"])["metrics"]
     found: dict[tuple[float, float], list[float]] = {}
     for text, values in zip(extras, metrics, strict=True):

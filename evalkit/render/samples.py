@@ -1,4 +1,4 @@
-"""The sample browser's data: every document of every run, in compressed pieces that the page opens on demand.
+"""The sample browser's data: the documents of every run, in compressed pieces that the page opens on demand.
 
 A task becomes one index (an outcome letter a run and a short title, enough to filter and list) and chunks of
 ``CHUNK`` documents with prompts and answers. Both are JSON, gzipped, in base64: nothing in them can be markup.
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK = 250
+PART = 20_000
+"""Documents of a task that a page draws on; of larger tasks it shows these, the first ones, and says so."""
 SHARED_FROM = 200
 """Characters from which a prefix that all prompts of a chunk share (few-shot examples) is kept only once."""
 
@@ -26,7 +28,9 @@ SHARED_FROM = 200
 class SampleReader(Protocol):
     """What is needed of a run directory."""
 
-    def samples(self, task: str, columns: Sequence[str] | None = None) -> pd.DataFrame: ...
+    def samples(self, task: str, columns: Sequence[str] | None = None, limit: int | None = None) -> pd.DataFrame: ...
+
+    def sample_count(self, task: str) -> int: ...
 
     def tasks(self) -> list[str]: ...
 
@@ -38,6 +42,7 @@ class Browser:
         """``tasks``: (name, primary metric key). ``sides``: one reader a run."""
         self._tasks, self._sides = tasks, sides
         self.manifest: dict[str, Any] = {"runs": list(labels), "tasks": []}
+        self.note = part_of(sides, [name for name, _ in tasks]).strip()
 
     def pieces(self) -> Iterator[Attachment]:
         """All pieces; ``manifest`` is complete once this is exhausted."""
@@ -62,6 +67,7 @@ class Browser:
                     "name": name,
                     "metric": metric,
                     "n": len(titles),
+                    "of": max(side.sample_count(name) for side in self._sides if name in side.tasks()),
                     "index": index.id,
                     "chunks": chunks,
                     "size": CHUNK,
@@ -78,7 +84,18 @@ def pack(value: Any) -> str:
 
 
 def _frame(side: SampleReader, task: str) -> pd.DataFrame | None:
-    return side.samples(task) if task in side.tasks() else None
+    return side.samples(task, limit=PART) if task in side.tasks() else None
+
+
+def part_of(sides: Sequence[SampleReader], tasks: Sequence[str]) -> str:
+    """A sentence on what the page leaves out of ``tasks``; empty where it shows everything."""
+    counts = {
+        name: max((side.sample_count(name) for side in sides if name in side.tasks()), default=0) for name in tasks
+    }
+    left = [f"{name} ({count:,})" for name, count in counts.items() if count > PART]
+    if not left:
+        return ""
+    return f" Of tasks with more items the first {PART:,} are shown: {', '.join(left[:3])}{', ...' * (len(left) > 3)}."
 
 
 class _Joined:

@@ -189,6 +189,7 @@ def evaluate(
                 summarize(workload, samples, aftermath) for workload, samples in zip(workloads, scored, strict=True)
             )
         tasks = _write_samples(directory, tasks, scored, aftermath)
+        del scored  # of a million items they weigh half a gigabyte
         result = RunResult(
             spec=spec.model_dump(mode="json"),
             environment=directory.environment(),

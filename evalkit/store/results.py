@@ -113,9 +113,12 @@ def _adapter() -> TypeAdapter[RunResult]:
     return TypeAdapter(RunResult)
 
 
-def hash_samples(hashes: Iterable[tuple[str, str, str]]) -> str:
+def hash_samples(hashes: Iterable[tuple[str, ...]]) -> str:
     """lm-eval's task hash: SHA-256 over document, prompt and target hashes of all samples in order."""
-    return hashlib.sha256("".join("".join(row) for row in hashes).encode()).hexdigest()
+    whole = hashlib.sha256()
+    for row in hashes:
+        whole.update("".join(row).encode())
+    return whole.hexdigest()
 
 
 # -- the parts ----------------------------------------

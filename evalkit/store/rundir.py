@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -188,17 +189,19 @@ class RunDir:
             samples.write_jsonl(path.with_suffix(".jsonl"), results_of)
         return path
 
-    def samples(self, task: str, columns: Sequence[str] | None = None) -> DataFrame:
-        """One row a document. ``document``, ``target``, ``filtered``, ``statistics`` and ``extra`` are JSON texts;
-        ``metrics`` is a dict of "name,filter" to a number or None. Raises UserError if there are none.
+    def samples(self, task: str, columns: Sequence[str] | None = None, limit: int | None = None) -> DataFrame:
+        """One row a document, of the first ``limit``. ``document``, ``target``, ``filtered``, ``statistics`` and
+        ``extra`` are JSON texts; ``metrics`` is a dict of "name,filter" to a number or None. Raises UserError if there
+        are none.
         """
-        table = samples.read_table(self.samples_path(task))
-        has_metrics = "metrics" in table.column_names
-        wanted = table if columns is None else table.select([c for c in columns if c in table.column_names])
-        frame = wanted.to_pandas()
-        if not has_metrics and (columns is None or "metrics" in columns):
+        frame = samples.read_table(self.samples_path(task), columns, limit).to_pandas()
+        if "metrics" not in frame and (columns is None or "metrics" in columns):
             frame["metrics"] = [{} for _ in range(len(frame))]
         return frame
+
+    def sample_count(self, task: str) -> int:
+        """Documents of a task whose samples were kept. Raises UserError if there are none."""
+        return samples.count(self.samples_path(task))
 
     def tasks(self) -> list[str]:
         """Names of the tasks with samples, in the order of results.json where there is one."""
@@ -211,9 +214,8 @@ class RunDir:
         """lm-eval's hash of each task's samples, by name."""
         hashes = {}
         for info in self._infos():
-            table = samples.read_table(self.samples_path(info.name), ["doc_hash", "prompt_hash", "target_hash"])
-            columns = (table.column(name).to_pylist() for name in ("doc_hash", "prompt_hash", "target_hash"))
-            hashes[info.name] = results.hash_samples(zip(*columns, strict=True))
+            rows = samples.read_columns(self.samples_path(info.name), ("doc_hash", "prompt_hash", "target_hash"))
+            hashes[info.name] = results.hash_samples(rows)
         return dict(sorted(hashes.items()))
 
     def _infos(self) -> Iterator[TaskInfo]:
@@ -230,10 +232,10 @@ class RunDir:
         write_json(path, results.document(result, self.task_hashes()))
         return path
 
-    def write_performance(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Keep the raw durations behind the counters. Raises UserError if they cannot be saved."""
+    def write_performance(self, durations: Mapping[str, tuple[array[float], array[int]]]) -> None:
+        """Keep the raw durations behind the counters, with their tokens, by kind. Raises UserError if it cannot."""
         self._take_lock()
-        performance.write(self.path / PERFORMANCE, columns)
+        performance.write(self.path / PERFORMANCE, durations)
 
     def performance(self) -> dict[str, list[Any]]:
         """The raw durations: kind, seconds, tokens; empty where nothing was measured."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from evalkit.store.identity import canonical
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from pydantic import TypeAdapter
 
 SCHEMA = "1"
@@ -131,13 +133,46 @@ def write_parquet(path: Path, samples: Sequence[SampleResult], info: TaskInfo) -
             writer.write_table(pa.Table.from_pylist(rows, schema=shape))
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The samples as an Arrow table. Raises UserError if the file is missing or broken."""
+def read_table(path: Path, columns: Sequence[str] | None = None, limit: int | None = None) -> pa.Table:
+    """The samples as an Arrow table: the ``columns`` that are there, the first ``limit`` rows. Raises UserError if the
+    file is missing or broken.
+    """
+    import pyarrow as pa
+
+    with _opened(path) as file:
+        wanted = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+        if limit is None or limit >= file.metadata.num_rows:
+            return file.read(columns=wanted)
+        batches: list[pa.RecordBatch] = []
+        for batch in file.iter_batches(min(limit, ROWS_AT_ONCE), columns=wanted):
+            batches.append(batch.slice(0, limit))
+            limit -= batches[-1].num_rows
+            if limit <= 0:
+                break
+        return pa.Table.from_batches(batches)
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a few columns one by one, a part of the file in memory at a time. Raises UserError as above."""
+    with _opened(path) as file:
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(columns)):
+            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+
+
+def count(path: Path) -> int:
+    """Documents in a samples file. Raises UserError as above."""
+    with _opened(path) as file:
+        return int(file.metadata.num_rows)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
+        with pq.ParquetFile(path) as file:
+            yield file
     except FileNotFoundError:
         raise UserError(f"{path}: no samples here: give a run that has finished and a task of it") from None
     except (OSError, pa.ArrowException) as error:

@@ -56,7 +56,7 @@ def resolve(spec: RunSpec, given: Sequence[Task | Maker] = ()) -> Selection:
     tasks: dict[str, Task] = {}
     asked: dict[str, TaskSpec] = {}
     groups: dict[str, Group] = {}
-    warnings: list[str] = []
+    warnings = broken_files(catalog)
     entries = [entry if entry.given else parse_suffixes(entry) for entry in spec.tasks]
     for entry in entries:
         if entry.data is not None:
@@ -106,38 +106,42 @@ def broken_files(catalog: Catalog, pattern: str = "*") -> list[str]:
 class Catalog:
     """Every definition by name. Built by reading each file once; nothing heavy is imported."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], own: Sequence[Path] = ()) -> None:
+        """``own``: folders of the user's. A file there that cannot be read takes nothing away from the others."""
         self.tasks: dict[str, tuple[Definition, Defined]] = {}
         self.groups: dict[str, Group] = {}
         self.files: dict[str, Path] = {}
         self.notes: dict[str, str] = {}
         self.shots: dict[str, Mapping[str, int]] = {}
         self.broken: dict[Path, UserError] = {}
-        """What is wrong with a benchmark.py, which is in nobody's way until its folder's name is asked for."""
-        for file in _files(folders):
-            if file.name == declared.FILE:
-                self._add_benchmark(file)
-            else:
-                self.add(load_task(file) if file.name == "task.yaml" else load_group(file))
+        """What is wrong with a file of the user's, which is in nobody's way until its folder's name is asked for."""
+        self._own = frozenset(folder.resolve() for folder in own)
+        for file in _files([*folders, *own]):
+            self._add_file(file)
         self._check_children()
 
     @classmethod
     def of(cls, include_path: Iterable[Path] = ()) -> Catalog:
         """The catalog of all installed packages and the given folders."""
-        folders = [_folder(name) for name in registry.names(registry.TASKS)]
-        for path in include_path:
+        own = list(include_path)
+        for path in own:
             if not path.is_dir():
                 raise UserError(f"--include-path {path}: there is no such folder")
-            folders.append(path)
-        return cls(folders)
+        return cls([_folder(name) for name in registry.names(registry.TASKS)], own)
 
-    def _add_benchmark(self, file: Path) -> None:
+    def _add_file(self, file: Path) -> None:
+        load = {declared.FILE: declared.load_benchmark, "task.yaml": load_task}.get(file.name, load_group)
         try:
-            defined = declared.load_benchmark(file)
+            defined = load(file)
         except UserError as error:
+            if file.name != declared.FILE and not self._is_own(file):
+                raise
             self.broken[file] = error
         else:
             self.add(defined)
+
+    def _is_own(self, file: Path) -> bool:
+        return any(file.is_relative_to(folder) for folder in self._own)
 
     def add(self, defined: Defined) -> None:
         """Take in what one file defines. UserError for a name that is there already."""
@@ -155,12 +159,21 @@ class Catalog:
 
     def _check_children(self) -> None:
         for group in list(self.groups.values()):
-            for child in group.children:
-                if not self.has(child):
-                    near = registry.did_you_mean(child, self.files)
-                    raise UserError(f"{self.files[group.name]}: group {group.name}: unknown child {child!r}{near}")
-            if group.name in self._below(group.name, ()):
-                raise UserError(f"{self.files[group.name]}: group {group.name} contains itself")
+            file = self.files[group.name]
+            problem = self._problem_of(group)
+            if problem is not None and not self._is_own(file):
+                raise UserError(f"{file}: group {group.name}{problem}")
+            if problem is not None:
+                self.broken[file] = UserError(f"{file}: group {group.name}{problem}")
+                del self.groups[group.name], self.files[group.name]
+                self._check_children()  # groups that contain it
+                return
+
+    def _problem_of(self, group: Group) -> str | None:
+        for child in group.children:
+            if not self.has(child):
+                return f": unknown child {child!r}{registry.did_you_mean(child, self.files)}"
+        return " contains itself" if group.name in self._below(group.name, ()) else None
 
     def _below(self, name: str, above: tuple[str, ...]) -> set[str]:
         if name in above or name not in self.groups:
@@ -209,7 +222,8 @@ class Catalog:
         if not self.has(name):
             self._tell_broken(name)
             near = registry.did_you_mean(name, (*self.files, *self.tags, *registry.names(registry.TASK_OBJECTS)))
-            raise UserError(f"unknown task {name!r}{near}; see `evalkit tasks list`")
+            left = f"; left out: {next(iter(self.broken.values()))}" if self.broken else ""
+            raise UserError(f"unknown task {name!r}{near}; see `evalkit tasks list`{left}")
 
     def _tell_broken(self, pattern: str) -> None:
         """UserError if a file that could not be read lies in a folder of this name."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -42,7 +41,7 @@ from evalkit.task.config import resolved
 from evalkit.task.definition import Definition
 from evalkit.task.fewshot import Draw, sampler
 from evalkit.task.generation import settings
-from evalkit.task.rendering import Item, Reader, Row, row_hash, split_name
+from evalkit.task.rendering import Item, Reader, Rendered, Row, row_hash, split_name
 from evalkit.task.scorers import Scorer, scorer_of, scoring_input, with_metrics
 from evalkit.task.source import Source
 
@@ -59,6 +58,8 @@ class Options:
     """Metrics beside the definition's own; those that do not fit the task's kind are left out, with a warning."""
 
 
+NOTHING: Mapping[str, Any] = {}
+"""One for all samples that have nothing there."""
 RowsOf = Callable[[DatasetRef, str, DataSource], Sequence[Row]]
 """Where a task's rows come from, if not from the run's data source as they are."""
 
@@ -171,9 +172,9 @@ class NativeTask:
         elif self._shots and splits.fewshot is not None:
             pool = loaded if splits.fewshot == splits.eval else self._rows(data, splits.fewshot)
         self._sampler(pool)  # too few examples is told now, not after the model has loaded
+        render, kept = self._rendered, dict[int, Item]()
         made = (
-            Document(index, row, row_hash(row), cache(partial(self._rendered, row, index)))
-            for index, row in enumerate(loaded)
+            Document(index, row, row_hash(row), Rendered(render, row, index, kept)) for index, row in enumerate(loaded)
         )
         return Documents(tuple(made), pool)
 
@@ -204,14 +205,14 @@ class NativeTask:
             shown = scoring_input(item, responses, texts.get(scorer.entry.filter), scorer.entry, known)
             value = base.checked(scorer.metric, scorer.metric.per_item(shown))
             if isinstance(value, tuple):
-                statistics[scorer.entry.key] = value
+                statistics[scorer.key] = value
             else:
-                metrics[scorer.entry.key] = value
+                metrics[scorer.key] = value
         return replace(
             result,
             filtered={name: found[0] if len(found) == 1 else list(found) for name, found in texts.items()},
             metrics=metrics,
-            statistics=statistics,
+            statistics=statistics or NOTHING,
             extra=_choice_details(item, responses),
         )
 
@@ -376,9 +377,9 @@ def _failure(expected: int, responses: Sequence[Response], kind: str) -> str | N
     return None
 
 
-def _choice_details(item: Item, responses: Sequence[Response]) -> dict[str, Any]:
+def _choice_details(item: Item, responses: Sequence[Response]) -> Mapping[str, Any]:
     """What a reader of samples wants to see beside the numbers: the choices and the likeliest one."""
     if not item.choices:
-        return {}
+        return NOTHING
     scores = [response.loglikelihood or 0.0 for response in responses]
     return {"choices": list(item.choices), "prediction": scores.index(max(scores))}

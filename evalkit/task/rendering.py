@@ -20,6 +20,9 @@ from evalkit.task.templates import MissingField, compile_text, compile_value
 
 Row = Mapping[str, Any]
 
+KEPT = 50_000
+"""Items of a task that are held rendered: as many as fit in some tens of megabytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -162,6 +165,26 @@ class Reader:
         if not isinstance(value, list | tuple) or not value or not all(isinstance(one, str) for one in value):
             raise UserError(f"{where}: {self.source.locate(key)}: must give a list of texts, not {value!r:.80}")
         return tuple(value)
+
+
+class Rendered:
+    """The item of a document, rendered when it is first asked for. The documents of a task keep theirs in ``kept``, at
+    most KEPT of them: of a set of millions most are rendered again for their scores instead of held.
+    """
+
+    __slots__ = ("_kept", "_place", "_render", "_row")
+
+    def __init__(self, render: Callable[[Row, int], Item], row: Row, place: int, kept: dict[int, Item]) -> None:
+        self._render, self._row, self._place, self._kept = render, row, place, kept
+
+    def __call__(self) -> Item:
+        """The item; UserError where the row cannot be shown."""
+        found = self._kept.get(self._place)
+        if found is None:
+            found = self._render(self._row, self._place)
+            if len(self._kept) < KEPT:
+                self._kept[self._place] = found
+        return found
 
 
 def _plain(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,11 @@ class Scorer:
 
     entry: MetricEntry
     metric: base.Metric
+
+    @property
+    def key(self) -> str:
+        """The entry's key; one text for all samples that carry it."""
+        return sys.intern(self.entry.key)
 
 
 def scorer_of(

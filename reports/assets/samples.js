@@ -128,7 +128,8 @@
     state.matches = matches;
     state.page = 0;
     const total = index.codes.length.toLocaleString("en");
-    count.textContent = matches.length.toLocaleString("en") + " of " + total + " documents";
+    const all = entry.of > entry.n ? ", the first of " + entry.of.toLocaleString("en") : "";
+    count.textContent = matches.length.toLocaleString("en") + " of " + total + " documents" + all;
     drawList();
   }
 

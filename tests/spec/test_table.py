@@ -74,6 +74,34 @@ def test_a_resumed_run_may_differ_in_what_is_free_and_nothing_else(key: str) -> 
     assert bool(spec_changes(before, now)) != (SETTINGS[key].path in FREE)
 
 
+@pytest.mark.parametrize("key", list(SETTINGS))
+def test_every_setting_survives_a_resumed_run(key: str) -> None:
+    """A resumed run with another flag takes its settings from spec.json; with none given again, all are as they were."""
+    written = RunSpec.model_validate_json(one(**{key: other(key)}).model_dump_json())
+    again = config.expand(*config.merge(config.settings_of(written), {}, config.Origin()))
+    assert again == [written]
+    flag = {"log_samples": True} if key != "log_samples" else {"max_error_rate": 0.25}
+    (flagged,) = config.expand(*config.merge(config.settings_of(written), flag, config.Origin()))
+    assert flagged == written.model_copy(update=flag)
+
+
+@pytest.mark.parametrize("key", [key for key in SETTINGS if key != "log_samples"])
+def test_every_setting_of_a_file_survives_other_flags(key: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump({"model": "mock", "tasks": "boolq", key: other(key)}), "utf-8")
+    settings, origin = config.load(file)
+    (flagged,) = config.expand(*config.merge(settings, {"log_samples": True}, origin))
+    assert flagged == one(**{key: other(key)}).model_copy(update={"log_samples": True})
+
+
+@pytest.mark.parametrize("key", list(OF_TASK))
+def test_every_setting_of_a_task_survives_a_resumed_run(key: str) -> None:
+    values = {"num_fewshot": 3, "limit": 5, "sample": True, "metrics": ["ece"], "choices": ["a", "b"]}
+    asked = TaskSpec.model_validate({"name": "boolq", OF_TASK[key].field: values.get(OF_TASK[key].field, "text")})
+    written = one().model_copy(update={"tasks": (asked,)})
+    assert config.expand(*config.merge(config.settings_of(written), {}, config.Origin())) == [written]
+
+
 def test_what_is_free_is_what_it_was() -> None:
     """A setting that becomes free, or stops to be, changes which runs can go on, and what their journals go by."""
     assert {
