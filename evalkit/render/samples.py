@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK = 250
-PART = 20_000
+PART = 100_000
 """Documents of a task that a page draws on; of larger tasks it shows these, the first ones, and says so."""
 SHARED_FROM = 200
 """Characters from which a prefix that all prompts of a chunk share (few-shot examples) is kept only once."""

@@ -132,3 +132,18 @@ def test_what_is_no_rows_is_one_line(tmp_path: Path, name: str, content: bytes, 
     assert said in str(refused.value)
     assert str(file) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["test.json", "test.json.gz"])
+def test_json_lines_in_a_file_named_json_are_rows(tmp_path, name):
+    text = '{"a": 1, "b": [1, 2]}\r\n\n{"a": 2}\n'
+    file = tmp_path / name
+    file.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    assert rows.read(file) == [{"a": 1, "b": [1, 2]}, {"a": 2, "b": None}]
+    file = tmp_path / "broken.json"
+    file.write_text('{"a": 1}\n{"a": \n')
+    with pytest.raises(UserError, match=r"broken.json:2: not valid JSON"):
+        rows.read(file)
+    file.write_text('{"a": 1,\n "b" 2}\n')  # one object, broken
+    with pytest.raises(UserError, match=r"broken.json:2: not valid JSON"):
+        rows.read(file)

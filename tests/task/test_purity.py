@@ -119,3 +119,13 @@ def test_prompts_of_a_run_with_a_template_are_built_once(tmp_path: Path, monkeyp
         )
     )
     assert built == ["boolq"]
+
+
+def test_of_very_many_items_only_some_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evalkit.task.rendering.KEPT", 2)
+    (task,) = selected("boolq").tasks
+    documents = task.documents(open_source(None))[:4]
+    items = [task.item(one) for one in documents]
+    again = [task.item(one) for one in documents]
+    assert items == again
+    assert [one is other for one, other in zip(items, again, strict=True)] == [True, True, False, False]
