@@ -182,3 +182,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         items[:] = kept
         config.hook.pytest_deselected(items=dropped)
+
+
+def seeds(few: int, many: int) -> list[Any]:
+    """Seeds of a loop: a ``few`` always, up to ``many`` at night."""
+    return [*range(few), *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(few, many))]

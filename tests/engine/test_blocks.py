@@ -1,4 +1,4 @@
-"""Very many requests are planned and answered in blocks: the same answers, and a resumed run's batches stay the same."""
+"""Very many requests are planned and answered in blocks, with the same answers."""
 
 from __future__ import annotations
 

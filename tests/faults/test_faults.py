@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from lives import Life, journaled
+from needs import seeds
 from typer.testing import CliRunner
 
 from evalkit.cli.app import app
@@ -212,7 +213,7 @@ def _scripted(folder: Path) -> tuple[str, ...]:
             "boolq,hellaswag,triviaqa", "--quiet", "--output", "run")  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", seeds(6, 100))
 def test_a_garbled_journal_is_recovered_or_refused_never_read_wrong(unbroken, killed, tmp_path, monkeypatch, seed):
     expected, _ = unbroken
     folder, kept = killed

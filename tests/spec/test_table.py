@@ -76,7 +76,7 @@ def test_a_resumed_run_may_differ_in_what_is_free_and_nothing_else(key: str) -> 
 
 @pytest.mark.parametrize("key", list(SETTINGS))
 def test_every_setting_survives_a_resumed_run(key: str) -> None:
-    """A resumed run with another flag takes its settings from spec.json; with none given again, all are as they were."""
+    """A run that goes on with another flag takes its settings from spec.json; the others are as they were."""
     written = RunSpec.model_validate_json(one(**{key: other(key)}).model_dump_json())
     again = config.expand(*config.merge(config.settings_of(written), {}, config.Origin()))
     assert again == [written]

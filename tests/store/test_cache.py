@@ -1,12 +1,14 @@
 """The shared cache: hits only for the same question, several processes at once, repair and pruning."""
 
 import hashlib
+import os
 import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from needs import seeds
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Response
@@ -65,12 +67,13 @@ def test_chained_copies_hits_into_the_journal(tmp_path):
 PROCESS = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}.split(__import__("os").pathsep)
 from test_cache import key, answer
 from evalkit.store import ResponseCache
 start = int(sys.argv[2])
+rows = int(sys.argv[3])
 with ResponseCache(Path(sys.argv[1]), interval=0.01) as cache:
-    for n in range(start, start + 1500):
+    for n in range(start, start + rows):
         cache.put(key(n), answer(n))
         if n % 100 == 0:
             got = cache.get(key(i) for i in range(3000))
@@ -78,19 +81,23 @@ with ResponseCache(Path(sys.argv[1]), interval=0.01) as cache:
 """
 
 
-def test_two_processes_on_one_cache(tmp_path):
-    code = PROCESS.format(tests=str(Path(__file__).parent))
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "c"), str(start)], stderr=subprocess.PIPE, text=True
-        )
-        for start in (0, 1000)
+@pytest.mark.parametrize(
+    ("processes", "rows"), [(2, 1500), pytest.param(4, 30_000, marks=pytest.mark.nightly)], ids=str
+)
+def test_processes_on_one_cache(tmp_path, processes, rows):
+    code = PROCESS.format(tests=os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])]))
+    step = rows * 2 // 3  # each writes a third of the next one's, too
+    line = [sys.executable, "-c", code, str(tmp_path / "c")]
+    started = [
+        subprocess.Popen([*line, str(place * step), str(rows)], stderr=subprocess.PIPE, text=True)
+        for place in range(processes)
     ]
-    for process in both:
-        assert process.communicate(timeout=100)[1] == ""
+    for process in started:
+        assert process.communicate(timeout=600)[1] == ""
         assert process.returncode == 0
+    count = (processes - 1) * step + rows
     with ResponseCache(tmp_path / "c") as cache:
-        assert cache.get(key(n) for n in range(2500)) == {key(n): answer(n) for n in range(2500)}
+        assert cache.get(key(n) for n in range(count)) == {key(n): answer(n) for n in range(count)}
         assert cache.verify() == []
 
 
@@ -115,7 +122,7 @@ def garble(file, seed):
     file.write_bytes(data)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4, 100))
 def test_a_damaged_file_is_rebuilt(tmp_path, seed):
     fill(tmp_path, 400)
     garble(tmp_path / "answers.sqlite", seed)
