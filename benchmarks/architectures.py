@@ -2,6 +2,7 @@
 
     python benchmarks/architectures.py                                    # all, some minutes
     python benchmarks/architectures.py --only gemma3,mpt --repetitions 3 --output architectures.json
+    python benchmarks/architectures.py --read benchmarks/results/architectures.json      # docs/variants.md's table
 
 The models are those of tests/backends/architectures.py, grown to a width of 512 (still of two to seven layers, random
 weights, float32, windows of 128 tokens), so that no download is needed. Two kinds of work, each beyond every window:
@@ -52,6 +53,9 @@ LEFT_OUT = ("longrope", "dynamic")
 def main() -> None:
     """Measure and print a table; write JSON where asked."""
     options = parser().parse_args()
+    if options.read:
+        print(markdown(json.loads(options.read.read_text(encoding="utf-8"))))
+        return
     every = [name for name in architectures.ARCHITECTURES if not any(part in name for part in LEFT_OUT)]
     names = options.only.split(",") if options.only else every
     found: dict[str, Any] = {
@@ -75,7 +79,22 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--batch-sizes", default="1,8", help="lm-eval is measured at its best of these")
     made.add_argument("--questions", type=int, default=8, help="questions a subject, and contexts")
     made.add_argument("--output", type=Path, help="JSON file for the results")
+    made.add_argument("--read", type=Path, help="print the Markdown table of such a file instead")
     return made
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The table of a file of results, for the documentation."""
+    lines = [
+        "| architecture | path | choices: ratio | endings: ratio | largest difference, nats |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for name, row in found["architectures"].items():
+        path = "tree" if row["path"] == "tree" else f"plain; {row['plain_sharing']}"
+        apart = max(row[kind]["apart"] for kind in ("choices", "endings"))
+        ratios = " | ".join(f"{row[kind]['ratio']:.1f}" for kind in ("choices", "endings"))
+        lines.append(f"| {name} | {path} | {ratios} | {apart:.0e} |")
+    return "\n".join(lines)
 
 
 def grown(name: str) -> Any:
