@@ -7,8 +7,9 @@ import os
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import portalocker
 
@@ -28,7 +29,7 @@ class FileLock:
 
     def __init__(self, path: Path, mode: Literal["shared", "exclusive"] = "exclusive") -> None:
         try:
-            self._file: IO[bytes] | None = path.open("ab+")
+            self._file: FileIO | None = path.open("ab+", buffering=0)
         except OSError as error:
             raise UserError(
                 f"{path}: cannot be opened for locking ({error.strerror}): check the folder's rights"
@@ -44,7 +45,14 @@ class FileLock:
             self._file.close()
             raise UserError(f"{path}: this file system cannot lock files ({error}): use another folder") from None
         if mode == "exclusive":
-            self._sign()
+            try:
+                self._sign()
+            except OSError as error:
+                self.release()
+                raise UserError(
+                    f"{path}: cannot be written ({error.strerror}): check free space and rights, then run the same "
+                    "command again"
+                ) from None
 
     def _sign(self) -> None:
         assert self._file is not None
@@ -55,7 +63,6 @@ class FileLock:
         }
         self._file.truncate(0)
         self._file.write(json.dumps(who).encode())
-        self._file.flush()
 
     def release(self) -> None:
         """Let go; again is no harm."""

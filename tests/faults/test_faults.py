@@ -111,7 +111,8 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("free", "full"), [(24_576, "journal.sqlite"), (98_304, "journal.sqlite"), (720_896, "report")]
+    ("free", "full"),
+    [(0, ".lock"), (4096, ".json"), (24_576, "journal.sqlite"), (98_304, "journal.sqlite"), (720_896, "report")],
 )
 def test_a_disk_that_fills_up_ends_clearly_and_the_run_goes_on_when_there_is_space(
     unbroken, small_disk, tmp_path, free, full
@@ -130,7 +131,7 @@ def test_a_disk_that_fills_up_ends_clearly_and_the_run_goes_on_when_there_is_spa
     small_disk.clear()
     kept = journaled(run)
     assert (run / "results.json").exists() == (full == "report")
-    again = Life(tmp_path, "run", "--resume", run, "--quiet")
+    again = Life(tmp_path, *MOCK[:-1], run)
     assert again.end() == 0, again.output()
     assert metrics(small_disk.folder) == expected
     assert kept.isdisjoint(again.answered())
