@@ -27,7 +27,7 @@ POLL_S = 1.0
 """Seconds that a poll waits for something to report."""
 
 NO_REPLICAS = (
-    "{model}: its backend answers over the network or from a file and has no replicas: "
+    "{model}: its backend takes whole requests (a server, a file, a classifier) and has no replicas: "
     "leave --replicas and --executor out"
 )
 
