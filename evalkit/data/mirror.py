@@ -23,6 +23,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "truthful_qa": ("truthfulqa/truthful_qa",),
     "nq_open": ("google-research-datasets/nq_open",),
     "hails/mmlu_no_train": ("cais/mmlu",),
+    "lighteval/squad_v2": ("rajpurkar/squad_v2",),
 }
 """Other ids of the same rows: copies, and old names of sets that moved. Used where the id itself is not there."""
 

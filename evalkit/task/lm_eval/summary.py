@@ -14,6 +14,7 @@ from evalkit.metrics.combine import Estimate
 from evalkit.metrics.finding import LM_EVAL
 from evalkit.statistics import intervals
 from evalkit.statistics.corpus import BLOCKS, items_estimate
+from evalkit.task.lm_eval import squad
 from evalkit.task.lm_eval.plain import number
 
 _OWN_ERRORS = ("mean", "perplexity", "weighted_perplexity", "bits_per_byte")
@@ -50,7 +51,8 @@ def aggregation(task: Any, name: str) -> Callable[[Sequence[Any]], Any]:
     """lm-eval's function that joins a metric's values; its mean where the task names none, as lm-eval does."""
     from lm_eval.api.metrics import mean
 
-    return task.aggregation().get(name, mean)
+    function = task.aggregation().get(name, mean)
+    return squad.replacement(function) or function
 
 
 def _metric(info: TaskInfo, task: Any, key: str, items: list[Any], seed: int, primary: bool) -> MetricResult:
