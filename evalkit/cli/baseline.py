@@ -10,8 +10,8 @@ import typer
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
 
-BRIEF_DRAWS = 100
-"""Candidates that are drawn for the line about the gate."""
+BRIEF_DRAWS, FEWER_DRAWS, MANY_TASKS = 100, 40, 10
+"""Candidates that are drawn for the line about the gate, fewer where there are many tasks: saving takes seconds."""
 
 app = typer.Typer(help="Small files that stand for a run in paired tests.", no_args_is_help=True)
 
@@ -28,13 +28,14 @@ def save(
     ] = False,
 ) -> None:
     """Write a run's per-item scores without any text, small enough to commit."""
-    from evalkit.api.comparing import plan
+    from evalkit.api.comparing import load_baseline, plan
     from evalkit.api.comparing import save as save_baseline
     from evalkit.render.plan import plan_line
 
     typer.echo(save_baseline(run, out, cluster_by=cluster_by, performance=not no_performance))
     try:
-        typer.echo(plan_line(plan(out, draws=BRIEF_DRAWS, brief=True)), err=True)
+        draws = FEWER_DRAWS if len(load_baseline(out).scores.tasks) > MANY_TASKS else BRIEF_DRAWS
+        typer.echo(plan_line(plan(out, draws=draws, brief=True)), err=True)
     except UserError as error:
         typer.echo(f"no plan of the gate: {error}", err=True)
 
