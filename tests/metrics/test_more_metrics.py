@@ -129,7 +129,7 @@ def test_missing_extras_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     bleu = lookup("bleu", "generate")
     assert bleu.prepare is not None
     if importlib.util.find_spec("MeCab") is None:
-        with pytest.raises(MissingExtra, match=r"ja-mecab needs the package mecab-python3.*evalkit-harness\[translation\]"):
+        with pytest.raises(MissingExtra, match=r"ja-mecab needs .*mecab-python3.*evalkit-harness\[translation\]"):
             bleu.prepare({"target_language": "ja"})
     with pytest.raises(UserError, match="unknown tokenizer"):
         bleu.prepare({"tokenize": "moses"})
