@@ -41,6 +41,16 @@ def main() -> None:
         print(json.dumps(measure(options.items, options.kind, options.keep or Path(scratch)), indent=2))
 
 
+WATCH = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
+print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+"""Runs a command and prints its exit code and peak of resident bytes (Linux counts in KiB, macOS in bytes). It stands in
+a process of its own: a child's peak begins at that of the process which starts it, and counts with its other children's.
+"""
+
+
 def measure(items: int, kind: str, folder: Path) -> dict[str, Any]:
     """Seconds, peak of memory and sizes of files (bytes) of one run of ``items`` items. RuntimeError if it fails."""
     _write(items, kind, folder)
@@ -51,7 +61,9 @@ def measure(items: int, kind: str, folder: Path) -> dict[str, Any]:
     started = time.perf_counter()
     environment = {**os.environ, "EVALKIT_CACHE_DIR": str(folder / "cache")}
     with (folder / "log.txt").open("w") as log:
-        code = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode
+        watched = [sys.executable, "-c", WATCH, *command]
+        ended = subprocess.run(watched, stdout=subprocess.PIPE, stderr=log, env=environment, check=False, text=True)
+    code, peak = map(int, ended.stdout.split())
     seconds = time.perf_counter() - started
     if code:
         raise RuntimeError(f"exit code {code}: {(folder / 'log.txt').read_text()[-2000:]}")
@@ -62,8 +74,8 @@ def measure(items: int, kind: str, folder: Path) -> dict[str, Any]:
         "kind": kind,
         "seconds": round(seconds, 1),
         "processor_seconds": round(_children_seconds() - before, 1),
-        "peak_bytes": _peak(),
-        "bytes_an_item": round(_peak() / items),
+        "peak_bytes": peak,
+        "bytes_an_item": round(peak / items),
         "seconds_of": {name: round(value, 1) for name, value in _parts(counted).items()},
         "files": {file.name: file.stat().st_size for file in sorted(run.rglob("*")) if file.is_file()},
     }
@@ -98,12 +110,6 @@ def _write(items: int, kind: str, folder: Path) -> None:
 def _children_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _peak() -> int:
-    """Peak resident bytes of the largest child so far (Linux counts in KiB, macOS in bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _options() -> argparse.Namespace:

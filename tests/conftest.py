@@ -17,6 +17,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# readline, which pytest imports, puts the size of a terminal into the environment of workers: tables are to be as wide
+# in tests as in pipes.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--engines",

@@ -89,7 +89,11 @@ def check_tasks(
         names: list[str] = [name]
     else:
         homes = [folder.resolve() for folder in folders]
-        files = Catalog.of(folders).files
+        catalog = Catalog.of(folders)
+        for file, error in catalog.broken.items():
+            if any(file.resolve().is_relative_to(home) for home in homes):
+                raise error
+        files = catalog.files
         names = [one for one, file in files.items() if any(file.resolve().is_relative_to(home) for home in homes)]
     found: dict[str, Checked] = {}
     for one in names:

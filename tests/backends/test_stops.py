@@ -99,7 +99,8 @@ def test_token_by_token_gives_the_text_cut_at_once(text: str, until: list[str]) 
     said = text[: min(ends)] if ends else text
     scan = scanned(text, until)
     assert scan.answer().text == cut_at_stops(said, until)
-    assert decode(scan.tokens) == said
+    # Behind blanks alone a thought may begin, within which no stop counts: the next token tells.
+    assert decode(scan.tokens) == said or (not said.strip() and decode(scan.tokens).startswith(said))
     assert before_stops(ids(text), until, decode) == cut_at_stops(text, until)
 
 

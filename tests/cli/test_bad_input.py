@@ -66,7 +66,7 @@ def test_a_malformed_task_file(evalkit, tmp_path):
 
 def test_a_task_file_that_is_no_yaml(evalkit, tmp_path):
     folder = task(tmp_path, "name: [capitals\n")
-    assert "task.yaml:2" in refused(evalkit("run", "--model", "mock", "--tasks", "boolq", "--include-path", folder))
+    assert "task.yaml:2" in refused(evalkit("run", "--model", "mock", "--tasks", "capitals", "--include-path", folder))
 
 
 def test_an_empty_split(evalkit, tmp_path):

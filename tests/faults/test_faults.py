@@ -380,6 +380,7 @@ def test_another_process_writes_the_same_numbers(real, tmp_path):
 LOADING = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup this
 import evalkit
 from evalkit.cli.app import main
 

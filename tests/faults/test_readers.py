@@ -105,8 +105,10 @@ READERS = {
     "--config": Reader(at("c.yaml"), CONFIG, YAML_CONTENTS),
     "--model-args": Reader(argument("model_args"), CONFIG, JSON_CONTENTS, ("nothing",)),
     "--gen-kwargs": Reader(argument("gen_kwargs"), CONFIG, JSON_CONTENTS, ("nothing", "NUL", "no UTF-8", "other keys")),
-    "task.yaml": Reader(at("tasks/own/task.yaml"), ("tasks", "list", "--include-path", "tasks"), YAML_CONTENTS),
-    "group.yaml": Reader(at("tasks/own/group.yaml"), ("tasks", "list", "--include-path", "tasks"), YAML_CONTENTS),
+    "task.yaml": Reader(at("tasks/own/task.yaml"), ("tasks", "show", "own", "--include-path", "tasks"), YAML_CONTENTS),
+    "group.yaml": Reader(
+        at("tasks/own/group.yaml"), ("tasks", "show", "own", "--include-path", "tasks"), YAML_CONTENTS
+    ),
     "a script in YAML": Reader(at("s.yaml"), (*RUN, "--model-args", "script=s.yaml"), YAML_CONTENTS),
     "a script in JSON": Reader(at("s.json"), (*RUN, "--model-args", "script=s.json"), JSON_CONTENTS, ("null",)),
     "predictions": Reader(
