@@ -46,8 +46,8 @@ import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
 print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 """
-"""Runs a command and prints its exit code and peak of resident bytes (Linux counts in KiB, macOS in bytes). It stands in
-a process of its own: a child's peak begins at that of the process which starts it, and counts with its other children's.
+"""Runs a command and prints its exit code and peak of resident bytes (Linux counts in KiB, macOS in bytes). It is a
+process of its own: a child's peak begins at that of the process which starts it, and counts with its other children's.
 """
 
 
