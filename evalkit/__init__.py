@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evalkit.analysis.compare import Comparison
     from evalkit.analysis.gate import GateResult
-    from evalkit.api.comparing import Baseline, compare, gate, load_baseline
+    from evalkit.api.comparing import Baseline, compare, gate, load_baseline, plan
     from evalkit.api.evaluation import evaluate
     from evalkit.api.listing import load_model, models, tasks
     from evalkit.api.registering import register_backend, register_metric, register_task
@@ -114,6 +114,7 @@ __all__ = [
     "load_run",
     "mock",
     "models",
+    "plan",
     "register_backend",
     "register_metric",
     "register_task",
@@ -124,7 +125,7 @@ __all__ = [
 _PLACES = {
     "evalkit.analysis.compare": ("Comparison",),
     "evalkit.analysis.gate": ("GateResult",),
-    "evalkit.api.comparing": ("Baseline", "compare", "gate", "load_baseline"),
+    "evalkit.api.comparing": ("Baseline", "compare", "gate", "load_baseline", "plan"),
     "evalkit.api.evaluation": ("evaluate",),
     "evalkit.api.listing": ("load_model", "models", "tasks"),
     "evalkit.api.registering": ("register_backend", "register_metric", "register_task"),
