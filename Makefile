@@ -1,9 +1,10 @@
 # The two commands of the README: `make demo` and `make test`. `make lint` is what CI checks besides.
 # Variables: PYTHON (3.11 or newer), VENV (where to install), PIP_ARGS (options for pip, such as an index), PYTEST_ARGS
-# (options for pytest; two processes unless it says otherwise), VLLM_PYTHON and VLLM_VENV (the same for vLLM).
+# (options for pytest; two processes unless it says otherwise, FAST_ARGS: three, for the fast tests wait much), VLLM_PYTHON and VLLM_VENV (the same for vLLM).
 VENV ?= .venv
 PIP_ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist loadfile
+FAST_ARGS ?= -n 3 --dist loadfile
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
@@ -55,7 +56,7 @@ test: $(VENV)/.tested
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.tested
-	$(BIN)/python -m pytest --fast $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --fast $(FAST_ARGS)
 
 nightly: $(VENV)/.tested
 	$(BIN)/python -m pytest --nightly -m nightly
