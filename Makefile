@@ -1,6 +1,7 @@
 # The two commands of the README: `make demo` and `make test`. `make lint` is what CI checks besides.
 # Variables: PYTHON (3.11 or newer), VENV (where to install), PIP_ARGS (options for pip, such as an index), PYTEST_ARGS
-# (options for pytest; two processes unless it says otherwise, FAST_ARGS: three, for the fast tests wait much), VLLM_PYTHON and VLLM_VENV (the same for vLLM).
+# (options for pytest; two processes unless it says otherwise), FAST_ARGS (the same of test-fast; three, for the fast tests
+# wait much), VLLM_PYTHON and VLLM_VENV (the same for vLLM).
 VENV ?= .venv
 PIP_ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist loadfile
