@@ -104,6 +104,7 @@ def config_folder(tmp_path: Path) -> Path:
 
 
 def test_an_estimate_of_an_8b_shape_is_its_known_size(config_folder: Path) -> None:
+    pytest.importorskip("transformers", reason="needs transformers (pip install 'evalkit-harness[hf]')")
     found = estimate(ModelSpec(name=str(config_folder)), context=8192, batch=4)
     assert found.parameters == 8_030_261_248
     assert found.weight_bytes == 2 * 8_030_261_248
@@ -116,6 +117,7 @@ def test_an_estimate_of_an_8b_shape_is_its_known_size(config_folder: Path) -> No
 
 
 def test_quantization_shrinks_the_linear_layers_alone(config_folder: Path) -> None:
+    pytest.importorskip("transformers", reason="needs transformers (pip install 'evalkit-harness[hf]')")
     found = estimate(ModelSpec(name=str(config_folder), quant="nf4"), context=1, batch=1)
     embeddings = 2 * 128_256 * 4096
     linear = 32 * (4096 * (4096 + 1024 + 1024 + 4096) + 3 * 4096 * 14336)
@@ -124,6 +126,7 @@ def test_quantization_shrinks_the_linear_layers_alone(config_folder: Path) -> No
 
 
 def test_an_unreadable_configuration_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="needs transformers (pip install 'evalkit-harness[hf]')")
     (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
     with pytest.raises(UserError, match="configuration cannot be read"):
         estimate(ModelSpec(name=str(tmp_path)), 10, 1)

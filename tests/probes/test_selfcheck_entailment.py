@@ -176,6 +176,7 @@ def test_the_task_in_a_run(tmp_path: Path) -> None:
 
 
 def test_pickled_weights_of_the_hub_are_refused_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers", reason="needs transformers (pip install 'evalkit-harness[hf]')")
     import huggingface_hub
 
     from evalkit.backends.hf import loading
