@@ -13,7 +13,8 @@ from statsmodels.stats.multitest import multipletests
 
 from evalkit.statistics.choice import difference_for
 from evalkit.statistics.corpus import corpus_estimate
-from evalkit.statistics.margins import Mirrored, detectable, items_needed, margin_enough, shown_at
+from evalkit.statistics.inference import Shifted
+from evalkit.statistics.margins import detectable, items_needed, margin_enough, shown_at
 from evalkit.statistics.multiple import holm
 from evalkit.statistics.ranks import joint_alpha, paired_covariance, rank_intervals, ranks_of_pairs
 
@@ -37,13 +38,12 @@ def test_a_mirrored_difference_says_the_same_of_the_other_side(gained: int, lost
     base = [0.0] * gained + [1.0] * (100 - gained)
     other = [1.0] * gained + [0.0] * lost + [1.0] * (100 - gained - lost)
     there, back = difference_for(base, other, binary=True), difference_for(other, base, binary=True)
-    assert Mirrored(back).value == there.value
-    assert Mirrored(back).p_value(-margin, "greater") == pytest.approx(there.p_value(-margin, "greater"), abs=1e-7)
-    assert Mirrored(back).interval() == pytest.approx(there.interval(), abs=1e-6)
+    turned = Shifted(back, 0.0, -1.0)
+    assert turned.value == there.value
+    assert turned.p_value(-margin, "greater") == pytest.approx(there.p_value(-margin, "greater"), abs=1e-7)
+    assert turned.interval() == pytest.approx(there.interval(), abs=1e-6)
     for any_loss in (False, True):
-        assert shown_at(Mirrored(back), margin, 0.025, any_loss=any_loss) == shown_at(
-            there, margin, 0.025, any_loss=any_loss
-        )
+        assert shown_at(turned, margin, 0.025, any_loss=any_loss) == shown_at(there, margin, 0.025, any_loss=any_loss)
 
 
 @settings(deadline=None)

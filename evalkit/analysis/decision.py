@@ -17,8 +17,8 @@ from evalkit.analysis.pairing import Pairs
 from evalkit.analysis.scores import TaskScores
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import MEAN, SHARE_UNIT, Bounds
-from evalkit.statistics.inference import Inference, Unknown
-from evalkit.statistics.margins import Mirrored, detectable
+from evalkit.statistics.inference import Inference, Shifted, Unknown
+from evalkit.statistics.margins import detectable
 from evalkit.statistics.multiple import holm
 
 Verdict = Literal["better", "worse", "no difference shown", "equal", "not judged"]
@@ -212,7 +212,7 @@ def decide_average(
         unmatched_base=sum(len(base.keys) for base, _, _ in members) - sum(sizes),
         unmatched_candidate=sum(len(other.keys) for _, other, _ in members) - sum(sizes),
         cluster_field=clustered[0] if clustered else "", unit=first.unit, bounds=bounds, tasks=names,
-        gain=found if rising else Mirrored(found),
+        gain=found if rising else Shifted(found, 0.0, -1.0),
     )  # fmt: skip
 
 
@@ -267,7 +267,7 @@ def _judged(part: Part, alpha: float, details: bool) -> Decision:
     return Decision(
         task="", metric="", level="task", primary=False, higher_is_better=rising, base=values[0],
         candidate=values[1], difference=difference, verdict=verdict, reason=reason, unit=one.unit,
-        bounds=part.bounds, gain=found if rising else Mirrored(found),
+        bounds=part.bounds, gain=found if rising else Shifted(found, 0.0, -1.0),
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -385,17 +384,3 @@ def _floor(policy: Policy, task: TaskScores, key: str, rule: Rule) -> Check:
         share=series is not None and series.unit == SHARE_UNIT, reason=reason, total=task.n_total,
         width=None if low is None or high is None else high - low, alpha=policy.alpha,
     )  # fmt: skip
-
-
-def append_summary(text: str) -> Path | None:
-    """Append Markdown to the file that GitHub Actions names in GITHUB_STEP_SUMMARY; None outside of it."""
-    target = os.environ.get("GITHUB_STEP_SUMMARY")
-    if not target:
-        return None
-    path = Path(target)
-    try:
-        with path.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(text + "\n")
-    except OSError as error:
-        raise UserError(f"gate: cannot write GITHUB_STEP_SUMMARY ({path}): {error.strerror}") from None
-    return path

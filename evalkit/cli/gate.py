@@ -53,8 +53,7 @@ def gate(
 
 def write_verdict(result: GateResult, junit: Path | None, markdown: Path | None) -> None:
     """The verdict as the files that were asked for, and in the summary of a job on GitHub."""
-    from evalkit.analysis.gate import append_summary
-    from evalkit.render.verdict import gate_junit, gate_markdown
+    from evalkit.render.verdict import append_summary, gate_junit, gate_markdown
 
     _write(junit, lambda: gate_junit(result))
     _write(markdown, lambda: gate_markdown(result))

@@ -18,8 +18,7 @@ from evalkit.analysis.instruments import Part, average_difference
 from evalkit.analysis.pairing import pairs_of
 from evalkit.analysis.scores import RunScores, scores_of_run
 from evalkit.contract.errors import UserError
-from evalkit.statistics.choice import Shifted
-from evalkit.statistics.inference import Inference
+from evalkit.statistics.inference import Inference, Shifted
 from evalkit.statistics.ranks import Ranks, joint_alpha, ranks_of_pairs
 
 if TYPE_CHECKING:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from evalkit.analysis.check import Check
 from evalkit.analysis.gate import GateResult
+from evalkit.contract.errors import UserError
 from evalkit.render.sheet import MOST, Column, Sheet
 from evalkit.text.escape import visible
 from evalkit.text.markdown import inline
@@ -94,3 +97,17 @@ def _case(check: Check) -> TestCase:
     outcome.text = message
     case.result = [outcome]
     return case
+
+
+def append_summary(text: str) -> Path | None:
+    """Append Markdown to the file that GitHub Actions names in GITHUB_STEP_SUMMARY; None outside of it."""
+    target = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not target:
+        return None
+    path = Path(target)
+    try:
+        with path.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise UserError(f"gate: cannot write GITHUB_STEP_SUMMARY ({path}): {error.strerror}") from None
+    return path

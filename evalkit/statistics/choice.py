@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.statistics.bounded import bounded_mean
 from evalkit.statistics.clusters import Clustered, cluster_mean, codes_of
-from evalkit.statistics.inference import Alternative, FromTails, Inference, Range, Unknown, combined, student
+from evalkit.statistics.inference import FromTails, Inference, Range, Shifted, Unknown, combined, student
 from evalkit.statistics.score import ScoreMean, score_mean
 from evalkit.statistics.shares import PairedShares, Share
 
@@ -191,48 +191,6 @@ def average_of_estimates(
         total * low,
         width,
     )
-
-
-@dataclass(frozen=True)
-class Shifted:
-    """``shift + scale * found``, for values that were brought to 0..1."""
-
-    found: Inference
-    shift: float
-    scale: float
-
-    @property
-    def value(self) -> float:
-        return self.shift + self.scale * self.found.value
-
-    @property
-    def stderr(self) -> float | None:
-        return None if self.found.stderr is None else self.scale * self.found.stderr
-
-    @property
-    def n(self) -> int:
-        return self.found.n
-
-    @property
-    def method(self) -> str:
-        return self.found.method
-
-    @property
-    def reason(self) -> str:
-        return self.found.reason
-
-    def tails(self, null: float) -> Range:
-        """See `Inference.tails`."""
-        return self.found.tails((null - self.shift) / self.scale)
-
-    def interval(self, level: float = 0.95) -> Range | None:
-        """See `Inference.interval`."""
-        found = self.found.interval(level)
-        return None if found is None else (self.shift + self.scale * found[0], self.shift + self.scale * found[1])
-
-    def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
-        """See `Inference.p_value`."""
-        return self.found.p_value((null - self.shift) / self.scale, alternative)
 
 
 def span_of(values: Vector, bounds: Bounds | None, binary: bool) -> Range | None:

@@ -185,3 +185,51 @@ def combined(parts: Sequence[Inference], weights: Sequence[float], bounds: Range
     )
     freedom = total**2 / spread if spread > 0 else math.inf
     return student(value, math.sqrt(total), freedom, n, "stratified-t", bounds)
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """``shift + scale * found``: of values that were brought to 0..1, or by -1 of a difference turned around."""
+
+    found: Inference
+    shift: float
+    scale: float
+
+    @property
+    def value(self) -> float:
+        return self.shift + self.scale * self.found.value
+
+    @property
+    def stderr(self) -> float | None:
+        return None if self.found.stderr is None else abs(self.scale) * self.found.stderr
+
+    @property
+    def n(self) -> int:
+        return self.found.n
+
+    @property
+    def method(self) -> str:
+        return self.found.method
+
+    @property
+    def reason(self) -> str:
+        return self.found.reason
+
+    def tails(self, null: float) -> Range:
+        """See `Inference.tails`."""
+        low, high = self.found.tails((null - self.shift) / self.scale)
+        return (low, high) if self.scale > 0 else (high, low)
+
+    def interval(self, level: float = LEVEL) -> Range | None:
+        """See `Inference.interval`."""
+        found = self.found.interval(level)
+        if found is None:
+            return None
+        low, high = sorted(self.shift + self.scale * bound for bound in found)
+        return low, high
+
+    def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
+        """See `Inference.p_value`."""
+        turned: dict[Alternative, Alternative] = {"greater": "less", "less": "greater", "two-sided": "two-sided"}
+        side = alternative if self.scale > 0 else turned[alternative]
+        return self.found.p_value((null - self.shift) / self.scale, side)

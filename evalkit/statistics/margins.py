@@ -1,61 +1,18 @@
 """What a gain shows at a margin, and how many items would show more.
 
 A gain is a difference with the better direction up: an `Inference` whose positive values mean that the candidate is
-better (`Mirrored` turns a difference around where lower is better).
+better (`inference.Shifted` by -1 turns a difference around where lower is better).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
-from evalkit.statistics.inference import LEVEL, Alternative, Inference, Range
+from evalkit.statistics.inference import Inference, Range
 
 Shown = Literal["pass", "regression"]
 POWER = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class Mirrored:
-    """Minus ``found``."""
-
-    found: Inference
-
-    @property
-    def value(self) -> float:
-        return -self.found.value
-
-    @property
-    def stderr(self) -> float | None:
-        return self.found.stderr
-
-    @property
-    def n(self) -> int:
-        return self.found.n
-
-    @property
-    def method(self) -> str:
-        return self.found.method
-
-    @property
-    def reason(self) -> str:
-        return self.found.reason
-
-    def tails(self, null: float) -> Range:
-        """See `Inference.tails`."""
-        less, more = self.found.tails(-null)
-        return more, less
-
-    def interval(self, level: float = LEVEL) -> Range | None:
-        """See `Inference.interval`."""
-        found = self.found.interval(level)
-        return None if found is None else (-found[1], -found[0])
-
-    def p_value(self, null: float = 0.0, alternative: Alternative = "two-sided") -> float:
-        """See `Inference.p_value`."""
-        turned: dict[Alternative, Alternative] = {"greater": "less", "less": "greater", "two-sided": "two-sided"}
-        return self.found.p_value(-null, turned[alternative])
 
 
 def p_worse(gain: Inference, margin: float, *, any_loss: bool = False) -> float:

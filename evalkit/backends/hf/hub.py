@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,8 +55,9 @@ class HubModel:
     cached: Path | None = None
 
 
+@lru_cache(maxsize=32)
 def look_up(name: str, revision: str | None) -> HubModel:
-    """Ask the Hub for a model's commit. Without a network the local cache serves, if the model is in it.
+    """Ask the Hub for a model's commit, once a process. Without a network the local cache serves if it has the model.
 
     Raises UserError for a model that is nowhere.
     """
