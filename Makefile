@@ -4,8 +4,8 @@
 # wait much), VLLM_PYTHON and VLLM_VENV (the same for vLLM).
 VENV ?= .venv
 PIP_ARGS ?=
-PYTEST_ARGS ?= -n 2 --dist loadfile
-FAST_ARGS ?= -n 3 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --max-worker-restart 2
+FAST_ARGS ?= -n 3 --dist loadfile --max-worker-restart 2
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 

@@ -162,7 +162,7 @@ def _inside(path: Path) -> dict[str, frozenset[str]]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures they use and skip those whose imports are not there; --fast drops the slow ones."""
+    """Mark tests by their fixtures, skip those whose imports are not there, drop long loops and what --fast drops."""
     kept, dropped = [], []
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
@@ -170,15 +170,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("model")
         if "mirror" in fixtures:
             item.add_marker("mirror")
-        if item.get_closest_marker("nightly") and not config.getoption("--nightly"):
-            item.add_marker(pytest.mark.skip(reason="a long loop: --nightly runs it"))
         wanted = set(_inside(item.path).get(getattr(item, "originalname", item.name), ()))
         if item.get_closest_marker("lm_eval"):
             wanted.add("lm_eval")
         if reason := missing(wanted):
             item.add_marker(pytest.mark.skip(reason=reason))
         heavy = wanted & HEAVY or any(item.get_closest_marker(marker) for marker in LEFT_OUT)
-        (dropped if heavy and config.getoption("--fast") else kept).append(item)
+        long = item.get_closest_marker("nightly") and not config.getoption("--nightly")
+        (dropped if long or (heavy and config.getoption("--fast")) else kept).append(item)
     if dropped:
         items[:] = kept
         config.hook.pytest_deselected(items=dropped)
