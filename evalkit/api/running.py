@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.api.logging import targets
+from evalkit.api.run import Run
+from evalkit.publish import sinks
 from evalkit.render.report import write_report
 from evalkit.runner.evaluate import Finished, Live, Observer, evaluate
 
@@ -27,10 +30,14 @@ def carry_out(
     spec: RunSpec, observer: Observer, resume: bool = False, live: Live = Live(), schedule: Schedule | None = None
 ) -> Reported:
     """Run ``spec`` and write its report, of an interrupted run too. Raises UserError as `runner.evaluate` does, and
-    where something failed behind the last answer, once all else is written.
+    where something failed behind the last answer, once all else is written. Then the numbers go where ``spec.log_to``
+    says; what fails there is said and changes nothing else.
     """
+    places = targets(spec.log_to)
     done = evaluate(spec, observer, resume, live, schedule)
     page = done.path / REPORT
     done.aftermath.attempt("the report", lambda: write_report([done.path], page), lambda reason: page)
     done.aftermath.tell(done.path)
+    if places:
+        sinks.send(Run(done.path), places, spec.log_samples, observer.note)
     return Reported(done.result, done.path, done.aftermath, page)

@@ -60,6 +60,7 @@ class Settings(ModelSettings, total=False):
     max_memory: float
     max_memory_gb: float
     log_samples: bool
+    log_to: str | Sequence[str]
     max_error_rate: float
 
 

@@ -10,22 +10,23 @@ from collections.abc import Collection, Mapping, Sequence
 
 from evalkit.contract.errors import UserError
 from evalkit.spec.table import SETTINGS
+from evalkit.spec.values import key_values
 
 KEPT_APART: Mapping[str, tuple[bool, str]] = {
     "--cache-requests": (True, "ignored: the token ids of prompts are always kept (evalkit cache stats)"),
     "--check-integrity": (False, "ignored: evalkit tasks validate NAME renders every row of a task"),
     "--confirm-run-unsafe-code": (False, "ignored: no code that a model writes is run"),
-    "--hf-hub-log-args": (True, "ignored: nothing is pushed; the files are in the run's folder"),
     "--predict-only": (False, "ignored: answers are scored as well; the samples hold them as they came"),
     "--show-config": (False, "ignored: results.json has every task's definition, evalkit tasks show NAME prints it"),
-    "--trackio-args": (True, "ignored: nothing is sent elsewhere; results.json has the numbers"),
     "--trust-remote-code": (False, "ignored: no code of a model or a data set is run"),
     "--verbosity": (True, "ignored: --quiet says less, --debug shows tracebacks"),
-    "--wandb-args": (True, "ignored: nothing is sent elsewhere; results.json has the numbers"),
-    "--wandb-config-args": (True, "ignored: nothing is sent elsewhere; results.json has the numbers"),
+    "--wandb-config-args": (True, "ignored: --log-to wandb sends the run's whole configuration"),
     "--write-out": (False, "ignored: evalkit tasks show NAME prints a prompt, the samples hold all of them"),
 }
 """Flags of lm_eval that change no number here: whether a value may follow, and what is said of them."""
+
+TURNED = ("--wandb-args", "--trackio-args", "--hf-hub-log-args")
+"""Flags of lm_eval that say where the numbers go, which --log-to says here."""
 
 REFUSED: Mapping[str, str] = {
     "--metadata": "lm_eval's settings of single tasks; here they are part of a name, as in needle:single:lengths=4096",
@@ -47,6 +48,12 @@ def without_lm_eval_only(args: Sequence[str]) -> tuple[list[str], list[str]]:
             return [*kept, word, *queue], notes
         name, equals, _ = word.partition("=")
         flag = name.replace("_", "-") if name.startswith("--") else name
+        if flag in TURNED:
+            given = [word.partition("=")[2]] if equals else _take_values(queue)
+            place, note = _place(flag, key_values(flag, ",".join(part.strip(",") for part in given)))
+            kept += ["--log-to", place] if place else []
+            notes.append(f"{flag}: {note}")
+            continue
         if flag in REFUSED:
             raise UserError(f"{flag}: not here: {REFUSED[flag]}")
         if flag not in KEPT_APART:
@@ -57,6 +64,24 @@ def without_lm_eval_only(args: Sequence[str]) -> tuple[list[str], list[str]]:
             _take_values(queue)
         notes.append(f"{flag}: {note}")
     return kept, notes
+
+
+def _place(flag: str, given: Mapping[str, object]) -> tuple[str, str]:
+    """The place for --log-to that lm_eval's arguments name, "" for none, and the note about it."""
+    told = {key: str(value) for key, value in given.items() if value is not None}
+    if flag != "--hf-hub-log-args":
+        name = flag.removeprefix("--").removesuffix("-args")
+        settings = ",".join(f"{key}={value}" for key, value in told.items())
+        place = f"{name}:{settings}" if settings else name
+        return place, f"read as --log-to {place}"
+    wanted = {key for key in ("push_results_to_hub", "push_samples_to_hub") if told.get(key) == "True"}
+    names = ("results_repo_name", "details_repo_name", "hub_repo_name")
+    name = next((told[key] for key in names if told.get(key)), "lm-eval-results")
+    if not wanted or not told.get("hub_results_org"):
+        return "", "ignored: it names no hub_results_org, or asks for nothing to be pushed (evalkit push does later)"
+    place = f"hub:repo={told['hub_results_org']}/{name},private={told.get('public_repo') != 'True'}"
+    place += ",samples=True" if "push_samples_to_hub" in wanted else ""
+    return place, f"read as --log-to {place}"
 
 
 def normalize(args: Sequence[str], keys: Collection[str] = tuple(SETTINGS)) -> list[str]:

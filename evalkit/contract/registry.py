@@ -23,6 +23,7 @@ BACKENDS = "evalkit.backends"
 METRICS = "evalkit.metrics"
 FAMILIES = "evalkit.task_families"
 SECTIONS = "evalkit.report_sections"
+SINKS = "evalkit.sinks"
 TASK_OBJECTS = "evalkit.task_objects"
 """Tasks that are Python objects (`evalkit.contract.types.Task`, or what makes one), where TASKS holds folders."""
 

@@ -373,6 +373,19 @@ class RunSpec(Strict):
         bool, Option("Write samples as JSONL beside the Parquet files.", OUTPUT, short="-s", free=True)
     ] = False
     """Write samples as JSONL beside the Parquet files."""
+    log_to: Annotated[
+        tuple[str, ...],
+        Option(
+            "Send the numbers there when the run has ended: wandb:PROJECT, mlflow:URI, trackio:PROJECT, "
+            "tensorboard:FOLDER, csv:FILE, hub:ORG/NAME (may be repeated).",
+            OUTPUT,
+            metavar="PLACE[:WHERE]",
+            read=values.single,
+            repeated=True,
+            free=True,
+        ),
+    ] = ()
+    """Where the run's numbers go when it has ended (`evalkit.publish.sinks`)."""
     max_error_rate: Annotated[
         float,
         Option(
