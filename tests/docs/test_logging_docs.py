@@ -32,7 +32,7 @@ def test_the_commands_run_and_a_place_of_ones_own_works(tmp_path: Path, monkeypa
     import evalkit
 
     space: dict[str, sinks.Log] = {}
-    exec(block("python"), space)  # noqa: S102
+    exec(block("python"), space)
     monkeypatch.chdir(tmp_path)
     assert space["log"](evalkit.load_run(tmp_path / "runs" / "mine"), {"where": "a.jsonl"}, False) == "diary: a.jsonl"
     assert len((tmp_path / "a.jsonl").read_text().splitlines()) == len(rows)
