@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evalkit.api.comparing import Baseline, compare, gate, load_baseline, plan
     from evalkit.api.evaluation import evaluate
     from evalkit.api.listing import load_model, models, tasks
-    from evalkit.api.registering import register_backend, register_metric, register_task
+    from evalkit.api.registering import register_backend, register_grader, register_metric, register_task
     from evalkit.api.reporting import report
     from evalkit.api.run import Run, Scores, load_run
     from evalkit.backends.mock_function import mock
@@ -116,6 +116,7 @@ __all__ = [
     "models",
     "plan",
     "register_backend",
+    "register_grader",
     "register_metric",
     "register_task",
     "report",
@@ -128,7 +129,7 @@ _PLACES = {
     "evalkit.api.comparing": ("Baseline", "compare", "gate", "load_baseline", "plan"),
     "evalkit.api.evaluation": ("evaluate",),
     "evalkit.api.listing": ("load_model", "models", "tasks"),
-    "evalkit.api.registering": ("register_backend", "register_metric", "register_task"),
+    "evalkit.api.registering": ("register_backend", "register_grader", "register_metric", "register_task"),
     "evalkit.api.reporting": ("report",),
     "evalkit.api.run": ("Run", "Scores", "load_run"),
     "evalkit.backends.mock_function": ("mock",),

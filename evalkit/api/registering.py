@@ -1,4 +1,6 @@
-"""`evalkit.register_task`, `register_backend`, `register_metric`: the doors of packages, open to a program."""
+"""`evalkit.register_task`, `register_backend`, `register_metric`, `register_grader`: the doors of packages, open to a
+program.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +49,18 @@ def register_metric(name: str | T, metric: T | None = None, *, replace: bool = F
     if metric is None:
         return cast(T, _register(registry.METRICS, getattr(name, "name", name), name, replace))
     return cast(T, _register(registry.METRICS, name, metric, replace))
+
+
+@overload
+def register_grader(name: str, make: T, *, replace: bool = False) -> T: ...
+@overload
+def register_grader(name: str, *, replace: bool = False) -> Callable[[T], T]: ...
+def register_grader(name: str, make: Any = None, *, replace: bool = False) -> Any:
+    """Offer a grader by name in this process: ``make(args) -> Grader`` (`evalkit.contract.grading`).
+
+    Without ``make``, a decorator. Raises UserError, with both places, for a name that is taken.
+    """
+    return _register(registry.GRADERS, name, make, replace)
 
 
 def _register(group: str, name: Any, value: Any, replace: bool) -> Any:

@@ -1,9 +1,9 @@
-"""`evalkit judge pairwise|pointwise|faithfulness|truthful|rag|rate|answer|ratings`."""
+"""`evalkit judge pairwise|pointwise|faithfulness|truthful|rag|rate|answer|ratings|validate`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -25,6 +25,7 @@ from evalkit.cli.judging import (
 )
 from evalkit.cli.options import Given
 from evalkit.cli.output import console
+from evalkit.cli.validate import command as validate
 from evalkit.contract.errors import UserError
 from evalkit.data import rows as row_files
 from evalkit.render.terminal import rows_table
@@ -32,10 +33,9 @@ from evalkit.spec.models import EngineSpec
 from evalkit.store import RunDir
 from evalkit.text.reading import Malformed, parse_json, read_text
 
-if TYPE_CHECKING:
-    pass
-
 app = typer.Typer(help="A model as judge of answers that are already there.", no_args_is_help=True)
+
+app.command("validate")(validate)
 
 Rows = Annotated[Path, typer.Argument(help="The rows: JSON lines, CSV or Parquet.")]
 

@@ -24,6 +24,7 @@ METRICS = "evalkit.metrics"
 FAMILIES = "evalkit.task_families"
 SECTIONS = "evalkit.report_sections"
 SINKS = "evalkit.sinks"
+GRADERS = "evalkit.graders"
 TASK_OBJECTS = "evalkit.task_objects"
 """Tasks that are Python objects (`evalkit.contract.types.Task`, or what makes one), where TASKS holds folders."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from evalkit.backends import opening
 from evalkit.contract.backend import Backend
 from evalkit.contract.errors import UserError
-from evalkit.contract.optional import HasChatTemplate
+from evalkit.contract.optional import HasChatTemplate, capabilities
 from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import Generate, Message, Response, Score
 from evalkit.judge.prompts import render
@@ -42,6 +42,16 @@ class Judge:
         self._book = book
         self._progress = progress
         self._templates: dict[str, str] = {}
+
+    @property
+    def chat(self) -> bool:
+        """Whether prompts go through the model's chat template."""
+        return self._chat
+
+    @property
+    def scores(self) -> bool:
+        """Whether the backend gives log-likelihoods of a verdict."""
+        return "loglikelihood" in capabilities(self.backend).answers
 
     def ask(self, name: str, template: str, rows: Sequence[Row], max_tokens: int | None = None) -> list[Response]:
         """One reply for every row that fills the template; ``name`` is what the record calls it."""

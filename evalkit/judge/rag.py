@@ -22,8 +22,8 @@ from evalkit.judge.asking import Judge, Row, require
 from evalkit.judge.items import reasons
 from evalkit.judge.reading import Unread, yes_or_no
 from evalkit.metrics.filters import strip_thinking
+from evalkit.probes.grading.sentences import sentences
 from evalkit.probes.selfcheck import words
-from evalkit.probes.summaries import sentences
 from evalkit.statistics.choice import interval_for
 
 _MARKER = re.compile(

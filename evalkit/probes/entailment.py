@@ -1,4 +1,5 @@
-"""A model of entailment: how likely does one text contradict another? Any of transformers' sequence classifiers.
+"""A model of entailment: how likely does one text contradict, or support, another? Any of transformers' sequence
+classifiers.
 
 Loaded as every model here: from a folder or from the Hub at a commit, weights from safetensors alone, and no code but
 transformers' own.
@@ -19,6 +20,8 @@ from evalkit.spec.models import ModelSpec
 
 Pair = tuple[str, str]
 """Premise and hypothesis."""
+Probabilities = Callable[[Sequence[Pair]], Sequence[tuple[float, ...] | None]]
+"""The logits of every class for each pair; None for a pair longer than the model's window."""
 Contradiction = Callable[[Sequence[Pair]], Sequence[float | None]]
 """P(contradiction) of each pair among entailment and contradiction; None for a pair longer than the model's window."""
 
@@ -35,11 +38,13 @@ class Settings:
     contradict: int | None = None
     premise: Literal["sample", "sentence"] = "sample"
     """What stands first in a pair: the paper puts the sample there, the authors' package the sentence."""
+    who: str = "metric selfcheck_nli"
+    """Who asks, for messages."""
 
     @classmethod
     def of(cls, args: Mapping[str, Any]) -> Settings:
         """From a metric's arguments. UserError for one that does not exist or makes no sense."""
-        known = {field.name for field in fields(cls)}
+        known = {field.name for field in fields(cls)} - {"who"}
         if unknown := sorted(set(args) - known):
             raise UserError(f"metric selfcheck_nli: there is no argument {unknown[0]!r}; it takes {', '.join(known)}")
         if not args.get("model"):
@@ -62,8 +67,8 @@ def check(settings: Settings) -> None:
     from importlib.util import find_spec
 
     if find_spec("torch") is None or find_spec("transformers") is None:
-        raise MissingExtra("metric selfcheck_nli", "transformers", "hf")
-    _places(settings, _part("AutoConfig", settings))
+        raise MissingExtra(settings.who, "transformers", "hf")
+    _places(settings, config_of(settings))
     _part("AutoTokenizer", settings)
     refuse_pickled(settings)
 
@@ -77,15 +82,36 @@ def identity(settings: Settings) -> str:
     return fingerprint(folder_hashes(folder) if folder else {"name": spec.name, "revision": spec.revision})[:12]
 
 
-@lru_cache(maxsize=1)
 def load(settings: Settings) -> Contradiction:
+    """The model as one that tells contradictions."""
+    entail, contradict = _places(settings, config_of(settings))
+    classify = classifier(settings)
+
+    def contradictions(pairs: Sequence[Pair]) -> list[float | None]:
+        return [None if one is None else probability(one[entail], one[contradict]) for one in classify(pairs)]
+
+    return contradictions
+
+
+def config_of(settings: Settings) -> Any:
+    """The model's configuration. UserError where it has none, or is no sequence classifier's."""
+    config = _part("AutoConfig", settings)
+    if not any(str(name).endswith("ForSequenceClassification") for name in config.architectures or ()):
+        raise UserError(
+            f"{settings.who}: {settings.model} is no model for sequence classification; give one that was "
+            "trained on entailment"
+        )
+    return config
+
+
+@lru_cache(maxsize=1)
+def classifier(settings: Settings) -> Probabilities:
     """The model, loaded; the last one is kept."""
     import torch
     from transformers import AutoModelForSequenceClassification
 
     from evalkit.backends.hf.loading import locate, pick_device
 
-    entail, contradict = _places(settings, _part("AutoConfig", settings))
     tokenizer = _part("AutoTokenizer", settings)
     device = pick_device(settings.device)
     spec, source, _ = locate(_spec(settings))
@@ -103,14 +129,14 @@ def load(settings: Settings) -> Contradiction:
             raise _unloadable(settings, error) from error
     if missing := sorted(report["missing_keys"]):
         raise UserError(
-            f"metric selfcheck_nli: the weights of {settings.model} lack {missing[0]}; give a model that was trained "
+            f"{settings.who}: the weights of {settings.model} lack {missing[0]}; give a model that was trained "
             "on entailment"
         )
     model.eval().to(device)
-    window = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 10**9)
+    window = min(tokenizer.model_max_length, _positions(model.config))
 
-    def contradictions(pairs: Sequence[Pair]) -> list[float | None]:
-        found: list[float | None] = [None] * len(pairs)
+    def classify(pairs: Sequence[Pair]) -> list[tuple[float, ...] | None]:
+        found: list[tuple[float, ...] | None] = [None] * len(pairs)
         lengths = [len(tokenizer(*pair)["input_ids"]) for pair in pairs]
         fitting = [place for place, length in enumerate(lengths) if length <= window]
         for start in range(0, len(fitting), settings.batch_size):
@@ -120,10 +146,10 @@ def load(settings: Settings) -> Contradiction:
             with torch.inference_mode():
                 logits = model(**asked).logits.double().tolist()
             for place, row in zip(batch, logits, strict=True):
-                found[place] = probability(row[entail], row[contradict])
+                found[place] = tuple(row)
         return found
 
-    return contradictions
+    return classify
 
 
 def _spec(settings: Settings) -> Any:
@@ -148,15 +174,10 @@ def _part(kind: str, settings: Settings) -> Any:
 
 def _places(settings: Settings, config: Any) -> tuple[int, int]:
     """The classes of entailment and contradiction: as given, by name, or of two without names the first and second."""
-    if not any(str(name).endswith("ForSequenceClassification") for name in config.architectures or ()):
-        raise UserError(
-            f"metric selfcheck_nli: {settings.model} is no model for sequence classification; give one that was "
-            "trained on entailment"
-        )
     names = {int(place): str(name).lower() for place, name in config.id2label.items()}
     if settings.entail is not None and settings.contradict is not None:
         if not {settings.entail, settings.contradict} <= set(names):
-            raise UserError(f"metric selfcheck_nli: {settings.model} has the classes {_listed(names)}")
+            raise UserError(f"{settings.who}: {settings.model} has the classes {listed(names)}")
         return settings.entail, settings.contradict
     entail = [place for place, name in names.items() if name.startswith("entail")]
     contradict = [place for place, name in names.items() if name.startswith("contradict")]
@@ -165,8 +186,8 @@ def _places(settings: Settings, config: Any) -> tuple[int, int]:
     if sorted(names.values()) == ["label_0", "label_1"]:
         return 0, 1
     raise UserError(
-        f"metric selfcheck_nli: which classes of {settings.model} mean entailment and contradiction? It has "
-        f"{_listed(names)}; give their numbers, as entail and as contradict"
+        f"{settings.who}: which classes of {settings.model} mean entailment and contradiction? It has "
+        f"{listed(names)}; give their numbers, as entail and as contradict"
     )
 
 
@@ -185,18 +206,28 @@ def refuse_pickled(settings: Settings) -> None:
         return
     if not any(file.endswith(".safetensors") for file in files):
         raise UserError(
-            f"metric selfcheck_nli: {settings.model} has no weights in safetensors at this revision; look for a pull "
+            f"{settings.who}: {settings.model} has no weights in safetensors at this revision; look for a pull "
             "request that adds them (revision=refs/pr/1), or take another model"
         )
 
 
-def _listed(names: Mapping[int, str]) -> str:
+def window_of(settings: Settings) -> tuple[Any, int]:
+    """The model's tokenizer, and how many tokens a pair may have."""
+    tokenizer = _part("AutoTokenizer", settings)
+    return tokenizer, min(tokenizer.model_max_length, _positions(_part("AutoConfig", settings)))
+
+
+def _positions(config: Any) -> int:
+    return getattr(config, "max_position_embeddings", None) or 10**9
+
+
+def listed(names: Mapping[int, str]) -> str:
     return ", ".join(f"{place} ({name})" for place, name in sorted(names.items()))
 
 
 def _unloadable(settings: Settings, error: Exception) -> UserError:
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     return UserError(
-        f"metric selfcheck_nli: the model {settings.model} does not load ({reason}); give a folder or a Hub id with "
+        f"{settings.who}: the model {settings.model} does not load ({reason}); give a folder or a Hub id with "
         "a tokenizer, and weights in safetensors"
     )

@@ -17,89 +17,11 @@ from typing import Literal
 from evalkit.contract.errors import UserError
 from evalkit.metrics.base import SHARE, Metric, MetricKind, ScoringInput
 from evalkit.metrics.qa import normalize_triviaqa, texts, token_f1, triviaqa_answers
+from evalkit.probes.phrases import abstains, affirms, corrects_to_another, not_there, refutes
 
 Outcome = Literal["correct", "wrong", "abstained", "unparsed"]
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "abstained", "unparsed")
 RIGHT, WRONG = 1.0, -0.25
-
-_APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ′`´＇", "'"))
-_CONTRACTION = re.compile(
-    r"\b(?:(?P<cannot>can't|cant|can not)|(?P<will>wo)n'?t"
-    r"|(?P<verb>do|does|did|could|would|should|is|was|are|were|has|have|had)n'?t|(?P<am>i)'?m|(?P<are>we|they|you)'re|(?P<is>it|there|that|he|she)'s|(?P<have>i|we)'ve)\b",
-    re.IGNORECASE,
-)
-_TOLD = (
-    r"(?:know|recall|remember|say|tell|answer|determine|find|verify|confirm|identify|establish|provide|infer|conclude"
-    r"|be (?:sure|certain))"
-)
-_TOLD_OF = (
-    r"(?:known|answered|determined|verified|confirmed|established|identified|inferred|concluded|deduced|said|told|found"
-    r"|ascertained|specified)"
-)
-_HOW = r"(?: (?:really|possibly|currently|honestly|actually|definitively|reliably|exactly|be able to|simply))?"
-_DECLINES = re.compile(
-    r"\b(?:i|we) (?:do not|did not|cannot|could not|would not|(?:am|are) (?:not able|unable) to)"
-    rf"{_HOW} {_TOLD}\b"
-    r"|\bi am (?:not (?:(?:entirely|completely|quite|really|so|too|very) )?(?:sure|certain|aware|familiar)|unsure"
-    r"|uncertain|unaware|unfamiliar)\b"
-    r"|\b(?:have|has|there is|there are) (?:no|not any) (?:\w+ )?(?:information|records?|knowledge|data|idea|comment"
-    r"|answer|evidence|clue|details|mention)\b"
-    r"|\b(?:not|never) heard of\b|\bno (?:idea|clue)\b|\bunanswerable\b"
-    r"|\b(?:not (?:enough|sufficient)|insufficient) (?:information|context|data|evidence|details)\b"
-    r"|^\W*(?:(?:the )?answer(?: is|:)? )?(?:unknown|idk|n/?a|not known|not sure|no answer|unsure|uncertain|unclear"
-    r"|none known|dunno|not available|not specified|not stated|cannot say|cannot tell|hard to say)\W*$",
-    re.IGNORECASE,
-)
-"""The one who speaks does not know."""
-_UNKNOWN = re.compile(
-    rf"\b(?:cannot|could not|can never)(?: be)?{_HOW} {_TOLD_OF}\b"
-    rf"|\b(?:impossible|not possible|hard|difficult|unable)(?: for (?:me|us|anyone))? to{_HOW} {_TOLD}\b"
-    r"|\b(?:nobody|no one) (?:really )?knows\b|\bundetermined\b|\bindeterminate\b"
-    r"|\b(?:passage|text|context|article|document|question|story|source|it) (?:does|did) not (?:say|state|mention"
-    r"|specify|provide|tell)\b"
-    r"|\bnot (?:stated|mentioned|specified|provided|given) (?:in|by) the (?:passage|text|context|article|question)\b"
-    r"|\b(?:it|this|that|which|the answer) (?:is|remains|was) (?:unknown|unclear|uncertain|not known|not clear)\b",
-    re.IGNORECASE,
-)
-"""It is not to be known: an answer that abstains, but in a summary what it may report."""
-_DENIES = re.compile(
-    r"\b(?:is|was|are|were|does|did|do|has|have|had|can|could|will|would) ?not\b|\bcannot\b"
-    r"|\bnever\b|\bno such\b|\bnonexistent\b|\bnon-existent\b|\bnot (?:a real|the|correct|true|real|actually)\b"
-    r"|\bfalse\b|\bincorrect\b|\bmistaken\b|\buntrue\b|\bmade[ -]up\b|\bfictional\b|\bfictitious\b|\binvented\b"
-    r"|\bpremise\b|\bin fact\b|\bactually\b|^\W*no\b",
-    re.IGNORECASE,
-)
-
-
-def abstains(text: str) -> bool:
-    """Whether a reply says that it does not know, or that it is not to be known (a rule of ours, English; see
-    docs/probes.md for its phrases).
-    """
-    plain = _spelled(text)
-    return _DECLINES.search(plain) is not None or _UNKNOWN.search(plain) is not None
-
-
-def declines(text: str) -> bool:
-    """Whether the one who speaks does not know. A longer text may report that a thing is unknown."""
-    return _DECLINES.search(_spelled(text)) is not None
-
-
-def denies(text: str) -> bool:
-    """Whether a reply contradicts what it was asked (a rule of ours, English). To say that one does not know is
-    none.
-    """
-    return _DENIES.search(_UNKNOWN.sub(" ", _DECLINES.sub(" ", _spelled(text)))) is not None
-
-
-def _spelled(text: str) -> str:
-    """With plain apostrophes and without contractions: "can’t" is "cannot"."""
-    return _CONTRACTION.sub(_in_full, " ".join(text.translate(_APOSTROPHES).split()))
-
-
-def _in_full(match: re.Match[str]) -> str:
-    kind, word = str(match.lastgroup), match[str(match.lastgroup)]
-    return {"cannot": "cannot", "will": "will not", "verb": f"{word} not"}.get(kind, f"{word} {kind}")
-
 
 # -- rules: from an answer to its outcome -------------------------------------------------------------------------
 
@@ -120,19 +42,23 @@ def closed_book(sample: ScoringInput) -> Outcome:
 
 
 def premise(sample: ScoringInput) -> Outcome:
-    """A question whose premise is false (``document.sound`` false): correct where the reply contradicts it or names the
-    truth. Its sound twins are scored as short answers, and contradicting one is wrong.
+    """A question whose premise is false (``document.sound`` false): correct where the reply names the truth, or
+    contradicts the premise (``document.premise``) and puts nothing else that is false in its place. Its sound twins are
+    scored as short answers, and contradicting one is wrong.
     """
     text = (sample.text or "").strip()
     if not text:
         return "unparsed"
-    if sample.document.get("sound"):
-        return "wrong" if denies(text) else closed_book(sample)
-    named = any(
-        normalize_triviaqa(one) in normalize_triviaqa(text) for one in texts(sample.document.get("truth") or [])
-    )
-    if denies(text) or named:
+    document = sample.document
+    claim = str(document.get("premise") or "")
+    if document.get("sound"):
+        return "wrong" if refutes(text, claim) else closed_book(sample)
+    truth, answers = texts(document.get("truth") or []), texts(document.get("answers") or [])
+    if affirms(text, truth):
         return "correct"
+    if refutes(text, claim):
+        known = " ".join([str(document.get("question", "")), claim, *truth, *answers])
+        return "wrong" if corrects_to_another(text, known) else "correct"
     return "abstained" if abstains(text) else "wrong"
 
 
@@ -145,7 +71,7 @@ def entity(sample: ScoringInput) -> Outcome:
         return closed_book(sample)
     if not text:
         return "unparsed"
-    return "abstained" if abstains(text) or denies(text) else "wrong"
+    return "abstained" if abstains(text) or not_there(text) else "wrong"
 
 
 def truthful(sample: ScoringInput) -> Outcome:

@@ -1,95 +1,66 @@
-"""Summaries against their source, in the terms of Vectara's hallucination board: hallucination rate, factual
-consistency rate, answer rate, mean length.
+"""Texts against their source, in the terms of Vectara's hallucination board: hallucination rate, factual consistency
+rate, answer rate, mean length.
 
-The judge that comes with the task needs no model: a sentence is supported where every number and every name in it (a
-word with a capital inside a sentence) stands in the source, and at least half of its other content words do. It finds
-invented names and figures and misses twisted relations; a model judges a finished run with `evalkit judge
-faithfulness`.
+Which sentences the source supports is a grader's verdict (``args: {grader: NAME, ...}``): the lexical one, unless the
+task says otherwise. The signature of every metric here names it, with the kappa that it was measured at.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from evalkit.metrics.base import Metric, ScoringInput, share_metric
-from evalkit.probes.hallucination import declines
+from evalkit.contract.grading import SUPPORTED, Claim
+from evalkit.metrics.base import Metric, ScoringInput, share_metric, shared
+from evalkit.probes.grading import finding
+from evalkit.probes.grading.sentences import WORD, sentences
+from evalkit.probes.phrases import declines
 
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)?", re.UNICODE)
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
-_SMALL = frozenset(
-    _WORD.findall(
-        "a an the and or but of in on at by to for from with as is was are were be been it its this that these those "
-        "he she they his her their them who which what when where has have had not no also after before into than "
-        "then there so would will can could may one two all some more most very about over under up out"
-    )
-)
-_SHARE = 0.5
 _LEAST = 5
 """Words below which a reply is no summary (Vectara's board has such a floor as well)."""
-SOURCE = "evalkit's lexical judge, after Vectara's hallucination leaderboard; docs/probes.md"
-
-
-def sentences(text: str) -> list[str]:
-    """Sentences with at least one word."""
-    return [part.strip() for part in _SENTENCE.split(text) if _WORD.search(part)]
-
-
-def is_supported(sentence: str, source: str) -> bool:
-    """The lexical judge on one sentence."""
-    known = {_stem(word) for word in _WORD.findall(source)}
-    found = _WORD.findall(sentence)
-    hard = [
-        word for index, word in enumerate(found) if word[0].isdigit() or (index and word[0].isupper() and len(word) > 1)
-    ]
-    if any(_stem(word) not in known for word in hard):
-        return False
-    content = [word for word in found if word.lower() not in _SMALL]
-    return not content or sum(_stem(word) in known for word in content) / len(content) >= _SHARE
-
-
-def _stem(word: str) -> str:
-    low = word.lower().replace("’", "'").removesuffix("'s")
-    for ending in ("ing", "ed", "es", "s"):
-        if len(low) > len(ending) + 3 and low.endswith(ending):
-            return low.removesuffix(ending)
-    return low
+SOURCE = "after Vectara's hallucination leaderboard; docs/probes.md"
+_FIELDS = ("passage", "document", "article", "doc", "knowledge")
 
 
 def is_answer(text: str) -> bool:
     """Whether the model summarised at all."""
-    return len(_WORD.findall(text)) >= _LEAST and not declines(text)
+    return len(WORD.findall(text)) >= _LEAST and not declines(text)
 
 
-def _source(sample: ScoringInput) -> str:
-    return str(sample.document.get("passage") or sample.document.get("document") or "")
+def source_of(document: Mapping[str, Any]) -> str:
+    """The text that a reply must follow from."""
+    return next((str(document[key]) for key in _FIELDS if document.get(key)), "")
 
 
-def _supported(sample: ScoringInput) -> float | None:
+def _graded(sample: ScoringInput) -> dict[str, float | None] | None:
+    """Of an answer: the share of its sentences that are supported, and whether all are."""
     text = sample.text or ""
     if not is_answer(text):
         return None
-    parts = sentences(text)
-    return sum(is_supported(part, _source(sample)) for part in parts) / len(parts)
-
-
-def _hallucinated(sample: ScoringInput) -> float | None:
-    share = _supported(sample)
-    return None if share is None else float(share < 1)
-
-
-def _consistent(sample: ScoringInput) -> float | None:
-    share = _supported(sample)
-    return None if share is None else float(share == 1)
+    source = source_of(sample.document)
+    scores = finding.of_metric(sample.args).grade([Claim(source, one) for one in sentences(text)])
+    if any(score is None for score in scores):
+        return {"supported": None, "consistent": None, "hallucinated": None}
+    share = sum(score is not None and score >= SUPPORTED for score in scores) / len(scores)
+    return {"supported": share, "consistent": float(share == 1), "hallucinated": float(share < 1)}
 
 
 def _words(sample: ScoringInput) -> float | None:
     text = sample.text or ""
-    return float(len(_WORD.findall(text))) if is_answer(text) else None
+    return float(len(WORD.findall(text))) if is_answer(text) else None
 
 
-supported = share_metric("supported", _supported, source=SOURCE)
-hallucinated = share_metric("hallucinated", _hallucinated, source=SOURCE, binary=True, higher_is_better=False)
-consistent = share_metric("consistent", _consistent, source=SOURCE, binary=True)
+def _told(args: Mapping[str, Any], values: Sequence[Any]) -> str:
+    return finding.told(finding.of_metric(args).identity)
+
+
+def _by_grader(name: str, **more: Any) -> Metric:
+    return share_metric(name, shared(_graded, name), source=SOURCE, prepare=finding.prepare, describe=_told, **more)
+
+
+supported = _by_grader("supported")
+hallucinated = _by_grader("hallucinated", binary=True, higher_is_better=False)
+consistent = _by_grader("consistent", binary=True)
 answered = share_metric("answered", lambda sample: float(is_answer(sample.text or "")), source=SOURCE, binary=True)
 summary_words = Metric(
     name="summary_words",

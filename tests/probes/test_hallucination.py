@@ -11,9 +11,9 @@ from probe_runs import metrics_of
 
 from evalkit.contract.errors import UserError
 from evalkit.metrics.base import ScoringInput
-from evalkit.probes import generated, hallucination, options, prose
+from evalkit.probes import generated, hallucination, options, phrases, prose
+from evalkit.probes.grading.lexical import is_supported
 from evalkit.probes.selfcheck import sentence_scores
-from evalkit.probes.summaries import is_supported
 from evalkit.spec.models import RunSpec
 from evalkit.task.catalog import Catalog, resolve
 
@@ -237,7 +237,7 @@ def test_summaries():
     ],
 )
 def test_how_an_abstention_is_told(text, yes):
-    assert hallucination.abstains(text) is yes
+    assert phrases.abstains(text) is yes
 
 
 def test_the_right_answer_counts_beside_doubt_and_exactly_if_asked():
