@@ -105,8 +105,12 @@ def test_errors_of_rows_come_back_as_from_one_model():
         backend.close()
 
 
-def test_work_goes_on_after_an_abandoned_job():
-    backend = replicas(mock(delay_s=0.0002), "local", 2)
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("count", [1, 2])
+def test_work_goes_on_after_abandoned_jobs(executor, count):
+    backend = replicas(mock(delay_s=0.0002), executor, count)
+    alone = open_backend(mock(), EngineSpec())
+    expected = answer(alone, requests(20), None, EngineSpec())
 
     class Stop(BaseException):
         pass
@@ -115,12 +119,14 @@ def test_work_goes_on_after_an_abandoned_job():
         raise Stop
 
     try:
-        with pytest.raises(Stop):
-            answer(backend, requests(), Book(5, stop), EngineSpec())
-        assert backend.encode(["as before"]) == open_backend(mock(), EngineSpec()).encode(["as before"])
-        assert answer(backend, requests(20), None, EngineSpec()) == answer(
-            open_backend(mock(), EngineSpec()), requests(20), None, EngineSpec()
-        )
+        for after in (1, 2, 5, 20):
+            with pytest.raises(Stop):
+                answer(backend, requests(), Book(after, stop), EngineSpec())
+            assert backend.encode(["as before"]) == alone.encode(["as before"])
+            assert answer(backend, requests(20), None, EngineSpec()) == expected
+        assert backend.fleet.losses == 0
+        parts = backend.fleet.measured()
+        assert sorted(parts) == list(range(count))
     finally:
         backend.close()
 

@@ -7,6 +7,7 @@ started again, until it has died MAX_DEATHS times without having answered anythi
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -38,6 +39,10 @@ class Fleet:
         self._jobs: dict[int, tuple[Scheduler, int, Unit]] = {}
         """What each busy worker computes: for whom, under which ticket, and the unit."""
         self._ticket = 0
+        self._waits: set[int] = set()
+        """Workers that were asked something and whose reply has not been taken up."""
+        self._said: deque[tuple[int, Any]] = deque()
+        """Replies that were not taken up yet: whoever takes one up may raise."""
         self.losses = 0
         """Workers lost so far."""
         self.opened: Opened | None = None
@@ -80,6 +85,7 @@ class Fleet:
         what the workers had to say has been passed on. Raises UserError if no worker is left.
         """
         scheduler = Scheduler(units)
+        self._take_up_abandoned()
         while not scheduler.done:
             for worker in self._in("idle"):
                 if (unit := scheduler.take(worker)) is not None:
@@ -114,21 +120,37 @@ class Fleet:
         return [worker for worker, now in self._standing.items() if now == standing]
 
     def _load(self, worker: int) -> None:
+        self._said = deque(said for said in self._said if said[0] != worker)  # by the one before
         self._cluster.start(worker)
-        self._cluster.ask(worker, "open", *self._spec, self._cluster.environment(worker))
+        self._ask(worker, "open", *self._spec, self._cluster.environment(worker))
         self._standing[worker] = "loading"
 
     def _start(self, worker: int, kind: Kind, rows: Sequence[Any], unit: Unit, scheduler: Scheduler) -> None:
         self._ticket += 1
         self._jobs[worker] = (scheduler, self._ticket, unit)
         self._standing[worker] = "busy"
-        self._cluster.ask(worker, "start", self._ticket, kind, [rows[row] for row in unit.rows])
+        self._ask(worker, "start", self._ticket, kind, [rows[row] for row in unit.rows])
+
+    def _ask(self, worker: int, method: str, *args: Any) -> None:
+        self._waits.add(worker)
+        self._cluster.ask(worker, method, *args)
+
+    def _take_up_abandoned(self) -> None:
+        """Ask workers again whose last reply was lost on the way: a job that ended in an exception left
+        them busy with nobody to ask them on.
+        """
+        for worker in self._in("busy"):
+            if worker not in self._waits:
+                self._ask(worker, "poll", True)
 
     def _attend(self, scheduler: Scheduler | None, done: OnResult) -> None:
         """Take what the workers have to say, and tell them how to go on."""
         if len(self._in("gone")) == self.size:
             raise self._all_gone("each was started again and died again")
-        for worker, reply in self._cluster.replies(TICK_S):
+        self._said.extend(self._cluster.replies(0 if self._said else TICK_S))
+        while self._said:
+            worker, reply = self._said.popleft()
+            self._waits.discard(worker)
             if isinstance(reply, Lost):
                 self._on_lost(worker, reply, done)
             elif isinstance(reply, Refused):
@@ -159,7 +181,7 @@ class Fleet:
                 if owner.answer(row):
                     done(row, RuntimeError(result.reason) if isinstance(result, Failed) else result)
         if progress.state == "running":
-            self._cluster.ask(worker, "poll", not current or (owner is not None and owner.obsolete(worker)))
+            self._ask(worker, "poll", not current or (owner is not None and owner.obsolete(worker)))
             return
         self._standing[worker] = "idle"
         self._jobs.pop(worker, None)
