@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ from evalkit.cli.validate import command as validate
 from evalkit.contract.errors import UserError
 from evalkit.data import rows as row_files
 from evalkit.render.terminal import rows_table
-from evalkit.spec.models import EngineSpec
+from evalkit.spec.models import EngineSpec, ModelSpec
 from evalkit.store import RunDir
 from evalkit.text.reading import Malformed, parse_json, read_text
 
@@ -124,13 +125,23 @@ def truthful(
 
 @app.command("rag")
 @judging("means", "intervals", "counts", "unread", options=(MAX_TOKENS,))
-def rag(asked: Asked, rows: Rows) -> Any:
+def rag(
+    asked: Asked,
+    rows: Rows,
+    embedder: Annotated[
+        str | None,
+        typer.Option("--embedder", metavar="MODEL", help="Compares questions for answer relevance; without it, words."),
+    ] = None,
+    questions: Annotated[int, typer.Option("--questions", min=1, max=10, help="Questions made of each answer.")] = 1,
+) -> Any:
     """RAGAS's three ratios: rows {question, contexts, answer}."""
-    from evalkit.judge.rag import score_rag
+    from evalkit.judge.rag import embedded, score_rag
 
     found = _read(rows)
-    with asked.judge() as judge:
-        return score_rag(judge, found, where=str(rows))
+    with ExitStack() as stack:
+        similarity = None if embedder is None else stack.enter_context(embedded(ModelSpec(name=embedder)))
+        judge = stack.enter_context(asked.judge())
+        return score_rag(judge, found, similarity, str(rows), questions)
 
 
 @app.command("rate")

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from evalkit.contract.backend import Backend
     from evalkit.contract.optional import TextPart
 
-RequestKind = Literal["loglikelihood", "loglikelihood_rolling", "generate", "classify"]
+RequestKind = Literal["loglikelihood", "loglikelihood_rolling", "generate", "classify", "embed"]
 Architecture = Literal["causal", "encoder_decoder", "classifier", "embedder"]
 Modality = Literal["text", "image"]
 
 ALL_KINDS: frozenset[RequestKind] = frozenset(("loglikelihood", "loglikelihood_rolling", "generate"))
-"""What a language model can be asked; ``classify`` is for models with a head for it."""
+"""What a language model can be asked; ``classify`` is for models with a head for it, ``embed`` for embedders."""
 
 
 @dataclass(frozen=True, slots=True)

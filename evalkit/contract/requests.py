@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from evalkit.contract.embedding import Embedder, Role
 
 Status = Literal["ok", "unscored", "error"]
 
@@ -98,7 +101,27 @@ class Classify:
         return None
 
 
-Request = Score | Generate | Rolling | Classify
+@dataclass(frozen=True, slots=True, eq=False)
+class Embed:
+    """Ask an embedder for what ``compute`` makes of its vectors (a similarity, a ranking): the vectors, with which any
+    journal would overflow, stay with the model.
+
+    ``context``: what is asked about, as one text. ``identity``: a digest of everything else that can change the answer.
+    ``ahead``: the texts that ``compute`` will want, so that those of many requests are embedded in whole batches.
+    """
+
+    context: str
+    identity: str
+    compute: Callable[[Embedder], Response]
+    ahead: tuple[tuple[str, Role], ...] = ()
+
+    @property
+    def messages(self) -> None:
+        """An embedder has no conversations."""
+        return None
+
+
+Request = Score | Generate | Rolling | Classify | Embed
 
 
 class Asked(tuple[Request, ...]):
@@ -132,7 +155,8 @@ class Response:
     thought: str | None = field(default=None, metadata={ONLY_IF_SET: True})
     """What the model thought before its answer, with the marks around it; no part of ``text``."""
     values: tuple[float, ...] = field(default=(), metadata={ONLY_IF_SET: True})
-    """Of a `Classify`: the log-probability of each class in nats, or the one number that was asked for."""
+    """Of a `Classify`: the log-probability of each class in nats, or the one number that was asked for. Of an `Embed`:
+    what was computed."""
 
 
 @dataclass(frozen=True, slots=True)

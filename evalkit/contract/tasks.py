@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-Kind = Literal["multiple_choice", "score", "generate", "rolling"]
+Kind = Literal["multiple_choice", "score", "generate", "rolling", "embed"]
 
 
 @dataclass(frozen=True, slots=True)

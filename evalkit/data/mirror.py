@@ -61,6 +61,10 @@ class MirrorSource:
         """The files of a data set's config, by split. Raises UserError where the set or config is absent."""
         return split_files(self._config_folder(dataset))
 
+    def configs(self, id: str) -> list[str]:
+        """The configs of a data set that have rows. Raises UserError where the set is absent."""
+        return sorted(path.name for path in self._home(id).iterdir() if path.is_dir() and split_files(path))
+
     def _file(self, dataset: DatasetRef, split: str) -> Path:
         files = self.splits(dataset)
         if split not in files:
@@ -72,8 +76,7 @@ class MirrorSource:
         return files[split]
 
     def _config_folder(self, dataset: DatasetRef) -> Path:
-        home = self._home(dataset.id)
-        there = sorted(path.name for path in home.iterdir() if path.is_dir() and split_files(path))
+        home, there = self._home(dataset.id), self.configs(dataset.id)
         if dataset.config is not None:
             folder = home / _inside(dataset.config, f"config of {dataset.id}")
             if not split_files(folder):

@@ -93,6 +93,13 @@ GENERATED_QUESTION = """Write the one question that this answer answers.
 [End of answer]
 
 Question:"""
+GENERATED_QUESTIONS = """Write {{ count }} different questions that this answer answers, each on its own line.
+
+[Answer]
+{{ answer }}
+[End of answer]
+
+Questions:"""
 NEEDED = """Is this sentence of a context needed to answer the question?
 
 Question: {{ question }}

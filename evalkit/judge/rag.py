@@ -1,8 +1,8 @@
 """RAGAS's three ratios (Es et al. 2023, arXiv 2309.15217) of answers that were given with retrieved contexts.
 
 faithfulness       statements of the answer that the contexts support / statements of the answer
-answer_relevance   mean similarity of the question and questions that the judge makes of the answer; the paper compares
-                   embeddings, this compares word counts (cosine), unless a function is given
+answer_relevance   mean similarity of the question and questions that the judge makes of the answer: the cosine of an
+                   embedder's vectors, as in the paper; without an embedder that of word counts
 context_relevance  sentences of the contexts that are needed for the answer / sentences of the contexts
 """
 
@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from evalkit.backends import opening
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Response
 from evalkit.judge import prompts
@@ -22,8 +24,10 @@ from evalkit.judge.asking import Judge, Row, require
 from evalkit.judge.items import reasons
 from evalkit.judge.reading import Unread, yes_or_no
 from evalkit.metrics.filters import strip_thinking
+from evalkit.probes.embedding.base import unit
 from evalkit.probes.grading.sentences import sentences
 from evalkit.probes.selfcheck import words
+from evalkit.spec.models import EngineSpec, ModelSpec
 from evalkit.statistics.choice import interval_for
 
 _MARKER = re.compile(
@@ -33,6 +37,33 @@ _MARKER = re.compile(
 )
 """Of a list's items, at a line's beginning; a number without white space behind its point is none (3.5)."""
 Similarity = Callable[[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """How alike two questions are, and what a record says of that."""
+
+    similarity: Similarity
+    record: dict[str, Any]
+
+
+@contextmanager
+def embedded(model: ModelSpec) -> Iterator[Similar]:
+    """The cosine of an embedder's vectors. UserError for a model that gives none, or that cannot be loaded."""
+    if opening.capabilities_of(opening.resolve(model)).architecture != "embedder":
+        raise UserError(
+            f"--embedder {model.name}: is no embedder: wordllama, embed:MODEL, st:MODEL (docs/embeddings.md)"
+        )
+    backend: Any = opening.open_backend(model, EngineSpec())
+    try:
+
+        def similarity(one: str, other: str) -> float:
+            first, second = unit(backend.embed([one, other]).astype("float64"))
+            return float(first @ second)
+
+        yield Similar(similarity, {"embedder": backend.info.name, "fingerprint": backend.info.fingerprint})
+    finally:
+        backend.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +90,17 @@ class Rag:
     record: dict[str, Any]
 
 
-def score_rag(judge: Judge, rows: Sequence[Row], similarity: Similarity | None = None, where: str = "rag") -> Rag:
-    """Score rows {"question", "contexts": [text, ...], "answer"}."""
+def score_rag(
+    judge: Judge,
+    rows: Sequence[Row],
+    similarity: Similarity | Similar | None = None,
+    where: str = "rag",
+    questions: int = 1,
+) -> Rag:
+    """Score rows {"question", "contexts": [text, ...], "answer"}. The judge makes ``questions`` of each answer."""
+    if not isinstance(similarity, Similar):
+        known: Any = "cosine of words" if similarity is None else "given"
+        similarity = Similar(similarity or cosine, known)
     require(rows, ("question", "answer"), where)
     for number, row in enumerate(rows, 1):
         contexts = row.get("contexts")
@@ -68,7 +108,7 @@ def score_rag(judge: Judge, rows: Sequence[Row], similarity: Similarity | None =
             raise UserError(f"{where}: row {number}: contexts is no list of texts")
     unread: list[Unread] = []
     faithful = _faithfulness(judge, rows, unread)
-    relevant = _answer_relevance(judge, rows, similarity or cosine)
+    relevant = _answer_relevance(judge, rows, similarity.similarity, questions)
     needed = _context_relevance(judge, rows, unread)
     found = tuple(Ratios(*three) for three in zip(faithful, relevant, needed, strict=True))
     means: dict[str, float | None] = {}
@@ -79,7 +119,7 @@ def score_rag(judge: Judge, rows: Sequence[Row], similarity: Similarity | None =
         means[name] = sum(known) / len(known) if known else None
         intervals[name] = interval_for(known, bounds=(0.0, 1.0)).interval() if known else None
         counts[name] = len(known)
-    record = {**judge.record(), "similarity": "cosine of words" if similarity is None else "given"}
+    record = {**judge.record(), "similarity": similarity.record, "questions": questions}
     return Rag(found, means, intervals, counts, reasons(unread), record)
 
 
@@ -101,12 +141,17 @@ def _faithfulness(judge: Judge, rows: Sequence[Row], unread: list[Unread]) -> li
     return _shares(judge, "support", prompts.SUPPORT, asked, [len(statements) for statements in listed], unread)
 
 
-def _answer_relevance(judge: Judge, rows: Sequence[Row], similarity: Similarity) -> list[float | None]:
-    replies = judge.ask("question", prompts.GENERATED_QUESTION, rows)
-    made = [(_lines(reply) or [""])[0] for reply in replies]
-    return [
-        similarity(row["question"], question) if question else None for row, question in zip(rows, made, strict=True)
-    ]
+def _answer_relevance(judge: Judge, rows: Sequence[Row], similarity: Similarity, count: int) -> list[float | None]:
+    if count == 1:
+        replies = judge.ask("question", prompts.GENERATED_QUESTION, rows)
+    else:
+        asked = [{**row, "count": count} for row in rows]
+        replies = judge.ask("questions", prompts.GENERATED_QUESTIONS, asked, max_tokens=64 * count)
+    found: list[float | None] = []
+    for row, reply in zip(rows, replies, strict=True):
+        alike = [similarity(row["question"], question) for question in _lines(reply)[:count]]
+        found.append(sum(alike) / len(alike) if alike else None)
+    return found
 
 
 def _context_relevance(judge: Judge, rows: Sequence[Row], unread: list[Unread]) -> list[float | None]:

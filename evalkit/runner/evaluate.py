@@ -154,7 +154,7 @@ def evaluate(
     elif opening.by_generation(model):
         selection = by_generation(selection)
     spec = with_environment(spec.model_copy(update={"output": spec.output or default_output(spec)}))
-    later = LaterChat() if spec.model.chat_template and can.architecture != "classifier" else None
+    later = LaterChat() if spec.model.chat_template and can.architecture not in ("classifier", "embedder") else None
     workloads = _load(selection, open_source(spec.data_dir), spec, later, schedule)
     suitability.require(workloads, model_label(model), can)
     if schedule is not None:

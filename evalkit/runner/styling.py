@@ -14,7 +14,7 @@ from uuid import uuid4
 from evalkit.contract.backend import Backend, TokenBackend
 from evalkit.contract.capabilities import traits
 from evalkit.contract.optional import HasChatTemplate
-from evalkit.contract.types import Asked, Classify, Message, PromptStyle, Request, Rolling
+from evalkit.contract.types import Asked, Classify, Embed, Message, PromptStyle, Request, Rolling
 from evalkit.runner.workload import Workload, build_requests
 from evalkit.spec.models import ModelSpec
 
@@ -48,7 +48,7 @@ class LaterChat:
             return tuple(replace(one, content=written(one.content)) for one in messages)
 
         def settle(request: Request) -> Request:
-            if isinstance(request, Rolling | Classify):
+            if isinstance(request, Rolling | Classify | Embed):
                 return request
             messages = request.messages
             return replace(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.contract.capabilities import Capabilities, RequestKind
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Classify, Generate, Request, Rolling, Score
+from evalkit.contract.types import Classify, Embed, Generate, Request, Rolling, Score
 from evalkit.runner.workload import Workload
 
 KIND_OF: Mapping[type, RequestKind] = {
@@ -14,12 +14,14 @@ KIND_OF: Mapping[type, RequestKind] = {
     Generate: "generate",
     Rolling: "loglikelihood_rolling",
     Classify: "classify",
+    Embed: "embed",
 }
 ASKED: Mapping[RequestKind, str] = {
     "loglikelihood": "log-likelihoods of choices",
     "generate": "generated text",
     "loglikelihood_rolling": "the perplexity of whole texts",
     "classify": "the class of a text",
+    "embed": "vectors of texts (an embedder gives them: docs/embeddings.md)",
 }
 
 

@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import ONLY_IF_SET, Classify, Generate, Request, Rolling, Sampling, Score
+from evalkit.contract.types import ONLY_IF_SET, Classify, Embed, Generate, Request, Rolling, Sampling, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,6 +170,9 @@ def text_key(fingerprint: str, request: Request) -> str:
     if isinstance(request, Classify):
         header["pair"], header["labels"] = request.pair, request.labels
         return _key("text", header, request.text)
+    if isinstance(request, Embed):
+        header["identity"] = request.identity
+        return _key("text", header, request.context)
     if isinstance(request, Score):
         header["continuation"] = request.continuation
     elif isinstance(request, Generate):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Classify, Generate, Request, Response, Rolling, SampleResult, Score, TaskInfo
+from evalkit.contract.types import Classify, Embed, Generate, Request, Response, Rolling, SampleResult, Score, TaskInfo
 from evalkit.store.files import clean, plain, replacing
 from evalkit.store.identity import canonical
 
@@ -269,6 +269,6 @@ def _answer(request: Request, response: Response) -> Any:
         return None if response.text is None else clean(response.text)
     if isinstance(request, Rolling):
         return str(response.loglikelihood)
-    if isinstance(request, Classify):
+    if isinstance(request, Classify | Embed):
         return [str(value) for value in response.values]
     return [str(response.loglikelihood), str(response.is_greedy)]

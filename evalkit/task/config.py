@@ -16,6 +16,7 @@ _OUTPUT_TYPE: Mapping[Kind, str] = {
     "score": "loglikelihood",
     "generate": "generate_until",
     "rolling": "loglikelihood_rolling",
+    "embed": "embed",
 }
 
 

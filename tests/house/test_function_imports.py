@@ -14,10 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 HEAVY = {
-    "accelerate", "bitsandbytes", "datasets", "duckdb", "evaluate", "fastapi", "httpx2", "jinja2",
-    "llama_cpp", "lm_eval", "lxml", "nltk", "numpy", "pandas", "peft", "plotly", "portalocker", "psutil",
-    "pyarrow", "pydantic", "ray", "rouge_score", "sacrebleu", "safetensors", "scipy", "statsmodels",
-    "tenacity", "tokenizers", "torch", "torchao", "transformers", "vllm", "yaml",
+    "accelerate", "bitsandbytes", "datasets", "duckdb", "evaluate", "fastapi", "httpx2", "ir_measures", "jinja2",
+    "llama_cpp", "lm_eval", "lxml", "mteb", "nltk", "numpy", "pandas", "peft", "plotly", "portalocker", "psutil",
+    "pyarrow", "pydantic", "ray", "rouge_score", "sacrebleu", "safetensors", "scipy", "sentence_transformers",
+    "sklearn", "statsmodels", "tenacity", "tokenizers", "torch", "torchao", "transformers", "vllm", "wordllama",
+    "yaml",
 }  # fmt: skip
 """Third-party packages whose import takes tens of milliseconds or more."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +16,7 @@ from evalkit.judge import Judge
 from evalkit.judge.agreement import agreement, rank_correlation
 from evalkit.judge.pairwise import judge_pairs
 from evalkit.judge.pointwise import faithfulness, grade
-from evalkit.judge.rag import cosine, score_rag
+from evalkit.judge.rag import cosine, embedded, score_rag
 from evalkit.judge.ratings import Battle, bradley_terry, elo
 from evalkit.judge.two_turn import answer_turns, questions
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -214,6 +215,25 @@ def test_rag_ratios():
     assert set(found.record["prompts"]) == {"statements", "support", "question", "needed"}
     with pytest.raises(UserError, match="contexts"):
         score_rag(judge(), [{"question": "q", "answer": "a", "contexts": "text"}])
+
+
+def test_rag_relevance_by_an_embedder():
+    wordllama = pytest.importorskip("wordllama", reason="needs wordllama (pip install 'evalkit-harness[embedding]')")
+    rows = [{"question": "Who built the old mill?", "contexts": [], "answer": answer} for answer in ("Otto", "No idea")]
+    script = [
+        {"match": "Otto", "text": "1. Who built the old mill?\n2. Who constructed the ancient mill?"},
+        {"match": "No idea", "text": "1. Do you like cheese?\n2. Will it rain?"},
+    ]
+    with embedded(ModelSpec(name="wordllama")) as similar:
+        found = score_rag(judge(*script), rows, similar, questions=2)
+    near, far = (row.answer_relevance for row in found.rows)
+    alone = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
+    alike = alone.similarity("Who built the old mill?", "Who constructed the ancient mill?")
+    assert near == pytest.approx((1 + alike) / 2, abs=1e-6)
+    assert near > 0.8 > 0.3 > far
+    assert (found.record["similarity"]["embedder"], found.record["questions"]) == ("wordllama", 2)
+    with pytest.raises(UserError, match="is no embedder"), embedded(ModelSpec(name="mock")):
+        pass
 
 
 RAG_ROW = {"question": "q", "contexts": ["Otto built it. Rain fell."], "answer": "a"}

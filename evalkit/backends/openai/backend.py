@@ -22,7 +22,7 @@ from evalkit.backends.openai.token_scoring import TokenIds
 from evalkit.backends.thinking import marks_of
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.registry import nearest
-from evalkit.contract.types import Classify, Generate, ModelInfo, Request, Response, Score
+from evalkit.contract.types import Classify, Embed, Generate, ModelInfo, Request, Response, Score
 from evalkit.perf.meter import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
 from evalkit.store.identity import digest
@@ -159,8 +159,8 @@ class ServerBackend:
         if isinstance(request, Generate):
             return await self._generator.generate(request)
         assert self._scorer is not None
-        if isinstance(request, Classify):
-            return Response(status="error", error="a server of the OpenAI API gives no classes")
+        if isinstance(request, Classify | Embed):
+            return Response(status="error", error="a language model behind a server gives no classes and no vectors")
         if isinstance(request, Score):
             return await self._scorer.score(request)
         return await self._scorer.rolling(request)

@@ -5,7 +5,7 @@ stand in arguments or URLs, because those are recorded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
@@ -48,12 +48,19 @@ class Settings(Strict):
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
 
 
-def settings(model: ModelSpec) -> Settings:
-    """The validated arguments of ``model``. Raises UserError."""
-    return _checked(model.name, dict(model.args))
+S = TypeVar("S", bound=Settings)
 
 
-def _checked(name: str, args: Mapping[str, Any]) -> Settings:
+@overload
+def settings(model: ModelSpec) -> Settings: ...
+@overload
+def settings(model: ModelSpec, form: type[S]) -> S: ...
+def settings(model: ModelSpec, form: type[Any] = Settings) -> Any:
+    """The validated arguments of ``model``, as ``form``. Raises UserError."""
+    return _checked(model.name, dict(model.args), form)
+
+
+def _checked(name: str, args: Mapping[str, Any], form: type[S]) -> S:
     if secret := next((key for key in args if key.lower() in SECRETS), None):
         raise UserError(
             f"--model_args {secret}: keys do not belong into arguments, which are recorded: set the environment "
@@ -64,7 +71,7 @@ def _checked(name: str, args: Mapping[str, Any]) -> Settings:
         given["base_url"] = name
     elif name not in ("openai", ""):
         given.setdefault("model", name)
-    found = model_args(Settings, given, "the backend openai")
+    found = model_args(form, given, "the backend openai")
     return found.model_copy(update={"base_url": _url(found.base_url)})
 
 
@@ -83,6 +90,6 @@ def _url(given: str) -> str:
             f"recorded: put the key into the environment variable {KEY_VARIABLE}"
         )
     path = parts.path.rstrip("/")
-    for endpoint in ("/chat/completions", "/completions"):
+    for endpoint in ("/chat/completions", "/completions", "/embeddings"):
         path = path.removesuffix(endpoint)
     return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
