@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from evalkit.api.registering import register_backend, register_grader, register_metric, register_task
     from evalkit.api.reporting import report
     from evalkit.api.run import Run, Scores, load_run
+    from evalkit.api.viewing import view
     from evalkit.backends.mock_function import mock
     from evalkit.contract.backend import (
         Backend,
@@ -121,6 +122,7 @@ __all__ = [
     "register_task",
     "report",
     "tasks",
+    "view",
 ]
 
 _PLACES = {
@@ -132,6 +134,7 @@ _PLACES = {
     "evalkit.api.registering": ("register_backend", "register_grader", "register_metric", "register_task"),
     "evalkit.api.reporting": ("report",),
     "evalkit.api.run": ("Run", "Scores", "load_run"),
+    "evalkit.api.viewing": ("view",),
     "evalkit.backends.mock_function": ("mock",),
     "evalkit.contract.backend": (
         "Backend",

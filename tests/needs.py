@@ -37,6 +37,8 @@ OPTIONAL = {
     "sentencepiece": "translation",
     "lxml": "translation",
     "evaluate": "evaluate",
+    "starlette": "view",
+    "uvicorn": "view",
     "gguf": "smollm2",
     "vllm": "vllm",
     "wordllama": "embedding",

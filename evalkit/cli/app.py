@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "Evaluate a model on tasks; write results, samples and a report.",
     "retry": "Run only the failed items of a run again, and write its results anew.",
     "report": "Write one self-contained report of one or several runs.",
+    "view": "Show a folder of runs in the browser, live, on this machine alone; Ctrl-C ends it.",
     "compare": "Compare runs on the same items: paired differences, intervals, tests, flipped items.",
     "gate": (
         "Judge a candidate against a baseline. Exit codes: 0 pass, 1 regression, 2 usage, 3 too few items to tell."

@@ -76,6 +76,9 @@ class TaskTraits:
     """Its prompts are made to a length in tokens: they are written once the model's tokenizer is known."""
     warnings: tuple[str, ...] = ()
     """What a user should know before the run."""
+    scores_early: bool = False
+    """Items may be scored, and numbers of some of them made, while others are still being answered: that starts no
+    program and loads no model."""
 
 
 @runtime_checkable

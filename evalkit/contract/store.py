@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from evalkit.contract.types import Response
@@ -17,6 +17,17 @@ class ResponseStore(Protocol):
 
     def put(self, key: str, response: Response) -> None:
         """Keep one answer; returns at once (writes are batched off the hot path)."""
+        ...
+
+
+@runtime_checkable
+class KnowsRequests(ResponseStore, Protocol):
+    """A store that is told, before it is asked for answers, which key each request has."""
+
+    def expect(self, keys: Sequence[str], given: Sequence[Response | None]) -> None:
+        """``keys`` of the requests about to be answered, in their order; ``given`` holds, at the same places, answers
+        that need no model (None: an answer comes by its key).
+        """
         ...
 
 

@@ -25,7 +25,7 @@ from evalkit.contract.backend import (
     no_op,
 )
 from evalkit.contract.optional import ReproducesBatches, StopsBetweenPasses, capabilities
-from evalkit.contract.store import Progress, ResponseStore, StopsWork
+from evalkit.contract.store import KnowsRequests, Progress, ResponseStore, StopsWork
 from evalkit.contract.types import Request, Response
 from evalkit.engine.encode import Job, encode
 from evalkit.engine.plausible import Places, impossible, possible
@@ -97,6 +97,8 @@ class _Ledger:
 def _answer_tokens(
     backend: TokenBackend, jobs: Sequence[Job], book: ResponseStore | None, progress: Progress | None
 ) -> list[Response]:
+    if isinstance(book, KnowsRequests):
+        book.expect([job.key for job in jobs], [job.response for job in jobs])
     ledger = _Ledger([job.key for job in jobs if job.response is None], book, progress)
     by_key = {job.key: job for job in jobs if job.response is None}
     missing = [by_key[key] for key in ledger.missing]
@@ -234,6 +236,8 @@ def _answer_texts(
     backend: TextBackend, requests: Sequence[Request], book: ResponseStore | None, progress: Progress | None
 ) -> list[Response]:
     keys = [text_key(backend.info.fingerprint, request) for request in requests]
+    if isinstance(book, KnowsRequests):
+        book.expect(keys, [None] * len(keys))
     ledger = _Ledger(keys, book, progress)
     first = dict(zip(reversed(keys), reversed(requests), strict=True))
     ledger.begin(len(requests), None)

@@ -41,16 +41,17 @@ def _source_of(digest: bytes) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def policy(hashes: Sequence[str]) -> str:
+def policy(hashes: Sequence[str], server: bool = False) -> str:
     """A policy that allows exactly the inline scripts of these `script_hash`es, styles inside the page, and no load of
-    any kind.
+    any kind; of a page that a ``server`` of its own shows, requests and forms to that one.
 
     Styles need 'unsafe-inline' because plotly writes its own; a style can neither run nor, with every fetch
     forbidden, send anything.
     """
+    own = "connect-src 'self'; form-action 'self'" if server else "form-action 'none'"
     return (
         f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"base-uri 'none'; {own}"
     )
 
 

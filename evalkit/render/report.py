@@ -51,7 +51,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     ]
     context = {
         "view": source.view,
-        "facts": [_fact_line(run) for run in source.runs],
+        "facts": [fact_line(run) for run in source.runs],
         "banner_words": BANNERS,
         "policy": page.policy(hashes),
         "style": markup(page.assets(("base.css", "report.css"))),
@@ -101,8 +101,9 @@ def load(paths: Sequence[Path]) -> tuple[list[RunDir], list[Run]]:
     return opened, loaded
 
 
-def _fact_line(run: Run) -> str:
+def fact_line(run: Run, documents: bool = True) -> str:
     """The model in one line: backend, size, dtype, quantization, adapter, device, documents, date."""
+    n = sum(task.n for task in run.result.tasks)
     model, surroundings = run.result.model, run.result.environment
     details = model.get("details") or {}
     adapter = details.get("adapter") or {}
@@ -115,7 +116,7 @@ def _fact_line(run: Run) -> str:
         str((run.result.spec.get("model") or {}).get("quant") or ""),
         f"{adapter['type']} adapter" if isinstance(adapter, Mapping) and adapter.get("type") else "",
         str(model.get("device") or ""),
-        f"{sum(task.n for task in run.result.tasks):,} documents",
+        f"{n:,} document{'s' if n != 1 else ''}" if documents else "",
         str(surroundings.get("start_time") or "")[:10],
     ]
     return " · ".join(part for part in parts if part)

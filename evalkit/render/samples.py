@@ -57,8 +57,8 @@ class Browser:
             for start in range(0, len(items.keys), CHUNK):
                 records = [items.record(key) for key in items.keys[start : start + CHUNK]]
                 titles += [items.title(key) for key in items.keys[start : start + CHUNK]]
-                codes += ["".join(_code(answer, metric) for answer in record["r"]) for record in records]
-                piece = Attachment(f"c{number}-{len(chunks)}", pack(_share_prefix(records)))
+                codes += ["".join(code_of(answer, metric) for answer in record["r"]) for record in records]
+                piece = Attachment(f"c{number}-{len(chunks)}", pack(share_prefix(records)))
                 chunks.append(piece.id)
                 yield piece
             index = Attachment(f"i{number}", pack({"titles": titles, "codes": codes}))
@@ -78,9 +78,13 @@ class Browser:
 
 def pack(value: Any) -> str:
     """Compact JSON, gzipped (without a time stamp, so that the same run gives the same page), in base64."""
+    return base64.b64encode(gzip.compress(compact(value), 6, mtime=0)).decode()
+
+
+def compact(value: Any) -> bytes:
+    """JSON without spaces; a lone surrogate, which no UTF-8 can hold, is replaced."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    raw = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode()
-    return base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode()
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode()
 
 
 def _frame(side: SampleReader, task: str) -> pd.DataFrame | None:
@@ -114,25 +118,31 @@ class _Joined:
         self.keys = list(dict.fromkeys(key for rows in self._rows for key in rows))
 
     def record(self, key: str) -> dict[str, Any]:
-        """What the page shows of one document; a run's own prompt only where it differs."""
-        rows = [rows.get(key) for rows in self._rows]
-        first = next(row for row in rows if row is not None)
-        prompt = as_text(first.get("prompt"))
-        answers = [None if row is None else _answer(row, prompt) for row in rows]
-        return {
-            "id": as_number(first.get("doc_id")),
-            "h": str(first.get("doc_hash"))[:12],
-            "p": prompt,
-            "g": as_json(first.get("target")),
-            "c": [as_text(choice) for choice in as_list(first.get("choices"))],
-            **({"ps": prompts} if (prompts := [as_text(one) for one in as_list(first.get("prompts"))]) else {}),
-            "r": answers,
-        }
+        """What the page shows of one document."""
+        return record_of([rows.get(key) for rows in self._rows])
 
     def title(self, key: str) -> str:
         """One line that tells the document from its neighbours: its question, else the end of the prompt."""
         row = next(rows[key] for rows in self._rows if key in rows)
         return title_of(row.get("document"), row.get("prompt"))
+
+
+def record_of(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """What a page shows of one document, from its row in each run (None: not there); a run's own prompt only where it
+    differs from the first's.
+    """
+    first = next(row for row in rows if row is not None)
+    prompt = as_text(first.get("prompt"))
+    answers = [None if row is None else _answer(row, prompt) for row in rows]
+    return {
+        "id": as_number(first.get("doc_id")),
+        "h": str(first.get("doc_hash"))[:12],
+        "p": prompt,
+        "g": as_json(first.get("target")),
+        "c": [as_text(choice) for choice in as_list(first.get("choices"))],
+        **({"ps": prompts} if (prompts := [as_text(one) for one in as_list(first.get("prompts"))]) else {}),
+        "r": answers,
+    }
 
 
 def _answer(row: Mapping[str, Any], prompt: str) -> dict[str, Any]:
@@ -159,17 +169,23 @@ def _answer(row: Mapping[str, Any], prompt: str) -> dict[str, Any]:
     return answer | {name: value for name, value in optional.items() if value}
 
 
-def _code(answer: Mapping[str, Any] | None, metric: str) -> str:
+ABSENT = "-"
+"""The letter of a document that a run does not have."""
+
+
+def code_of(answer: Mapping[str, Any] | None, metric: str) -> str:
     """One letter an answer: r right, w wrong, s scored (neither), u unscored, e error, - absent."""
-    if answer is None:
-        return "-"
-    if answer["s"] in ("error", "unscored"):
-        return str(answer["s"])[0]
-    value = answer["m"].get(metric)
+    return ABSENT if answer is None else letter(str(answer["s"]), answer["m"].get(metric))
+
+
+def letter(status: str, value: float | None) -> str:
+    """The same from an item's status and its value of the primary metric."""
+    if status in ("error", "unscored"):
+        return status[0]
     return {1.0: "r", 0.0: "w"}.get(value, "s") if value is not None else "s"
 
 
-def _share_prefix(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def share_prefix(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A chunk: what all prompts begin with, once, then the records with the rest. Cut at the end of a line."""
     prompts = [record["p"] for record in records]
     first, last = min(prompts), max(prompts)

@@ -33,6 +33,7 @@ from evalkit.perf.memory import Sampler
 from evalkit.runner import suitability
 from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.interruptible import answer_all
+from evalkit.runner.live import WatchedBook, WatchedProgress, watched
 from evalkit.runner.progress import Silent
 from evalkit.runner.rounds import Schedule, answer_in_rounds, look_at, require_rounds, selected
 from evalkit.runner.scoring import score, summarize
@@ -165,13 +166,15 @@ def evaluate(
 
     with (
         _run_directory(spec, resume, schedule) as directory,
+        watched(directory.path, selection.groups) as watch,
         Sampler() as sampler,
         _ready(workloads, later, model, spec, clock, live) as (backend, workloads),
     ):
         sampler.loaded()
         _bind(workloads, backend)
-        with _book(directory, spec) as book, observer.answering() as progress:
-            counting = CountingProgress(progress)
+        watch.begin(workloads, asdict(backend.info), by_key=schedule is None)
+        with _book(directory, spec) as plain, observer.answering() as progress:
+            book, counting = WatchedBook(plain, watch), CountingProgress(WatchedProgress(progress, watch))
 
             def ask(requests: Sequence[Request]) -> tuple[list[Response], bool]:
                 with clock.measure("answer"):
@@ -183,6 +186,7 @@ def evaluate(
                 judged = functools.partial(look_at, schedule, selection.groups, {})
                 workloads, responses, partial = answer_in_rounds(schedule, workloads, ask, judged)
         sampled = sampler.counters()
+        watch.rest()
         with clock.measure("score"):
             scored = score(workloads, responses)
             tasks = tuple(

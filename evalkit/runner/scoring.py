@@ -34,13 +34,13 @@ def score(
                 continue
             key = workload.info.name, document.id
             if key not in known:
-                known[key] = _score_one(workload.task, SampleResult(document, requests, answers, None))
+                known[key] = score_one(workload.task, SampleResult(document, requests, answers, None))
             samples.append(known[key])
         scored.append(samples)
     return scored
 
 
-def _score_one(task: Task, sample: SampleResult) -> SampleResult:
+def score_one(task: Task, sample: SampleResult) -> SampleResult:
     """A scorer that fails marks its document, not the run."""
     try:
         return task.score(sample.document, sample.requests, sample.responses)

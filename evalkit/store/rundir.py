@@ -199,6 +199,14 @@ class RunDir:
             frame["metrics"] = [{} for _ in range(len(frame))]
         return frame
 
+    def sample_rows(self, task: str, places: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows at ``places``, as plain values. Raises UserError if there are none."""
+        return samples.read_rows(self.samples_path(task), places)
+
+    def samples_holding(self, task: str, text: str) -> list[int]:
+        """Places of the documents whose prompt, target, choices or replies hold ``text``. Raises UserError as above."""
+        return samples.holding(self.samples_path(task), text)
+
     def sample_count(self, task: str) -> int:
         """Documents of a task whose samples were kept. Raises UserError if there are none."""
         return samples.count(self.samples_path(task))

@@ -159,6 +159,50 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
 
+def read_rows(path: Path, places: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows at ``places``, in their order; only the parts of the file that hold them are read. Raises UserError as
+    above.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    with _opened(path) as file:
+        begin = 0
+        for number in range(file.metadata.num_row_groups):
+            end = begin + file.metadata.row_group(number).num_rows
+            inside = [place for place in places if begin <= place < end]
+            if inside:
+                rows = file.read_row_group(number).take([place - begin for place in inside]).to_pylist()
+                found.update(zip(inside, rows, strict=True))
+            begin = end
+    return [found[place] for place in places]
+
+
+def holding(path: Path, text: str) -> list[int]:
+    """The places of the rows whose prompt, target, choices or replies hold ``text``, in upper or lower case alike.
+    Raises UserError as above.
+    """
+    import pyarrow.compute as pc
+
+    found: list[int] = []
+    with _opened(path) as file:
+        columns = [name for name in ("prompt", "target", "choices", "responses") if name in file.schema_arrow.names]
+        begin = 0
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
+            inside: set[int] = set()
+            for name in columns:
+                values = batch.column(name)
+                if name in ("choices", "responses"):
+                    parents = pc.list_parent_indices(values).to_pylist()
+                    values = pc.list_flatten(values)
+                    values = pc.struct_field(values, "text") if name == "responses" else values
+                else:
+                    parents = list(range(batch.num_rows))
+                hits = pc.match_substring(values, text, ignore_case=True).to_pylist()
+                inside.update(place for place, hit in zip(parents, hits, strict=True) if hit)
+            found += [begin + place for place in sorted(inside)]
+            begin += batch.num_rows
+    return found
+
+
 def count(path: Path) -> int:
     """Documents in a samples file. Raises UserError as above."""
     with _opened(path) as file:

@@ -100,7 +100,8 @@ class NativeTask:
     @property
     def traits(self) -> TaskTraits:
         """Warnings of metrics without effect, and of examples out of the evaluated split."""
-        return TaskTraits(warnings=self._warnings())
+        early = all(scorer.metric.all_items is None for scorer in self._scorers)
+        return TaskTraits(warnings=self._warnings(), scores_early=early)
 
     def _warnings(self) -> tuple[str, ...]:
         one = self.definition

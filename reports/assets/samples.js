@@ -1,7 +1,7 @@
 "use strict";
 // The sample browser. All text reaches the page as text nodes; nothing from the data becomes markup.
 (function () {
-  const manifest = evalkit.json("manifest");
+  let manifest = evalkit.json("manifest");
   const root = document.getElementById("browser");
   if (!manifest || !root) return;
   const get = function (id) { return document.getElementById(id); };
@@ -12,6 +12,11 @@
   const MARKS = { r: "✓", w: "✗", s: "•", u: "?", e: "!", "-": "–" };
   const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
   const state = { index: null, matches: [], page: 0, selected: -1, turn: 0 };
+
+  function chunkId(entry, number) {
+    const chunk = Math.floor(number / entry.size);
+    return entry.chunks ? entry.chunks[chunk] : "c" + manifest.tasks.indexOf(entry) + "-" + chunk;
+  }
 
   function visible(text) {
     return String(text).replace(HIDDEN, function (mark) {
@@ -46,9 +51,7 @@
   }
 
   function fillControls() {
-    manifest.tasks.forEach(function (entry, number) {
-      option(task, number, entry.name + " (" + entry.n.toLocaleString("en") + ")");
-    });
+    fillTasks();
     manifest.runs.forEach(function (label, number) {
       option(left, number, label);
     });
@@ -57,6 +60,15 @@
     if (manifest.runs.length > 1) right.value = "1";
     document.querySelectorAll(".pair").forEach(function (label) { label.hidden = manifest.runs.length < 2; });
     fillShow();
+  }
+
+  function fillTasks() {
+    const kept = task.value;
+    task.textContent = "";
+    manifest.tasks.forEach(function (entry, number) {
+      option(task, number, entry.name + " (" + entry.n.toLocaleString("en") + ")");
+    });
+    if (kept) task.value = kept;
   }
 
   function fillShow() {
@@ -88,7 +100,7 @@
 
   async function item(number) {
     const entry = manifest.tasks[Number(task.value)];
-    const chunk = await evalkit.unpack(entry.chunks[Math.floor(number / entry.size)]);
+    const chunk = await evalkit.unpack(chunkId(entry, number));
     return { shared: chunk.shared, record: chunk.items[number % entry.size] };
   }
 
@@ -99,7 +111,7 @@
   }
 
   // Filters by the index alone; a search opens the task's chunks one after the other and lets the page breathe.
-  async function refresh() {
+  async function refresh(keep) {
     const turn = ++state.turn;
     const entry = manifest.tasks[Number(task.value)];
     const index = await evalkit.unpack(entry.index);
@@ -108,7 +120,10 @@
     const needle = search.value.trim().toLowerCase();
     let matches = [];
     for (let i = 0; i < index.codes.length; i += 1) if (keeps(index.codes[i])) matches.push(i);
-    if (needle) {
+    if (needle && evalkit.find) {
+      const held = new Set(await evalkit.find(Number(task.value), needle));
+      matches = matches.filter(function (number) { return held.has(number); });
+    } else if (needle) {
       const found = [];
       let opened = -1;
       for (const number of matches) {
@@ -126,19 +141,31 @@
     }
     if (turn !== state.turn) return;
     state.matches = matches;
-    state.page = 0;
+    state.page = keep === true ? Math.min(state.page, Math.max(0, Math.ceil(matches.length / PAGE) - 1)) : 0;
     const total = index.codes.length.toLocaleString("en");
     const all = entry.of > entry.n ? ", the first of " + entry.of.toLocaleString("en") : "";
     count.textContent = matches.length.toLocaleString("en") + " of " + total + " documents" + all;
-    drawList();
+    await drawList();
   }
 
-  function drawList() {
-    list.textContent = "";
+  // Titles lie in the index, or where items come from a server, in their chunks.
+  async function titlesOf(numbers) {
+    if (state.index.titles) return numbers.map(function (number) { return state.index.titles[number]; });
+    const items = await Promise.all(numbers.map(item));
+    return items.map(function (both) { return both.record.n; });
+  }
+
+  async function drawList() {
     const from = state.page * PAGE;
     const runs = shownRuns();
+    const numbers = state.matches.slice(from, from + PAGE);
+    const turn = state.turn;
+    const titles = await titlesOf(numbers);
+    if (turn !== state.turn || from !== state.page * PAGE) return;
+    const focused = list.contains(document.activeElement) ? document.activeElement.dataset.number : "";
+    list.textContent = "";
     list.start = from + 1;
-    state.matches.slice(from, from + PAGE).forEach(function (number) {
+    numbers.forEach(function (number, place) {
       const row = make("li");
       const button = make("button", "row");
       button.type = "button";
@@ -146,12 +173,14 @@
       const marks = make("span", "marks");
       runs.forEach(function (run) { marks.appendChild(outcome(state.index.codes[number][run])); });
       button.appendChild(marks);
-      button.appendChild(make("span", "title", state.index.titles[number] || "(empty)"));
+      button.appendChild(make("span", "title", titles[place] || "(empty)"));
       if (number === state.selected) button.setAttribute("aria-current", "true");
       button.addEventListener("click", function () { select(number, true); });
       row.appendChild(button);
       list.appendChild(row);
     });
+    const back = focused && list.querySelector('button[data-number="' + focused + '"]');
+    if (back) back.focus({ preventScroll: true });
     const pages = Math.max(1, Math.ceil(state.matches.length / PAGE));
     get("b-page").textContent = "page " + (state.page + 1) + " of " + pages;
     get("b-prev").disabled = state.page === 0;
@@ -306,9 +335,9 @@
     return typeof target === "string" && target.trim() === text.trim();
   }
 
-  function turnPage(step) {
+  async function turnPage(step) {
     state.page += step;
-    drawList();
+    await drawList();
     const first = list.querySelector("button");
     if (first) first.focus();
   }
@@ -323,24 +352,23 @@
     const number = Number(match[2]);
     if (number < state.index.codes.length) {
       state.page = Math.floor(number / PAGE);
-      drawList();
+      await drawList();
       await select(number, false);
       get("samples").scrollIntoView();
     }
   }
 
   fillControls();
-  if (!manifest.tasks.length) {
-    root.parentElement.appendChild(make("p", "dim", "The run holds no samples."));
-    return;
-  }
-  root.hidden = false;
+  const none = make("p", "dim", "There are no samples.");
+  root.parentElement.appendChild(none);
+  none.hidden = manifest.tasks.length > 0;
+  root.hidden = !none.hidden;
   let waiting = 0;
   search.addEventListener("input", function () {
     clearTimeout(waiting);
-    waiting = setTimeout(refresh, 250);
+    waiting = setTimeout(function () { refresh(); }, 250);
   });
-  [task, show].forEach(function (control) { control.addEventListener("change", refresh); });
+  [task, show].forEach(function (control) { control.addEventListener("change", function () { refresh(); }); });
   [left, right].forEach(function (control) {
     control.addEventListener("change", function () {
       fillShow();
@@ -348,7 +376,7 @@
       if (state.selected >= 0) select(state.selected, false);
     });
   });
-  task.addEventListener("change", function () { state.selected = -1; detail.textContent = ""; });
+  task.addEventListener("change", function () { state.selected = -1; detail.textContent = ""; list.textContent = ""; });
   get("controls").addEventListener("submit", function (event) { event.preventDefault(); });
   get("b-prev").addEventListener("click", function () { turnPage(-1); });
   get("b-next").addEventListener("click", function () { turnPage(1); });
@@ -370,6 +398,15 @@
       search.focus();
     }
   });
+  // More samples came (evalkit view): what the reader looks at stays where it is.
+  document.addEventListener("evalkit:samples", function () {
+    manifest = evalkit.json("manifest");
+    evalkit.forget();
+    fillTasks();
+    none.hidden = manifest.tasks.length > 0;
+    root.hidden = !none.hidden;
+    if (manifest.tasks.length) refresh(true);
+  });
   window.addEventListener("hashchange", openFromAddress);
-  refresh().then(openFromAddress);
+  if (manifest.tasks.length) refresh().then(openFromAddress);
 })();

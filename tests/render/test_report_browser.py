@@ -9,7 +9,7 @@ from typing import Any
 
 import made_runs as made
 import pytest
-from test_report import planted_run
+from planted_run import planted_run
 
 from evalkit.contract.types import Group
 from evalkit.render.report import write_report
