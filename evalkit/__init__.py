@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from evalkit.api.listing import load_model, models, tasks
     from evalkit.api.registering import register_backend, register_grader, register_metric, register_task
     from evalkit.api.reporting import report
+    from evalkit.api.rescoring import rescore
     from evalkit.api.run import Run, Scores, load_run
     from evalkit.api.viewing import view
     from evalkit.backends.mock_function import mock
@@ -121,6 +122,7 @@ __all__ = [
     "register_metric",
     "register_task",
     "report",
+    "rescore",
     "tasks",
     "view",
 ]
@@ -133,6 +135,7 @@ _PLACES = {
     "evalkit.api.listing": ("load_model", "models", "tasks"),
     "evalkit.api.registering": ("register_backend", "register_grader", "register_metric", "register_task"),
     "evalkit.api.reporting": ("report",),
+    "evalkit.api.rescoring": ("rescore",),
     "evalkit.api.run": ("Run", "Scores", "load_run"),
     "evalkit.api.viewing": ("view",),
     "evalkit.backends.mock_function": ("mock",),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.api.run import Run
 from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.runner.prompts import prompts
+from evalkit.spec import config
+from evalkit.store.files import replacing
 from evalkit.text.escape import no_formula
 
 if TYPE_CHECKING:
@@ -45,6 +49,25 @@ def export_samples(run: Run, task: str, to: Path) -> tuple[int, int]:
     except OSError as error:
         raise UserError(f"{to}: cannot be written: {error.strerror or error}") from error
     return len(frame), cut
+
+
+def export_prompts(settings: Mapping[str, Any], to: Path) -> tuple[int, int]:
+    """Write what a run of these settings would ask, a JSON line a document (`evalkit.runner.prompts`). Returns the
+    number of lines and of tasks. Raises UserError as the run would, and for a place that cannot be written.
+    """
+    (spec,) = config.expand(*config.merge({}, settings, config.Origin()))
+    rows = prompts(spec)
+    count, tasks = 0, set()
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(to) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+                count += 1
+                tasks.add(row["task"])
+    except OSError as error:
+        raise UserError(f"{to}: cannot be written: {error.strerror or error}") from error
+    return count, len(tasks)
 
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,9 +36,18 @@ def carry_out(
     """
     places = targets(spec.log_to)
     done = evaluate(spec, observer, resume, live, schedule)
+    return _ended(done, places, spec.log_samples, observer.note)
+
+
+def ended(done: Finished, spec: RunSpec, note: Callable[[str], None]) -> Reported:
+    """The report of a run that has ended, and its numbers sent where ``spec.log_to`` says."""
+    return _ended(done, targets(spec.log_to), spec.log_samples, note)
+
+
+def _ended(done: Finished, places: Sequence[sinks.Target], samples: bool, note: Callable[[str], None]) -> Reported:
     page = done.path / REPORT
     done.aftermath.attempt("the report", lambda: write_report([done.path], page), lambda reason: page)
     done.aftermath.tell(done.path)
     if places:
-        sinks.send(Run(done.path), places, spec.log_samples, observer.note)
+        sinks.send(Run(done.path), places, samples, note)
     return Reported(done.result, done.path, done.aftermath, page)

@@ -60,6 +60,8 @@ class Settings(ModelSettings, total=False):
     max_memory: float
     max_memory_gb: float
     log_samples: bool
+    predict_only: bool
+    samples: str | Mapping[str, Sequence[int | str]]
     log_to: str | Sequence[str]
     max_error_rate: float
 

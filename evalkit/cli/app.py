@@ -15,6 +15,7 @@ from evalkit.contract.errors import UserError
 COMMANDS = {
     "run": "Evaluate a model on tasks; write results, samples and a report.",
     "retry": "Run only the failed items of a run again, and write its results anew.",
+    "rescore": "Score a run's stored answers again, with today's task files, filters and metrics. No model is asked.",
     "report": "Write one self-contained report of one or several runs.",
     "view": "Show a folder of runs in the browser, live, on this machine alone; Ctrl-C ends it.",
     "compare": "Compare runs on the same items: paired differences, intervals, tests, flipped items.",
@@ -34,6 +35,7 @@ COMMANDS = {
     "log": "Send finished runs to experiment trackers and files: wandb, mlflow, trackio, tensorboard, csv, the Hub.",
     "push": "Write a run's results (and samples) into a data set of the Hub.",
     "card": "A run's results as a model card's block (model-index) and table.",
+    "prompts": "What a run would ask, without asking it.",
     "samples": "What a run asked and what was answered, for other programs.",
     "baseline": "Small files that stand for a run in paired tests.",
     "leaderboard": "Leaderboards: entries of runs, and static sites of them.",

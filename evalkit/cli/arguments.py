@@ -16,7 +16,6 @@ KEPT_APART: Mapping[str, tuple[bool, str]] = {
     "--cache-requests": (True, "ignored: the token ids of prompts are always kept (evalkit cache stats)"),
     "--check-integrity": (False, "ignored: evalkit tasks validate NAME renders every row of a task"),
     "--confirm-run-unsafe-code": (False, "ignored: no code that a model writes is run"),
-    "--predict-only": (False, "ignored: answers are scored as well; the samples hold them as they came"),
     "--show-config": (False, "ignored: results.json has every task's definition, evalkit tasks show NAME prints it"),
     "--trust-remote-code": (False, "ignored: no code of a model or a data set is run"),
     "--verbosity": (True, "ignored: --quiet says less, --debug shows tracebacks"),
@@ -30,7 +29,6 @@ TURNED = ("--wandb-args", "--trackio-args", "--hf-hub-log-args")
 
 REFUSED: Mapping[str, str] = {
     "--metadata": "lm_eval's settings of single tasks; here they are part of a name, as in needle:single:lengths=4096",
-    "--samples": "documents by number; take the first with --limit N, or a seeded draw with --limit N:random",
 }
 """Flags of lm_eval that would change the numbers and are not here."""
 

@@ -19,7 +19,7 @@ from evalkit.spec.option import OUTPUT
 from evalkit.spec.table import SETTINGS
 
 EPILOG = "What the baseline was asked is asked again; --limit is the most items a task. Docs: docs/ci.md"
-LEFT_OUT = ("limit_random",)
+LEFT_OUT = ("limit_random", "samples", "predict_only")
 
 
 @options.takes(*(key for key in SETTINGS if key not in LEFT_OUT))

@@ -89,6 +89,13 @@ class HasTraits(Protocol):
     def traits(self) -> TaskTraits: ...
 
 
+@runtime_checkable
+class KnowsTarget(Protocol):
+    """A task that tells a document's right answer without any response."""
+
+    def target(self, document: Any) -> Any: ...
+
+
 def traits(task: Any) -> TaskTraits:
     """What ``task`` says of itself; of one that says nothing, that there is nothing to say."""
     return task.traits if isinstance(task, HasTraits) else TaskTraits()

@@ -130,6 +130,8 @@ def warnings(result: RunResult) -> list[str]:
     lines = []
     if sampled := [task.info.name for task in result.tasks if task.info.sample]:
         lines.append(f"{SAMPLE_NOTE}: {_names(sampled)}")
+    if rescored := result.environment.get("rescored"):
+        lines.append(f"scored again ({str(rescored.get('time'))[:10]}); the answers are those of {rescored.get('run')}")
     lines += _left_out(result)
     for what, field in (
         ("failed", "n_error"),
@@ -162,7 +164,8 @@ def _left_out(result: RunResult) -> list[str]:
     for task in result.tasks:
         if task.n < task.n_total:
             limit = _limit(result, task.info.name)
-            reasons = [*([f"--limit {limit}"] if limit else []), *(["interrupted"] if result.partial else [])]
+            picked = ["--samples"] if task.info.name in (result.spec.get("samples") or {}) else []
+            reasons = [*([f"--limit {limit}"] if limit else []), *picked, *(["interrupted"] if result.partial else [])]
             found = by_reason.setdefault(f" ({', '.join(reasons)})" if reasons else "", {})
             name = group_of.get(task.info.name, task.info.name)
             n, total = found.get(name, (0, 0))

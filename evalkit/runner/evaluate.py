@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.backends import opening
 from evalkit.contract.backend import Backend
+from evalkit.contract.errors import UserError
 from evalkit.contract.optional import ByDocument, Reporting, capabilities
 from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import (
@@ -39,7 +40,7 @@ from evalkit.runner.rounds import Schedule, answer_in_rounds, look_at, require_r
 from evalkit.runner.scoring import score, summarize
 from evalkit.runner.styling import LaterChat, chat_of, measured, style_of
 from evalkit.runner.surroundings import with_environment
-from evalkit.runner.workload import Workload, build_requests, load_documents
+from evalkit.runner.workload import Workload, build_requests, chosen, load_documents
 from evalkit.spec.models import ModelSpec, RunSpec
 from evalkit.spec.naming import default_output, model_label
 from evalkit.store import Chained, ResponseCache, RunDir, environment, looks
@@ -47,6 +48,7 @@ from evalkit.task import catalog
 from evalkit.task.classification import by_classification
 from evalkit.task.generative_choice import by_generation
 from evalkit.task.groups import summarize_groups
+from evalkit.task.predict_only import without_scores
 
 if TYPE_CHECKING:
     from evalkit.task.catalog import Selection
@@ -154,9 +156,11 @@ def evaluate(
         selection = by_classification(selection, model_label(model))
     elif opening.by_generation(model):
         selection = by_generation(selection)
+    if spec.predict_only:
+        selection = without_scores(selection)
     spec = with_environment(spec.model_copy(update={"output": spec.output or default_output(spec)}))
     later = LaterChat() if spec.model.chat_template and can.architecture not in ("classifier", "embedder") else None
-    workloads = _load(selection, open_source(spec.data_dir), spec, later, schedule)
+    workloads = load_workloads(selection, open_source(spec.data_dir), spec, later, schedule)
     suitability.require(workloads, model_label(model), can)
     if schedule is not None:
         require_rounds(model_label(model), can)
@@ -192,7 +196,7 @@ def evaluate(
             tasks = tuple(
                 summarize(workload, samples, aftermath) for workload, samples in zip(workloads, scored, strict=True)
             )
-        tasks = _write_samples(directory, tasks, scored, aftermath)
+        tasks = write_samples(directory, tasks, scored, aftermath)
         del scored  # of a million items they weigh half a gigabyte
         result = RunResult(
             spec=spec.model_dump(mode="json"),
@@ -238,13 +242,15 @@ class Clock:
         return {**self._parts, "total": time.perf_counter() - self._started}
 
 
-def _load(
-    selection: Selection, data: DataSource, spec: RunSpec, later: LaterChat | None, schedule: Schedule | None
+def load_workloads(
+    selection: Selection, data: DataSource, spec: RunSpec, later: LaterChat | None, schedule: Schedule | None = None
 ) -> list[Workload]:
     """Each task's documents and its requests; conversations wait for the model's template."""
+    if spec.samples and spec.limit is not None:
+        raise UserError("--samples: says which documents; leave --limit out")
     style = PromptStyle(chat=later, system=spec.model.system, multiturn=spec.model.fewshot_as_multiturn)
     shuffle_seed = spec.seed if spec.limit_random else None
-    workloads = []
+    loaded = []
     for task in selection.tasks:
         asked = selection.asked.get(task.info.name)
         limit = asked.limit if asked is not None and asked.limit is not None else spec.limit
@@ -252,8 +258,8 @@ def _load(
             found = load_documents(task, data, limit, shuffle_seed)
         else:
             found = selected(schedule, load_documents(task, data, None, None))
-        workloads.append(build_requests(found, style))
-    return workloads
+        loaded.append(found)
+    return [build_requests(one, style) for one in chosen(loaded, spec.samples)]
 
 
 def _bind(workloads: Sequence[Workload], backend: Backend) -> None:
@@ -367,7 +373,7 @@ def _groups(selection: Selection, tasks: Sequence[TaskResult]) -> tuple[GroupRes
     return summarize_groups(selection.groups, tasks)
 
 
-def _write_samples(
+def write_samples(
     directory: RunDir, tasks: Sequence[TaskResult], scored: Sequence[Sequence[SampleResult]], aftermath: Aftermath
 ) -> tuple[TaskResult, ...]:
     """Samples before results.json, which says that the run is there. A task whose file cannot be written is marked."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.contract.errors import UserError
+from evalkit.contract.registry import did_you_mean
 from evalkit.contract.types import DataSource, Document, Documents, PromptStyle, Request, Task, TaskInfo
 from evalkit.data.generated import is_own
+
+SHORTEST_HASH = 8
+"""Hexadecimal digits of a document's hash that name it."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,43 @@ def subset(documents: Sequence[Document], limit: float | None, task: str, shuffl
         return whole[:count]
     chosen = random.Random(f"{shuffle_seed}:{task}").sample(range(len(documents)), count)
     return whole.take(sorted(chosen))
+
+
+def chosen(workloads: Sequence[Workload], samples: Mapping[str, Sequence[int | str]]) -> list[Workload]:
+    """Of each task that ``samples`` names the documents named there, by number or by the beginning of their hash, in
+    the split's order; the others whole. UserError for tasks and documents that are not there.
+    """
+    known = [one.info.name for one in workloads]
+    if unknown := [name for name in samples if name not in known]:
+        raise UserError(f"--samples: the run has no task {unknown[0]!r}{did_you_mean(unknown[0], known)}")
+    return [
+        replace(one, documents=one.documents.take(_places(one, samples[one.info.name])))
+        if one.info.name in samples
+        else one
+        for one in workloads
+    ]
+
+
+def _places(workload: Workload, wanted: Sequence[int | str]) -> list[int]:
+    name = workload.info.name
+    by_number = {document.id: place for place, document in enumerate(workload.documents)}
+    places = set()
+    for one in wanted:
+        if isinstance(one, int):
+            found = [by_number[one]] if one in by_number else []
+        elif len(one) < SHORTEST_HASH:
+            raise UserError(
+                f"--samples: {name}: {one!r} is no hash: give a number, or {SHORTEST_HASH} digits of a hash"
+            )
+        else:
+            found = [place for place, document in enumerate(workload.documents) if document.hash.startswith(one)]
+        if not found:
+            raise UserError(
+                f"--samples: {name}: there is no document {one!r} among its {len(workload.documents):,} (numbers count "
+                "from 0; evalkit prompts export lists them)"
+            )
+        places.update(found)
+    return sorted(places)
 
 
 def build_requests(workload: Workload, style: PromptStyle) -> Workload:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from evalkit.spec import values
+from evalkit.spec.given import Given
 from evalkit.spec.option import DATA_DIR, DOCUMENTS, MODEL, OUTPUT, SPEED, TASKS, Option
 from evalkit.spec.strict import Strict
 
@@ -19,22 +20,6 @@ DEFAULT_MODEL = "smollm2-135m"
 """What runs where no model was named."""
 PROMPT_LOOKUP_TOKENS = 10
 """Guessed tokens of --prompt-lookup without a number."""
-
-
-class Given(Strict):
-    """The record of a model or task that was handed over as a Python object: it cannot be found again by its name."""
-
-    type: str
-    """The object's class, "module.Class"."""
-    fingerprint: str | None = None
-    """Of a model: all that can change an answer, by its own word (`ModelInfo.fingerprint`)."""
-
-    def missing(self, what: str) -> str:
-        """The line for those who have the record and not the object."""
-        return (
-            f"{what} of this run was given as an object ({self.type}): only a program that has it can go on: "
-            "evalkit.evaluate(model, tasks, output=..., resume=True)"
-        )
 
 
 _SHOTS = Option(
@@ -318,6 +303,22 @@ class RunSpec(Strict):
     """Bundled items in place of the data sets."""
     limit: Annotated[float | None, _LIMIT] = Field(default=None, gt=0)
     """Documents a task: a count, or below 1 a share (rounded up)."""
+    samples: Annotated[
+        dict[str, tuple[int | str, ...]],
+        Option(
+            "Documents by task: {TASK: [numbers or hashes]} as JSON, or .jsonl lines with task and doc_id or doc_hash "
+            "(as of evalkit prompts export).",
+            DOCUMENTS,
+            short="-E",
+            metavar="FILE|JSON",
+            read=values.chosen_samples,
+        ),
+    ] = Field(default_factory=dict)
+    """Documents by task, each by its number in the split or by its hash (eight digits or more)."""
+    predict_only: Annotated[
+        bool, Option("Ask and keep the answers, without scoring them; evalkit rescore does.", OUTPUT, free=True)
+    ] = False
+    """Ask without scoring."""
     limit_random: Annotated[bool, Option("Let --limit draw at random (seeded).", DOCUMENTS)] = False
     """Take a seeded random subset instead of the first documents."""
     gen_kwargs: Annotated[

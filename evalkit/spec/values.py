@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from evalkit.contract.errors import UserError
@@ -114,6 +115,39 @@ def limit_settings(flag: str, text: str) -> Several:
     """ "20", "0.1", "50:random" as the settings limit and, where it says so, limit_random."""
     value, random = limit(flag, text)
     return Several({"limit": value, **({"limit_random": True} if random else {})})
+
+
+def chosen_samples(flag: str, text: str) -> dict[str, list[Any]]:
+    """Documents by task: JSON text, or a file of it, or a .jsonl of {"task", "doc_id" or "doc_hash"}. UserError for
+    what is none of these.
+    """
+    hint = 'write {"boolq": [0, 5]}, or lines of {"task": "boolq", "doc_id": 0}'
+    try:
+        if not text.lstrip().startswith("{"):
+            path = Path(text)
+            content = path.read_text("utf-8")
+            if path.suffix in (".jsonl", ".ndjson"):
+                return _by_task(flag, [parse_json(line) for line in content.splitlines() if line.strip()], hint)
+            text = content
+        found = parse_json(text)
+    except OSError as error:
+        raise UserError(f"{flag} {text}: cannot be read: {error.strerror or error}: {hint}") from None
+    except ValueError as error:
+        raise UserError(f"{flag}: not valid JSON ({error}): {hint}") from None
+    if not isinstance(found, dict) or not all(isinstance(one, list) and one for one in found.values()):
+        raise UserError(f"{flag}: must be lists by task: {hint}")
+    return found
+
+
+def _by_task(flag: str, rows: list[Any], hint: str) -> dict[str, list[Any]]:
+    chosen: dict[str, list[Any]] = {}
+    for number, row in enumerate(rows, 1):
+        which = row.get("doc_hash") or row.get("doc_id") if isinstance(row, dict) else None
+        which = row.get("doc_id") if which is None and isinstance(row, dict) else which
+        if which is None or not isinstance(row.get("task"), str):
+            raise UserError(f"{flag}: row {number} names no task with a doc_id or doc_hash: {hint}")
+        chosen.setdefault(row["task"], []).append(which)
+    return chosen
 
 
 def template(flag: str, text: str) -> bool | str:

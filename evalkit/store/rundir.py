@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -168,6 +169,17 @@ class RunDir:
             self._take_lock()
             self._journal = Journal(self.path / JOURNAL, spec_digest=digest(_fixed(_plain_spec(self.spec()))))
         return self._journal
+
+    def take_answers(self, other: RunDir) -> None:
+        """Copy another run's journal and durations, which stay as they are, so that this run can be gone on with. Only
+        of a run of the same spec; of another the answers would be those of other questions.
+        """
+        if spec_changes(_plain_spec(other.spec()), _plain_spec(self.spec())):
+            return
+        self._take_lock()
+        for name in (JOURNAL, f"{JOURNAL}-wal", PERFORMANCE):
+            if (other.path / name).is_file():
+                shutil.copyfile(other.path / name, self.path / name)
 
     # -- samples ------------------------------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from evalkit.contract.capabilities import TaskTraits, traits
+from evalkit.contract.capabilities import KnowsTarget, TaskTraits, traits
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import (
     Classify,
@@ -89,6 +89,10 @@ class ClassifierTask:
         else:
             given = (Response(text=repr(response.values[0]), finish="stop"),)
         return replace(self._task.score(document, requests, given), requests=requests, responses=tuple(responses))
+
+    def target(self, document: Document) -> Any:
+        """The task's own, where it tells it."""
+        return self._task.target(document) if isinstance(self._task, KnowsTarget) else None
 
     def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
         """As the task's own."""

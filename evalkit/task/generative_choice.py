@@ -16,9 +16,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from evalkit.contract.capabilities import TaskTraits, traits
+from evalkit.contract.capabilities import KnowsTarget, TaskTraits, traits
 from evalkit.contract.clusters import shared_field
 from evalkit.contract.types import (
     Asked,
@@ -111,6 +111,10 @@ class GenerativeChoice:
             metrics={ACCURACY: right, PARSED: float(chosen is not None)},
             extra={"choices": list(choices(scores)), "chance": sum(rights) / len(rights)},
         )
+
+    def target(self, document: Document) -> Any:
+        """The task's own, where it tells it."""
+        return self._task.target(document) if isinstance(self._task, KnowsTarget) else None
 
     def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
         """Accuracy, and the share of replies that could be read."""

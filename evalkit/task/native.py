@@ -126,6 +126,10 @@ class NativeTask:
         answers = item.target if isinstance(item.target, list) else [item.target]
         return " | ".join(item.choices[one] if item.choices and isinstance(one, int) else str(one) for one in answers)
 
+    def target(self, document: Document) -> Any:
+        """The right answer as samples hold it: of a choice its number."""
+        return self.item(document).target
+
     def item(self, document: Document) -> Item:
         """A document as the task's templates render it: question, choices, target. Those of `documents` bring it along;
         any other is rendered now.

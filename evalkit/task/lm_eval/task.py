@@ -113,6 +113,10 @@ class LmEvalTask:
             },
         )
 
+    def target(self, document: Document) -> Any:
+        """The right answer as lm-eval's task gives it."""
+        return plain(self._task.doc_to_target(self._doc(document)))
+
     def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
         """lm-eval's aggregation of the samples whose status is "ok", with evalkit's intervals."""
         scored = [sample for sample in samples if sample.status == "ok"]
