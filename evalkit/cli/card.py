@@ -15,7 +15,7 @@ def card(
     ] = None,
     all_metrics: Annotated[bool, typer.Option("--all-metrics", help="Not the primary metrics alone.")] = False,
 ) -> None:
-    """Print a run's results as a model card's block (model-index) with a table, or write them into a card.
+    """Print a run's results as a model card's block (model-index), or write them into a card.
 
     evalkit card runs/mine --into my-model/README.md
     """
