@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from evalkit.cli import options
+from evalkit.cli.session import Screen
 from evalkit.contract.errors import UserError
 
 SETTINGS = ("metrics", "include_path", "data_dir", "output", "log_samples", "log_to")
@@ -30,7 +31,6 @@ def rescore(
     evalkit rescore runs/mine --as gsm8k=my_gsm8k --include-path my_tasks
     """
     from evalkit.api.rescoring import rescored
-    from evalkit.cli.session import Screen
 
     pairs = {}
     for text in instead or []:
