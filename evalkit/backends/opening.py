@@ -111,6 +111,8 @@ def open_backend(model: ModelSpec, engine: EngineSpec) -> Backend:
     """Load the model, or its replicas. Raises UserError where that fails."""
     resolved = without_mode(resolve(model))
     kind = type_of(resolved.backend or "")
+    if kind.arrange is not None:
+        resolved, engine = kind.arrange(resolved, engine)
     if engine.replicas > 1 or engine.executor != "local":
         if origin := registry.origin_of(registry.BACKENDS, resolved.backend or ""):
             raise UserError(

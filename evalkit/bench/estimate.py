@@ -27,8 +27,9 @@ DEVICES_GB = {
 }
 """Memory sizes of common devices, in GiB."""
 
-BITS = {"int8": 8.0, "int8wo": 8.0, "int8da": 8.0, "nf4": 4.5, "fp4": 4.5, "int4wo": 4.25}
-"""Bits a quantized weight takes with its scales: one float32 a block of 64 (nf4, fp4), two bfloat16 a group of 128."""
+BITS = {"int8": 8.0, "int8wo": 8.0, "int8da": 8.0, "nf4": 4.5, "fp4": 4.5, "int4wo": 4.25, "hqq4": 5.0}
+"""Bits a quantized weight takes with its scales: one float32 a block of 64 (nf4, fp4), two bfloat16 a group of
+128 (int4wo), two float32 a group of 64 (hqq4)."""
 
 
 @dataclass(frozen=True)

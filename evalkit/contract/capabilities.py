@@ -144,6 +144,9 @@ class BackendType:
     from model to model."""
     replicas: bool = True
     """Whether several copies of a model can share the work (--replicas)."""
+    arrange: Callable[[Any, Any], tuple[Any, Any]] | None = None
+    """``arrange(model: ModelSpec, engine: EngineSpec)``: both with its own arguments about copies of the model put as
+    the engine's settings; UserError for what cannot be."""
 
     def __call__(self, model: Any, engine: Any) -> Backend:
         """Load ``model``."""

@@ -15,7 +15,7 @@ from evalkit.spec.given import Given
 from evalkit.spec.option import DATA_DIR, DOCUMENTS, MODEL, OUTPUT, SPEED, TASKS, Option
 from evalkit.spec.strict import Strict
 
-Quant = Literal["int8", "nf4", "fp4", "int8wo", "int4wo", "int8da"]
+Quant = Literal["int8", "nf4", "fp4", "int8wo", "int4wo", "int8da", "hqq4"]
 DEFAULT_MODEL = "smollm2-135m"
 """What runs where no model was named."""
 PROMPT_LOOKUP_TOKENS = 10
@@ -159,12 +159,12 @@ class ModelSpec(Strict):
     quant: Annotated[
         Quant | None,
         Option(
-            "Quantize while loading: int8, nf4, fp4 (bitsandbytes); int8wo, int4wo, int8da (torchao).",
+            "Quantize while loading: int8, nf4, fp4 (bitsandbytes); int8wo, int4wo, int8da (torchao); hqq4 (hqq).",
             MODEL,
             metavar="METHOD",
         ),
     ] = None
-    """Quantize while loading: bitsandbytes' int8, nf4, fp4; torchao's int8wo, int4wo, int8da."""
+    """Quantize while loading: bitsandbytes' int8, nf4, fp4; torchao's int8wo, int4wo, int8da; hqq's hqq4."""
     peft: Annotated[
         tuple[str, ...],
         Option(

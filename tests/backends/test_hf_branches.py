@@ -55,7 +55,15 @@ def _counted(backend: Any, rows: list[Any]) -> tuple[list[float], int]:
 
 
 @pytest.mark.parametrize(
-    ("name", "shares"), [("mamba2", "states"), ("rwkv", "states"), ("lfm2", "states"), ("mamba", "beginnings")]
+    ("name", "shares"),
+    [
+        ("mamba2", "states"),
+        ("rwkv", "states"),
+        ("lfm2", "states"),
+        ("mamba", "states"),
+        ("jamba", "states"),
+        ("recurrent_gemma", "states"),
+    ],
 )
 def test_what_rows_share_is_read_once_where_a_model_can_go_on(name: str, shares: str) -> None:
     """Eight questions behind one preamble of 40 tokens, four choices of one token each."""

@@ -11,7 +11,7 @@ import pytest
 import tiny_models as tiny
 import torch
 
-from evalkit.backends.hf import variants
+from evalkit.backends.hf import peft_adapters, quantization
 from evalkit.backends.hf.backend import HfBackend
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.memory import stored_bytes
@@ -57,8 +57,8 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def loaded(*paths: str, merge: bool = False, **engine: Any) -> HfBackend:
     """The tiny model with adapters, as the backend has it."""
-    found = variants.find_adapters(ModelSpec(name="llama", peft=paths, peft_merge=merge))
-    made, details = variants.adapted(tiny.model("llama"), found, merge)
+    found = peft_adapters.find_adapters(ModelSpec(name="llama", peft=paths, peft_merge=merge))
+    made, details = peft_adapters.adapted(tiny.model("llama"), found, merge)
     parts = Parts(made, tiny.tokenizer(), torch.device("cpu"), "tiny", "llama", {"adapter": details})
     return HfBackend(parts, ModelSpec(name="llama"), EngineSpec(**engine))
 
@@ -140,18 +140,18 @@ def test_what_a_run_records_of_an_adapter(adapters: Path) -> None:
 
 
 def test_another_base_model_is_refused(adapters: Path) -> None:
-    found = variants.find_adapters(ModelSpec(name="gpt2", peft=(str(adapters / "lora"),)))
+    found = peft_adapters.find_adapters(ModelSpec(name="gpt2", peft=(str(adapters / "lora"),)))
     with pytest.raises(UserError, match="does not fit this model; it was trained on"):
-        variants.adapted(tiny.model("gpt2"), found, False)
+        peft_adapters.adapted(tiny.model("gpt2"), found, False)
     shallow = tiny.model("llama")
     shallow.model.layers = shallow.model.layers[:1]
     with pytest.raises(UserError, match="have no place in this model"):
-        variants.adapted(shallow, found, False)
+        peft_adapters.adapted(shallow, found, False)
 
 
 def refused(match: str, **settings: Any) -> None:
     with pytest.raises(UserError, match=match):
-        variants.find_adapters(ModelSpec(name="llama", **settings))
+        peft_adapters.find_adapters(ModelSpec(name="llama", **settings))
 
 
 def test_what_is_no_adapter_or_cannot_be_combined_is_refused(adapters: Path, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_what_is_no_adapter_or_cannot_be_combined_is_refused(adapters: Path, tmp
 
 def test_the_identity_covers_files_and_weights(adapters: Path) -> None:
     def identity(*paths: str) -> Any:
-        return variants.adapter_hashes(variants.find_adapters(ModelSpec(name="llama", peft=paths)))
+        return peft_adapters.adapter_hashes(peft_adapters.find_adapters(ModelSpec(name="llama", peft=paths)))
 
     lora, wide = str(adapters / "lora"), str(adapters / "wide")
     assert identity(lora) == identity(f"{lora}:1")
@@ -198,11 +198,11 @@ def test_guessed_tokens_leave_greedy_text_as_it_is(until: tuple[str, ...]) -> No
 
 def quant_refused(match: str, source: Path, device: str = "cpu", **settings: Any) -> None:
     with pytest.raises(UserError, match=match):
-        variants.check_quant(ModelSpec(name="m", **settings), str(source), torch.device(device))
+        quantization.check_quant(ModelSpec(name="m", **settings), str(source), torch.device(device))
 
 
 def test_what_cannot_be_quantized_here_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variants, "find_spec", lambda name: None if name != "torchao" else object())
+    monkeypatch.setattr(quantization, "find_spec", lambda name: None if name != "torchao" else object())
     (tmp_path / "config.json").write_text("{}")
     quant_refused("bitsandbytes.*evalkit-harness\\[quant\\]", tmp_path, quant="nf4")
     quant_refused("need a CUDA device", tmp_path, quant="int4wo")
@@ -212,9 +212,9 @@ def test_what_cannot_be_quantized_here_says_what_it_needs(tmp_path: Path, monkey
     quant_refused("needs gptqmodel", tmp_path)
 
 
-@pytest.mark.parametrize("quant", ["int8", "nf4", "fp4", "int8wo", "int8da"])
+@pytest.mark.parametrize("quant", ["int8", "nf4", "fp4", "int8wo", "int8da", "hqq4"])
 def test_quantized_weights_are_near_the_plain_ones(quant: Any, tmp_path: Path) -> None:
-    package = "torchao" if quant in ("int8wo", "int8da") else "bitsandbytes"
+    package = quantization.package_of(quant)
     pytest.importorskip(package, reason=f"--quant {quant} needs the package {package}")
     from transformers import AutoModelForCausalLM
 
@@ -222,8 +222,10 @@ def test_quantized_weights_are_near_the_plain_ones(quant: Any, tmp_path: Path) -
     plain_model = tiny.model("llama", hidden_size=64, intermediate_size=128, initializer_range=0.28)
     plain_model.save_pretrained(tmp_path)
     spec = ModelSpec(name=str(tmp_path), quant=quant)
-    settings = variants.quantization(spec, str(tmp_path), torch.float32, torch.device("cpu"))
+    settings = quantization.quantization(spec, str(tmp_path), torch.float32, torch.device("cpu"))
     made = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, **settings).eval()
+    if quant == "hqq4":
+        quantization.by_hqq(made, torch.device("cpu"))
     linear = made.model.layers[0].mlp.up_proj
     assert type(linear) is not torch.nn.Linear or type(linear.weight) is not torch.nn.Parameter
     held, plain = (sum(map(stored_bytes, one.model.layers.parameters())) for one in (made, plain_model))

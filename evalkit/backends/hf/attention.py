@@ -93,16 +93,19 @@ class TreeState:
     ended: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     """By layer: all keys and values of the pass, where rows end in it and generation needs their paths."""
 
-    layouts: dict[int | None, Layout] = field(default_factory=dict)
-    """By window: the calls of the pass."""
-    windows: dict[int, Windowed] = field(default_factory=dict)
-    """By window: the pass as few calls for all segments together."""
+    layouts: dict[tuple[int | None, torch.device], Layout] = field(default_factory=dict)
+    """By window and device: the calls of the pass."""
+    windows: dict[tuple[int, torch.device], Windowed] = field(default_factory=dict)
+    """By window and device: the pass as few calls for all segments together."""
+    packings: dict[torch.device, Packing] = field(default_factory=dict)
+    """By device: the same in layers without a window. Layers of one model may lie on several devices."""
 
-    def layout(self, window: int | None, dtype: torch.dtype) -> Layout:
-        """The calls of the pass in a layer with this window, for queries of ``dtype``."""
-        if window not in self.layouts:
-            self.layouts[window] = Layout.of(self.work, window, dtype, self.device)
-        return self.layouts[window]
+    def layout(self, window: int | None, query: torch.Tensor) -> Layout:
+        """The calls of the pass in a layer with this window, for such queries."""
+        kind = (window, query.device)
+        if kind not in self.layouts:
+            self.layouts[kind] = Layout.of(self.work, window, query.dtype, query.device)
+        return self.layouts[kind]
 
     @cached_property
     def reach(self) -> int:
@@ -114,16 +117,18 @@ class TreeState:
         """Where each token stands in its row."""
         return upload(self.work.positions, self.device)
 
-    @cached_property
-    def packing(self) -> Packing:
+    def packing(self, device: torch.device) -> Packing:
         """The pass as a few calls for all segments together."""
-        return Packing.of(self.work, self.device)
+        if device not in self.packings:
+            self.packings[device] = Packing.of(self.work, device)
+        return self.packings[device]
 
-    def windowed(self, window: int) -> Windowed:
+    def windowed(self, window: int, device: torch.device) -> Windowed:
         """The same for layers with this window."""
-        if window not in self.windows:
-            self.windows[window] = Windowed.of(self.work, window, self.device)
-        return self.windows[window]
+        kind = (window, device)
+        if kind not in self.windows:
+            self.windows[kind] = Windowed.of(self.work, window, device)
+        return self.windows[kind]
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule
@@ -215,9 +220,9 @@ def attend_tree(
             return state.stack.read(layer, depth)
 
         if rule.window is None:
-            output = attend_packed(state.packing, query, key, value, rule, path)
+            output = attend_packed(state.packing(query.device), query, key, value, rule, path)
         else:
-            output = attend_windowed(state.windowed(rule.window), query, key, value, rule, path)
+            output = attend_windowed(state.windowed(rule.window, query.device), query, key, value, rule, path)
     else:
         output = _attend_by_segment(state, layer, query, key, value, rule)
     if state.work.keeps:
@@ -237,7 +242,7 @@ def _attend_by_segment(
     output = query.new_empty((1, size, heads, width))
     working = torch.promote_types(query.dtype, torch.float32)
     weight = torch.empty((1, heads, size), dtype=working, device=query.device)
-    layout = state.layout(rule.window, query.dtype)
+    layout = state.layout(rule.window, query)
 
     def over(call: Call, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         asked, stretch = query[:, :, call.begin : call.end], slice(call.first, call.last)

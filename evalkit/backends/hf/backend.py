@@ -62,7 +62,8 @@ class HfBackend(Generating):
         self.capabilities = replace(CAPABILITIES, shares_prefixes=self.tree)
         # A model that only fits because its file is mapped stays as it is: the new layout is memory of its own.
         roomy = self.weight_bytes < memory.SLACK * memory.available(self._device)
-        self._held_twice = pack(self._model) if self.tree and roomy else 0
+        one_device = "weights_by_device" not in parts.details
+        self._held_twice = pack(self._model) if self.tree and roomy and one_device else 0
         if engine.share_prefixes and not self.tree:
             shared = SHARED[self._batches.sharing]
             log.warning("%s: not on the prefix tree (%s): %s", model.name, self._serving.why_plain, shared)
@@ -187,7 +188,11 @@ class HfBackend(Generating):
     def _decoder(self, rows: Sequence[GenerateRow]) -> Decoder:
         longest = max(len(row.tokens) for row in rows)
         slots = memory.decode_slots(
-            self._sizes, self._device, longest + max(row.max_tokens for row in rows), self._engine.max_memory_gb
+            self._sizes,
+            self._device,
+            longest + max(row.max_tokens for row in rows),
+            self._engine.max_memory_gb,
+            self._others,
         )
         if isinstance(self._engine.batch_size, int):
             slots = min(slots, self._engine.batch_size)
@@ -222,12 +227,12 @@ class HfBackend(Generating):
             longest = max(len(row.tokens) for row in rows)
             logits = 8 * self._model.config.vocab_size if self._batches.calling.head is None else 0
             per_row = longest * (self._sizes.activation + 2 * self._sizes.key_value + logits)
-            batch = max(1, min(64, int(memory.available(self._device) * 0.5 // per_row)))
+            batch = max(1, min(64, int(memory.available(self._device, self._others) * 0.5 // per_row)))
         return PlainRunner(
             self._model,
             self._device,
             batch,
-            memory.pass_tokens(self._device) if asked == "auto" else None,
+            memory.pass_tokens(self._device, self._offloaded) if asked == "auto" else None,
             self._generation,
             self._batches,
             self.meter,
@@ -236,7 +241,9 @@ class HfBackend(Generating):
         )
 
     def _budget(self, rows: Sequence[LoglikelihoodRow] | Sequence[GenerateRow], depth: int) -> int:
-        budget = memory.token_budget(self._sizes, self._device, depth, self._engine.max_memory_gb)
+        budget = memory.token_budget(
+            self._sizes, self._device, depth, self._engine.max_memory_gb, self._others, self._offloaded
+        )
         if isinstance(self._engine.batch_size, int):
             budget = min(budget, self._engine.batch_size * max(len(row.tokens) for row in rows))
         self.meter.predict(self._sizes.predict(budget, depth) + self._held_twice)

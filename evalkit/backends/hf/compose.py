@@ -67,9 +67,9 @@ def compose(
     note: Callable[[str], None] = lambda _: None,
 ) -> Composition:
     """Weights for ``spec.peft`` (given weights are ignored). Raises UserError for fewer than two LoRAs."""
-    from evalkit.backends.hf import variants
+    from evalkit.backends.hf import peft_adapters
 
-    adapters = variants.find_adapters(spec)
+    adapters = peft_adapters.find_adapters(spec)
     if len(adapters) < 2 or adapters[0].kind != "LORA":
         raise UserError("peft compose: needs two or more LoRA adapters: --peft PATH,PATH")
     loss = _loss(spec, adapters, examples)
@@ -116,19 +116,19 @@ def search_weights(
 
 def _loss(spec: ModelSpec, adapters: Sequence[Any], examples: Sequence[Score]) -> Callable[[Sequence[float]], float]:
     """The loss of the examples by weights; the model is loaded once and its combined adapter rewritten."""
-    from evalkit.backends.hf import variants
+    from evalkit.backends.hf import peft_adapters
     from evalkit.backends.hf.backend import HfBackend
     from evalkit.backends.hf.loading import load_parts
     from evalkit.engine import answer
 
     bare = spec.model_copy(update={"peft": ()})
     parts = load_parts(bare)
-    wrapped, names = variants.wrapped(parts.model, adapters)
-    variants.combine(wrapped, names, [1.0] * len(names))
+    wrapped, names = peft_adapters.wrapped(parts.model, adapters)
+    peft_adapters.combine(wrapped, names, [1.0] * len(names))
     backend = HfBackend(replace(parts, model=wrapped.get_base_model().eval()), bare, EngineSpec())
 
     def loss(weights: Sequence[float]) -> float:
-        variants.reweigh(wrapped, names, weights)
+        peft_adapters.reweigh(wrapped, names, weights)
         responses = answer(backend, list(examples), None, EngineSpec())
         if failed := next((response for response in responses if response.loglikelihood is None), None):
             raise UserError(f"peft compose: an example cannot be scored: {failed.error}")

@@ -7,11 +7,13 @@ from a copy of it by several tokens, a shared beginning need be read once (`plai
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from evalkit.backends.hf import own_recurrence
 from evalkit.backends.hf.head import Head, candidates
 
 STATES = ("past_key_values", "cache_params", "state")
@@ -38,21 +40,26 @@ class Calling:
     state: str | None
     beginnings: bool = True
     """Whether what a row says of its beginning is what the beginning says by itself, to the digit."""
+    adapted: bool = False
+    """Whether its recurrent layers are to go on by `own_recurrence`."""
 
     def __call__(self, model: Any, tokens: torch.Tensor, state: Any, keep: bool) -> tuple[torch.Tensor, Any]:
         """What the head reads [rows, tokens, width] (logits where there is no head) of ``tokens`` [rows, tokens]
         behind ``state``, which this changes; and the state behind them if ``keep``.
         """
         told: dict[str, Any] = {"use_cache": keep or state is not None}
+        if state is None and keep and self.adapted:
+            state = fresh_state(model)
         if state is not None:
             told[str(self.state)] = state
-        if self.head is None:
-            output = model(input_ids=tokens, **told)
-            found = output.logits[:, -tokens.shape[1] :]  # learned prompts of an adapter stand before the text
-        else:
-            output = model.base_model(input_ids=tokens, **told)
-            found = output.last_hidden_state
-        return found, getattr(output, str(self.state)) if keep else None
+        with own_recurrence.going_on() if self.adapted else nullcontext():
+            if self.head is None:
+                output = model(input_ids=tokens, **told)
+                found = output.logits[:, -tokens.shape[1] :]  # learned prompts of an adapter stand before the text
+            else:
+                output = model.base_model(input_ids=tokens, **told)
+                found = output.last_hidden_state
+        return found.to(tokens.device), getattr(output, str(self.state), state) if keep else None
 
 
 def copies(state: Any, rows: int) -> Any:
@@ -67,6 +74,13 @@ def copies(state: Any, rows: int) -> Any:
     if rows > 1:
         made.reorder_cache(torch.zeros(rows, dtype=torch.long))
     return made
+
+
+def fresh_state(model: Any) -> Any:
+    """An empty cache; some models keep none of their own accord, or not all of their state in it."""
+    from transformers import DynamicCache
+
+    return DynamicCache(config=model.config)
 
 
 def calling(model: Any, device: torch.device, shares: bool) -> Calling:
@@ -92,13 +106,17 @@ class _Trial:
             return logits[:, -tokens.shape[1] :].float()
 
     def _same(self, logits: torch.Tensor, own: torch.Tensor) -> bool:
-        return float((logits.float() - own).abs().mean(dim=-1).max()) <= self._most
+        return float((logits.float().to(own.device) - own).abs().mean(dim=-1).max()) <= self._most
 
     def calling(self, shares: bool) -> Calling:
         head = self._head()
         if not shares:
             return Calling(head, None)
         state = next((name for name in STATES if self._goes_on(Calling(head, name))), None)
+        if state is None and own_recurrence.adapt(self._model):
+            state = next((name for name in STATES if self._goes_on(Calling(head, name, adapted=True))), None)
+            if state is not None:
+                return Calling(head, state, adapted=True)
         alone = self._logits(self._tokens[:1, :READ])
         return Calling(head, state, beginnings=state is not None or self._same(alone, self._whole[:1, :READ]))
 

@@ -73,26 +73,36 @@ class Step:
         self.positions = torch.tensor(lengths, device=device)
         self._longest = self.reach = max(lengths) + 1
         self._slots = torch.arange(self._count, device=device)
-        self._biases: dict[int | None, torch.Tensor] = {}
+        self._places: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {device: (self._slots, self.positions)}
+        self._biases: dict[tuple[int | None, torch.device], torch.Tensor] = {}
+
+    def _on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Slots and positions on the device of a layer."""
+        if device not in self._places:
+            self._places[device] = (self._slots.to(device), self.positions.to(device))
+        return self._places[device]
 
     def _bias(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
         """[slots, 1, 1, longest], added to scores: what a token does not see of its slot."""
-        if window not in self._biases:
+        kind = (window, like.device)
+        if kind not in self._biases:
+            positions = self._on(like.device)[1]
             places = torch.arange(self._longest, device=like.device)
-            hidden = places[None, :] > self.positions[:, None]
+            hidden = places[None, :] > positions[:, None]
             if window is not None:
-                hidden |= places[None, :] <= self.positions[:, None] - window
+                hidden |= places[None, :] <= positions[:, None] - window
             bias = torch.zeros(hidden.shape, dtype=like.dtype, device=like.device)
-            self._biases[window] = bias.masked_fill_(hidden, float("-inf"))[:, None, None, :]
-        return self._biases[window]
+            self._biases[kind] = bias.masked_fill_(hidden, float("-inf"))[:, None, None, :]
+        return self._biases[kind]
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: Rule
     ) -> torch.Tensor:
         """Keep the tokens' keys and values in their slots; attention [1, heads, n, d] -> [1, n, heads, d]."""
         keys, values = self._pool.layer(layer)
-        keys[self._slots, :, self.positions] = key[0].transpose(0, 1)
-        values[self._slots, :, self.positions] = value[0].transpose(0, 1)
+        slots, positions = self._on(key.device)
+        keys[slots, :, positions] = key[0].transpose(0, 1)
+        values[slots, :, positions] = value[0].transpose(0, 1)
         keys, values = keys[: self._count, :, : self._longest], values[: self._count, :, : self._longest]
         rows = query[0].transpose(0, 1).unsqueeze(2)
         bias = self._bias(rule.window, query)

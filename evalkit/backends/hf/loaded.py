@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from evalkit.backends.hf import memory
+from evalkit.backends.hf import memory, placement
 from evalkit.backends.hf.generation import Generation
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.tokens import OverTokens, Tokens
@@ -24,6 +24,9 @@ class Loaded:
     def __init__(self, parts: Parts, engine: EngineSpec) -> None:
         self._model = parts.model
         self._device = parts.device
+        self._others = placement.devices(self._model, self._device)[1:]
+        """Further devices that hold layers of the model."""
+        self._offloaded = "disk" in parts.details.get("weights_by_device", {})
         self._engine = engine
         self.meter = Meter()
         self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from evalkit.backends.chat_template import prompting_identity
-from evalkit.backends.hf import architecture, local_files, variants, vocabulary, weights
+from evalkit.backends.hf import architecture, local_files, peft_adapters, placement, quantization, vocabulary, weights
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.hub import look_up
 from evalkit.backends.hf.quiet import quiet
@@ -30,7 +30,7 @@ DTYPES = {
     "half": torch.float16,
 }
 
-ARGUMENTS = {"trust_remote_code", "attn_implementation", "prefix_token_id"}
+ARGUMENTS = {"trust_remote_code", "attn_implementation", "prefix_token_id", *placement.ARGUMENTS}
 """Backend arguments (--model_args) beyond the fields of ModelSpec."""
 
 
@@ -51,25 +51,30 @@ class Parts:
 def load_parts(spec: ModelSpec) -> Parts:
     """Load weights and tokenizer; file hashes are computed beside the loading."""
     _check(spec)
+    spread = placement.of(spec)
     device = pick_device(spec.device)
-    variants.check_setting(spec, device)
+    quantization.check_setting(spec, device)
     spec, source, folder = locate(spec)
-    variants.check_quant(spec, source, device)
-    adapters = variants.find_adapters(spec)
+    quantization.check_quant(spec, source, device)
+    adapters = peft_adapters.find_adapters(spec)
     if folder is not None:
         weights.check_files(folder)
     with quiet(), ThreadPoolExecutor(1) as pool:
         hashes = pool.submit(folder_hashes, folder) if folder else None
         try:
             family = architecture.family(spec.name, architecture.read_config(source, spec.revision))
-            _check_family(spec, family)
+            _check_family(spec, family, spread.spreads)
+            if spread.spreads and spec.quant == "hqq4":
+                raise UserError("--quant hqq4: quantizes on one device: leave device_map and parallelize out")
             tokenizer = _tokenizer(source, spec)
-            model, kept = _model(source, spec, device, family)
+            model, kept = _model(source, spec, device, family, spread)
+            device = placement.inputs_go_to(model, device)
+            placed = placement.describe(model) if spread.spreads else {}
             vocabulary.check_window(model, spec.max_length)
             kept |= vocabulary.check(spec.name, model, tokenizer, spec.allow_missing_weights)
             commit = getattr(model.config, "_commit_hash", None)
             kind = type(model).__name__
-            model, adapter = variants.adapted(model, adapters, spec.peft_merge) if adapters else (model, {})
+            model, adapter = peft_adapters.adapted(model, adapters, spec.peft_merge) if adapters else (model, {})
             speculation = _speculation(spec, model, tokenizer, device)
         except UserError:
             raise
@@ -81,7 +86,8 @@ def load_parts(spec: ModelSpec) -> Parts:
         dtype=str(model.dtype),
         add_bos=spec.add_bos,
         max_length=spec.max_length,
-        arguments={key: str(value) for key, value in spec.args.items()},
+        # Where weights are changes an answer no more than --device does.
+        arguments={key: str(value) for key, value in spec.args.items() if key not in placement.ARGUMENTS},
         **_variant_identity(spec, adapters),
         **({"allow_missing_weights": True} if spec.allow_missing_weights else {}),
         **prompting_identity(spec),
@@ -89,6 +95,8 @@ def load_parts(spec: ModelSpec) -> Parts:
     details: dict[str, Any] = {"architecture": kind, "commit": commit, **kept}
     if spec.quant:
         details["quantization"] = spec.quant
+    if placed:
+        details["weights_by_device"] = placed
     if adapter:
         details["adapter"] = adapter
     if speculation:
@@ -107,11 +115,11 @@ def locate(spec: ModelSpec) -> tuple[ModelSpec, str, Path | None]:
     return spec.model_copy(update={"revision": found.revision}), str(found.cached or spec.name), None
 
 
-def _variant_identity(spec: ModelSpec, adapters: Sequence[variants.Adapter]) -> dict[str, Any]:
+def _variant_identity(spec: ModelSpec, adapters: Sequence[peft_adapters.Adapter]) -> dict[str, Any]:
     """What of the variant can change an answer; nothing for a model as it is."""
     found: dict[str, Any] = {"quant": spec.quant} if spec.quant else {}
     if adapters:
-        found |= {"adapters": variants.adapter_hashes(adapters), "merged": spec.peft_merge}
+        found |= {"adapters": peft_adapters.adapter_hashes(adapters), "merged": spec.peft_merge}
     return found
 
 
@@ -185,16 +193,21 @@ def _tokenizer(source: str, spec: ModelSpec) -> Any:
     return tokenizer
 
 
-def _check_family(spec: ModelSpec, family: architecture.Family) -> None:
+def _check_family(spec: ModelSpec, family: architecture.Family, spread: bool) -> None:
     """Raise UserError for a setting that models of this family do not take."""
     flags = {"--peft": spec.peft, "--prompt-lookup": spec.prompt_lookup, "--draft": spec.draft}
+    flags |= {"--quant hqq4": spec.quant == "hqq4", "--model_args device_map": spread}
     if family != "causal" and (given := next((flag for flag, value in flags.items() if value), None)):
         what = "a classifier" if family == "classifier" else "an encoder-decoder"
         raise UserError(f"{given}: {spec.name} is {what}, which takes it not here: leave it out")
 
 
 def _model(
-    source: str, spec: ModelSpec, device: torch.device, family: architecture.Family
+    source: str,
+    spec: ModelSpec,
+    device: torch.device,
+    family: architecture.Family,
+    spread: placement.Placement | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """The model, and what a run records of its weights. Raises UserError where the files lack any."""
     import transformers
@@ -202,8 +215,10 @@ def _model(
     kinds = {"causal": "CausalLM", "encoder-decoder": "Seq2SeqLM", "classifier": "SequenceClassification"}
     kind: Any = getattr(transformers, f"AutoModelFor{kinds[family]}")
     extra = {"attn_implementation": spec.args["attn_implementation"]} if "attn_implementation" in spec.args else {}
-    quantized = variants.quantization(spec, source, DTYPES[spec.dtype], device)
-    settings = {"dtype": DTYPES[spec.dtype], "use_safetensors": True, **extra, **quantized}
+    placed = quantization.quantization(spec, source, DTYPES[spec.dtype], device)
+    if spread is not None:
+        placed |= placement.settings(spread, spec)
+    settings = {"dtype": DTYPES[spec.dtype], "use_safetensors": True, **extra, **placed}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # weights that may be missing are the same numbers when a run goes on
         loaded: Any = kind.from_pretrained(
@@ -216,7 +231,10 @@ def _model(
         )
     model, report = loaded
     kept = weights.check_loaded(spec.name, model, report, spec.allow_missing_weights)
-    return (model.eval() if quantized else model.eval().to(device)), kept
+    model = model.eval() if placed else model.eval().to(device)
+    if spec.quant == "hqq4":
+        quantization.by_hqq(model, device)
+    return model, kept
 
 
 def _explain(spec: ModelSpec, folder: Path | None, error: Exception) -> UserError:

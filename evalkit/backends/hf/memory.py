@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 CPU_BUDGET = 768
 """Tokens of a pass on CPU: throughput is flat from about 500 on (docs/performance.md) and memory is not."""
 CUDA_BUDGET = 16_384
+OFFLOADED_BUDGET = 4096
+"""The same on a CPU where a pass reads weights from disk."""
 SLACK = 0.85
 """Share of the free memory that is planned with; the rest is the allocator's."""
 
@@ -52,8 +55,10 @@ def footprint(config: Any, dtype: torch.dtype, head_rows: int) -> Footprint:
     return Footprint(key_value, activation, 3 * head_rows * config.vocab_size * 4)
 
 
-def available(device: torch.device) -> int:
-    """Bytes free on the device (host memory for CPU and MPS)."""
+def available(device: torch.device, others: Sequence[torch.device] = ()) -> int:
+    """Bytes free on the device (host memory for CPU and MPS); with ``others``, on that with the least."""
+    if others:
+        return min(available(one) for one in (device, *others))
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -62,15 +67,26 @@ def available(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def pass_tokens(device: torch.device) -> int:
-    """Tokens of a pass from which on more save no time."""
-    return CUDA_BUDGET if device.type == "cuda" else CPU_BUDGET
+def pass_tokens(device: torch.device, offloaded: bool = False) -> int:
+    """Tokens of a pass from which on more save no time; ``offloaded``: weights are moved to it in every pass."""
+    if device.type == "cuda":
+        return CUDA_BUDGET
+    return OFFLOADED_BUDGET if offloaded else CPU_BUDGET
 
 
-def token_budget(sizes: Footprint, device: torch.device, depth: int, limit_gb: float | None = None) -> int:
-    """Tokens of one pass: as many as pay off on the device and fit beside ``depth`` held tokens."""
-    most = pass_tokens(device)
-    free = available(device) * SLACK
+def token_budget(
+    sizes: Footprint,
+    device: torch.device,
+    depth: int,
+    limit_gb: float | None = None,
+    others: Sequence[torch.device] = (),
+    offloaded: bool = False,
+) -> int:
+    """Tokens of one pass: as many as pay off on the device and fit beside ``depth`` held tokens, on ``others`` that
+    have layers of the model too.
+    """
+    most = pass_tokens(device, offloaded)
+    free = available(device, others) * SLACK
     if limit_gb is not None:
         free = min(free, limit_gb * 2**30)
     free -= sizes.logits + depth * sizes.key_value
@@ -78,9 +94,15 @@ def token_budget(sizes: Footprint, device: torch.device, depth: int, limit_gb: f
     return max(16, min(most, fits))
 
 
-def decode_slots(sizes: Footprint, device: torch.device, length: int, limit_gb: float | None = None) -> int:
+def decode_slots(
+    sizes: Footprint,
+    device: torch.device,
+    length: int,
+    limit_gb: float | None = None,
+    others: Sequence[torch.device] = (),
+) -> int:
     """Live sequences of up to ``length`` tokens that fit in a quarter of the free memory, at most 64 (CPU) or 256."""
-    free = available(device) * 0.25
+    free = available(device, others) * 0.25
     if limit_gb is not None:
         free = min(free, limit_gb * 2**30 * 0.5)
     most = 256 if device.type == "cuda" else 64

@@ -60,7 +60,7 @@ def _bloom(model: Any, module: Any) -> Forward:
     def forward(hidden: torch.Tensor, residual: torch.Tensor, *_: Any, **__: Any) -> Any:
         fused = module.query_key_value(hidden).unflatten(-1, (module.num_heads, 3, module.head_dim))
         query, key, value = (part.transpose(1, 2) for part in fused.unbind(-2))
-        bias = (slopes.to(hidden.device)[:, None] * _positions()).to(hidden.dtype)
+        bias = (slopes.to(hidden.device)[:, None] * _positions(hidden)).to(hidden.dtype)
         output = biased(module.layer_idx, query, key, value, bias, module.inv_norm_factor)
         return residual + module.dense(output), None
 
@@ -77,7 +77,7 @@ def _mpt(model: Any, module: Any) -> Forward:
             mixed = mixed.clamp(min=-module.clip_qkv, max=module.clip_qkv)
         parts = (part.unflatten(-1, (module.n_heads, module.head_dim)) for part in mixed.chunk(3, dim=2))
         query, key, value = (part.transpose(1, 2) for part in parts)
-        bias = slopes.to(hidden.device)[:, None] * _positions()
+        bias = slopes.to(hidden.device)[:, None] * _positions(hidden)
         return module.out_proj(biased(module.layer_idx, query, key, value, bias, module.softmax_scale)), None
 
     return forward
@@ -96,17 +96,17 @@ def _falcon(model: Any, module: Any) -> Forward:
             query, key = apply_rotary_pos_emb(query, key, *settings["position_embeddings"])
             output = attention.attend(module.layer_idx, query, key, value, Rule(scale)).flatten(2)
         else:  # this model rounds its biases to bfloat16, whatever its own type is
-            bias = (slopes.to(hidden.device)[:, None] * _positions()).to(hidden.dtype) * scale
+            bias = (slopes.to(hidden.device)[:, None] * _positions(hidden)).to(hidden.dtype) * scale
             output = biased(module.layer_idx, query, key, value, bias, scale)
         return module.dense(output), None
 
     return forward
 
 
-def _positions() -> torch.Tensor:
+def _positions(hidden: torch.Tensor) -> torch.Tensor:
     state = attention.underway()
     assert state is not None
-    positions: torch.Tensor = state.positions
+    positions: torch.Tensor = state.positions.to(hidden.device)
     return positions
 
 

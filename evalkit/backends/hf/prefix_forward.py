@@ -94,7 +94,7 @@ class TreeRunner:
             tokens = torch.cat((tokens, step.tokens))
         with torch.inference_mode(), activate(whole):
             output = self._body(input_ids=tokens[None], position_ids=whole.positions[None], use_cache=False)
-        return output.last_hidden_state[0], state
+        return output.last_hidden_state[0].to(self._device), state
 
     def run(self, work: Pass) -> Pending:
         """One pass from tokens to what is read of it; the held path moves on. If it fails nothing has changed, and
@@ -126,6 +126,7 @@ class TreeRunner:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         # torch's own log_softmax in float32, as lm-eval calls it: its rounding (1e-5 a token) is part of its numbers.
         logprobs = torch.log_softmax(self._head(rows), dim=-1, dtype=torch.float32)
+        which, targets = which.to(logprobs.device), targets.to(logprobs.device)  # the head may lie on another device
         best = logprobs.argmax(dim=-1)
         return logprobs[which, targets], best[which] == targets
 

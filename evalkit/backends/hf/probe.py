@@ -219,7 +219,7 @@ class _Probe:
                 state.commit()
             apart, best = float("inf"), self._embedding
             for head in candidates(self._model):
-                logits = [head(torch.stack(hidden)).float() for hidden in found]
+                logits = [head(torch.stack(hidden)).float().to(self._device) for hidden in found]
                 furthest = max(self._apart(mine, trees) for mine, trees in zip(own, logits, strict=True))
                 if furthest < apart:  # a cap far above the logits of a few words hardly shows: the nearest head
                     apart, best = furthest, head

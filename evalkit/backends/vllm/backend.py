@@ -3,8 +3,9 @@
 Written against vLLM's documented offline API (``LLM``, ``SamplingParams``, ``TokensPrompt``; docs.vllm.ai, versions
 0.11 to 0.22). docs/backends.md says where it was run.
 
-Arguments (``--model_args``): tensor_parallel_size, gpu_memory_utilization, max_num_seqs, quantization, enforce_eager,
-enable_prefix_caching, kv_cache_dtype, seed, block_size; dtype, revision and max_length are settings of their own.
+Arguments (``--model_args``): tensor_parallel_size, pipeline_parallel_size, distributed_executor_backend,
+data_parallel_size, gpu_memory_utilization, max_num_seqs, quantization, enforce_eager, enable_prefix_caching,
+kv_cache_dtype, seed, block_size; dtype, revision and max_length are settings of their own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from evalkit.backends.hf import local_files
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.stops import StopScan
-from evalkit.backends.vllm import CAPABILITIES, scoring
+from evalkit.backends.vllm import CAPABILITIES, PARALLEL, scoring
 from evalkit.backends.vllm.orphans import driven
 from evalkit.backends.vllm.scoring import CHUNK, exchange_of
 from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult
@@ -31,7 +32,8 @@ from evalkit.perf.meter import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
 
 ARGUMENTS = {
-    "tensor_parallel_size",
+    *PARALLEL,
+    "distributed_executor_backend",
     "gpu_memory_utilization",
     "max_num_seqs",
     "quantization",
@@ -151,6 +153,13 @@ def _take(scan: StopScan, output: Any) -> None:
         scan.finish = "length" if output.finish_reason == "length" else "stop"
 
 
+def _parallel(llm: Any) -> dict[str, int]:
+    """The devices that the engine cuts the model over, as it says itself; pipelines where there are any."""
+    held = llm.llm_engine.vllm_config.parallel_config
+    sizes = {name: int(getattr(held, name)) for name in PARALLEL}
+    return {name: size for name, size in sizes.items() if size > 1 or name == PARALLEL[0]}
+
+
 def start(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
     """vLLM on ``model``. Raises UserError where it does not start."""
     from vllm import LLM, SamplingParams
@@ -202,6 +211,6 @@ def start(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
         tokenizer=type(tokens.tokenizer).__name__,
         dtype=str(config.dtype).removeprefix("torch."),
         device=current_platform.device_type,
-        details={"tensor_parallel_size": int(settings.get("tensor_parallel_size", 1)), **tokens.record()},
+        details={**_parallel(llm), **tokens.record()},
     )
     return VllmBackend(llm, SamplingParams, tokens, info, engine.share_prefixes)

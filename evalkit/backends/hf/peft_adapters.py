@@ -1,4 +1,4 @@
-"""Variants of a model as it is loaded: quantized weights, adapters, a draft beside it."""
+"""Adapters (peft): found on disk, put around a model, added up, recorded."""
 
 from __future__ import annotations
 
@@ -8,22 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from evalkit.backends.hf.fingerprint import folder_hashes
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.spec.models import ModelSpec
-from evalkit.text.reading import parse_json, read_json
-
-BITSANDBYTES = ("int8", "nf4", "fp4")
-PACKAGES = {
-    "gptq": ("gptqmodel", "optimum"),
-    "awq": ("gptqmodel",),
-    "compressed-tensors": ("compressed_tensors",),
-    "bitsandbytes": ("bitsandbytes",),
-    "torchao": ("torchao",),
-}
-"""What transformers needs to load a checkpoint that is quantized already, by its quant_method."""
+from evalkit.text.reading import read_json
 
 COMBINED = "evalkit_combined"
 
@@ -47,95 +35,6 @@ class Adapter:
 
         with safe_open(self.folder / "adapter_model.safetensors", "pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-
-
-# -- quantized ----------------------------------------------------------------------------------------------------
-
-
-def check_quant(spec: ModelSpec, source: str, device: torch.device) -> None:
-    """Raise UserError, before any weight is read, for what cannot be quantized or run quantized here."""
-    check_held(spec, source)
-    check_setting(spec, device)
-
-
-def check_held(spec: ModelSpec, source: str) -> None:
-    """Raise UserError for a checkpoint that is quantized in a way that cannot be read here. Of a Hub id config.json
-    alone is fetched.
-    """
-    held = _held_quantization(source, spec)
-    if held is not None:
-        method = str(held.get("quant_method", "unknown"))
-        if spec.quant is not None:
-            raise UserError(f"--quant {spec.quant}: {spec.name} is quantized already ({method}): leave --quant out")
-        for package in PACKAGES.get(method, ()):
-            if find_spec(package) is None:
-                raise UserError(
-                    f"{spec.name}: is quantized with {method}, which needs {package}: "
-                    f"pip install {package.replace('_', '-')}"
-                )
-
-
-def check_setting(spec: ModelSpec, device: torch.device) -> None:
-    """Raise UserError for a --quant that cannot be here, whatever the model; nothing is looked up for it."""
-    if spec.quant is None:
-        return
-    package = "bitsandbytes" if spec.quant in BITSANDBYTES else "torchao"
-    if find_spec(package) is None:
-        raise MissingExtra(f"--quant {spec.quant}", package, "quant")
-    if device.type == "mps":
-        raise UserError(f"--quant {spec.quant}: needs a CUDA device or a CPU, not {device}: add --device cpu")
-    if spec.quant == "int4wo":
-        if device.type != "cuda":
-            raise UserError("--quant int4wo: torchao's int4 kernels need a CUDA device; on a CPU use int8wo or nf4")
-        if spec.dtype not in ("auto", "bfloat16", "bf16"):
-            raise UserError(f"--quant int4wo: computes in bfloat16, not {spec.dtype}: use --dtype bfloat16")
-
-
-def _held_quantization(source: str, spec: ModelSpec) -> dict[str, Any] | None:
-    """quantization_config of a checkpoint's config.json; for a Hub id only that file is fetched."""
-    file = Path(source) / "config.json"
-    if not file.is_file():
-        try:
-            from transformers.utils import cached_file
-
-            file = Path(cached_file(source, "config.json", revision=spec.revision) or "")
-        except Exception:
-            return None  # loading the weights says what is wrong with the name
-    try:
-        held = parse_json(file.read_bytes()).get("quantization_config")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return dict(held) if isinstance(held, dict) else None
-
-
-def quantization(spec: ModelSpec, source: str, dtype: Any, device: torch.device) -> dict[str, Any]:
-    """What from_pretrained is told to load quantized weights straight to the device; empty for plain weights."""
-    place: dict[str, Any] = {"device_map": {"": device}}
-    if spec.quant is None:
-        return place if _held_quantization(source, spec) else {}
-    if spec.quant in BITSANDBYTES:
-        from transformers import BitsAndBytesConfig
-
-        if spec.quant == "int8":
-            return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True), **place}
-        compute = dtype if isinstance(dtype, torch.dtype) else _compute_dtype(device)
-        config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type=spec.quant, bnb_4bit_compute_dtype=compute)
-        return {"quantization_config": config, **place}
-    from torchao import quantization as ao
-    from transformers import TorchAoConfig
-
-    if spec.quant == "int4wo":
-        kind: Any = ao.Int4WeightOnlyConfig(int4_packing_format="tile_packed_to_4d")
-        return {"quantization_config": TorchAoConfig(kind), **place, "dtype": torch.bfloat16}
-    kind = ao.Int8WeightOnlyConfig() if spec.quant == "int8wo" else ao.Int8DynamicActivationInt8WeightConfig()
-    return {"quantization_config": TorchAoConfig(kind), **place}
-
-
-def _compute_dtype(device: torch.device) -> torch.dtype:
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
-
-
-# -- adapters -----------------------------------------------------------------------------------------------------
 
 
 def find_adapters(spec: ModelSpec) -> list[Adapter]:
