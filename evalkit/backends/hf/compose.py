@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from evalkit.backends.hf import peft_adapters
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Score
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -67,7 +68,6 @@ def compose(
     note: Callable[[str], None] = lambda _: None,
 ) -> Composition:
     """Weights for ``spec.peft`` (given weights are ignored). Raises UserError for fewer than two LoRAs."""
-    from evalkit.backends.hf import peft_adapters
 
     adapters = peft_adapters.find_adapters(spec)
     if len(adapters) < 2 or adapters[0].kind != "LORA":
@@ -116,7 +116,6 @@ def search_weights(
 
 def _loss(spec: ModelSpec, adapters: Sequence[Any], examples: Sequence[Score]) -> Callable[[Sequence[float]], float]:
     """The loss of the examples by weights; the model is loaded once and its combined adapter rewritten."""
-    from evalkit.backends.hf import peft_adapters
     from evalkit.backends.hf.backend import HfBackend
     from evalkit.backends.hf.loading import load_parts
     from evalkit.engine import answer
