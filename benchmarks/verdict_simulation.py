@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from verdicts.clustered import clusters, groups, variants
+from verdicts.clustered import clusters, group_passes, groups, variants
 from verdicts.commands import flips, outcome_of_flips, shown_of_flips, tails_of_flips
 from verdicts.corpora import corpus
-from verdicts.decisions import boards, gate, looks, looks_at_several, looks_uncorrected, several_tasks
+from verdicts.decisions import boards, gate, looks, looks_at_several, looks_uncorrected, several_tasks, win_rates
 from verdicts.drawing import Effort
 from verdicts.estimates import calibration, judges, spread
 from verdicts.methods import methods
@@ -36,12 +36,14 @@ TABLES: dict[str, tuple[str, Callable[[Effort], Iterator[str]]]] = {
     "gate": ("The gate's exit codes", gate),
     "clusters": ("Clusters", clusters),
     "groups": ("Groups of tasks", groups),
+    "group passes": ("Groups of tasks: false passes", group_passes),
     "variants": ("Variants of one question", variants),
     "corpus": ("Corpus metrics", corpus),
     "calibration": ("Expected calibration error", calibration),
     "spread": ("Spread of variants", spread),
     "judges": ("Judges with some labels of people", judges),
     "boards": ("Boards", boards),
+    "win rates": ("Boards by win rate", win_rates),
     "looks": ("Stop when it is decided", looks),
     "uncorrected": ("Looks without a correction", looks_uncorrected),
     "several looks": ("Stop when it is decided: several tasks", looks_at_several),

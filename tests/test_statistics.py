@@ -22,6 +22,7 @@ from evalkit.statistics.ranks import paired_covariance, rank_intervals, widest_g
 from evalkit.statistics.score import score_mean
 from evalkit.statistics.sequential import design
 from evalkit.statistics.shares import PairedShares, Share
+from evalkit.statistics.strata import weighted_means
 
 
 def ends(found: Inference, level: float = 0.95) -> tuple[float, float]:
@@ -151,9 +152,42 @@ def test_one_cluster_says_nothing() -> None:
     assert "one cluster" in found.reason
 
 
-def test_a_group_at_a_hundred_percent_has_wilsons_interval_of_all_its_items() -> None:
+def test_a_group_at_a_hundred_percent_has_wilsons_interval_of_nearly_all_its_items() -> None:
+    """Each task loses a part of one item to its own mean: 1 - 1/5 of it."""
     found = average_for([np.ones(100)] * 5, binary=True)
-    assert ends(found) == pytest.approx(proportion_confint(500, 500, method="wilson"), abs=1e-7)
+    low, high = proportion_confint(500, 500, method="wilson")
+    assert ends(found) == pytest.approx((1 - (1 - low) * 100 / 99.2, high), abs=2e-6)
+
+
+def test_a_group_of_few_items_is_no_shorter_than_one_unseen_item_makes_it() -> None:
+    """Nothing wrong in 15 items, five a task: one unseen item, as in mid-p of all of them, is Beta(1, 5) of a third."""
+    found = average_for([np.ones(5)] * 3, binary=True)
+    exact = 1 - (1 - 0.05 ** (1 / 5)) / 3
+    assert found.second.tails(exact)[1] == pytest.approx(0.025, rel=0.05)  # type: ignore[attr-defined]
+    assert found.tails(exact)[1] >= 0.025
+
+
+@pytest.mark.parametrize(
+    ("sizes", "flips"), [((24, 24, 24), (2, 1, 0)), ((5, 8, 3), (2, 4, 1)), ((100, 6), (30, 0)), ((4,) * 6, (1,) * 6)]
+)
+def test_the_mid_p_of_several_tasks_is_that_of_random_weights(sizes: tuple[int, ...], flips: tuple[int, ...]) -> None:
+    """The saddlepoint against draws of the weights themselves."""
+    tasks = [np.array([1.0] * k + [0.0] * (n - k)) for n, k in zip(sizes, flips, strict=True)]
+    weights = np.full(len(sizes), 1 / len(sizes))
+    counts = np.array([side for n, k in zip(sizes, flips, strict=True) for side in (n - k, k)], dtype=float)
+    strata, points = np.repeat(np.arange(len(sizes)), 2), np.tile([0.0, 1.0], len(sizes))
+    seen = counts > 0
+    found = weighted_means(points[seen], counts[seen], strata[seen], weights, (0.0, 1.0), sum(sizes))
+    generator, draws = np.random.default_rng(1), np.zeros((2, 100_000))
+    heavy = int(np.argmax(weights / np.array(sizes)))
+    for place, values in enumerate(tasks):
+        for side in (0, 1):
+            kept = np.append(values, float(side)) if place == heavy else values
+            shares = generator.dirichlet(np.ones(len(kept)), draws.shape[1])
+            draws[side] += weights[place] * (shares @ kept)
+    for null in np.quantile(draws, [0.025, 0.2, 0.5, 0.8, 0.975]):
+        # A little on the safe side where tasks of four items are many.
+        assert found.tails(null)[1] == pytest.approx((draws <= null).mean(), abs=0.03)
 
 
 def test_one_task_is_its_own_average() -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from evalkit.statistics.choice import average_for, interval_for
 from evalkit.statistics.inference import Inference
+from evalkit.statistics.margins import shown_at
 from verdicts.commands import decide, decide_several
-from verdicts.drawing import ALARM, COVER, Effort, Vector, held, least, most, simulate
+from verdicts.drawing import ALARM, COVER, MARGIN, PASS, Effort, Vector, held, least, most, simulate
 
 LAYOUTS: dict[str, Callable[[int], NDArray[np.int64]]] = {
     "5 items each": lambda groups: np.full(groups, 5),
@@ -108,13 +109,15 @@ def groups(effort: Effort) -> Iterator[str]:
     for name, sizes, mean in (
         ("3 tasks of 200, share .99", [200] * 3, 0.99),
         ("3 tasks of 20, share .95", [20] * 3, 0.95),
+        ("3 tasks of 5, share .99", [5] * 3, 0.99),
+        ("10 tasks of 5, share .75", [5] * 10, 0.75),
         ("57 tasks of 100, share .99", [100] * 57, 0.99),
         ("57 tasks of 20, share .60", [20] * 57, 0.6),
         ("2 tasks of 1,000 and 10, share .95", [1000, 10], 0.95),
     ):
         single = simulate(
             lambda g, s=sizes, m=mean: average_for([(g.random(n) < m).astype(float) for n in s], binary=True),  # type: ignore[misc]
-            mean, effort.of(3), effort.generator("groups", name),
+            mean, effort.of(), effort.generator("groups", name),
         )  # fmt: skip
 
         def pairs(g: np.random.Generator, s: Any = sizes, m: float = mean) -> Inference:
@@ -122,7 +125,7 @@ def groups(effort: Effort) -> Iterator[str]:
             other = [np.where(g.random(len(b)) < 0.3, g.random(len(b)) < m, b) for b in base]
             return decide_several(base, other).gain
 
-        both = simulate(pairs, 0.0, effort.of(3), effort.generator("group pairs", name))
+        both = simulate(pairs, 0.0, effort.of(), effort.generator("group pairs", name))
         alarm = most(1 - both.covered, ALARM, both.runs)
         yield f"| {name} | {held(single)} | {alarm} | {both.width:.3g} |"
     for name, tasks, passages in (("3 tasks of 20 passages of 5", 3, 20), ("5 tasks of 6 passages of 8", 5, 6)):
@@ -131,16 +134,69 @@ def groups(effort: Effort) -> Iterator[str]:
         values, flips = beta_shares(0.8, 0.3), leaning_flips(0.2, 0.7)
         single = simulate(
             lambda g, c=codes, v=values: average_for([v(g, one) for one in c], binary=True, clusters=c),  # type: ignore[misc]
-            0.8, effort.of(4), effort.generator("group passages", name),
+            0.8, effort.of(), effort.generator("group passages", name),
         )  # fmt: skip
 
         def passage_pairs(g: np.random.Generator, c: Any = codes, f: Any = flips) -> Inference:
             made = [as_pair(f(g, one)) for one in c]
             return decide_several([a for a, _ in made], [b for _, b in made], c).gain
 
-        both = simulate(passage_pairs, 0.0, effort.of(4), effort.generator("passage pairs", name))
+        both = simulate(passage_pairs, 0.0, effort.of(), effort.generator("passage pairs", name))
         alarm = most(1 - both.covered, ALARM, both.runs)
         yield f"| {name} | {held(single)} | {alarm} | {both.width:.3g} |"
+
+
+LAYERS: dict[str, tuple[int, ...]] = {
+    "3 tasks of 5": (5,) * 3,
+    "3 of 24": (24,) * 3,
+    "3 of 200": (200,) * 3,
+    "10 of 5": (5,) * 10,
+    "10 of 20": (20,) * 10,
+    "30 of 5": (5,) * 30,
+    "100, 20 and 5": (100, 20, 5),
+}
+
+
+def group_passes(effort: Effort) -> Iterator[str]:
+    yield "Averages of tasks, all of the same weight, whose true loss is exactly the margin of 2 points, every task's"
+    yield f"or the first's alone: how often the gate's bound passes it. Limit: {PASS:.3f}."
+    yield ""
+    yield "| Loss | Gained beside | " + " | ".join(LAYERS) + " |"
+    yield "|:--|--:|" + "--:|" * len(LAYERS)
+    for where in ("every task's", "the first's"):
+        for gain in (0.0, 0.02, 0.1, 0.3):
+            cells = []
+            for name, sizes in LAYERS.items():
+                first = MARGIN * (1 if where == "every task's" else len(sizes))
+                losses = [first, *[MARGIN if where == "every task's" else 0.0] * (len(sizes) - 1)]
+                if first + 2 * gain > 1:
+                    cells.append("")
+                    continue
+                passed = _passes(effort.generator("group passes", where, gain, name), effort.of(), sizes, losses, gain)
+                cells.append(most(passed / effort.of(), PASS, effort.of()))
+            yield f"| {where} | {gain:.0%} | " + " | ".join(cells) + " |"
+
+
+def _passes(
+    generator: np.random.Generator, runs: int, sizes: Sequence[int], losses: Sequence[float], gain: float
+) -> int:
+    """How many of ``runs`` averages pass. Those within one plain standard error of the margin are not judged: they are
+    far from a pass.
+    """
+    draws = [
+        generator.multinomial(n, [gain, gain + loss, 1 - 2 * gain - loss], size=runs)
+        for n, loss in zip(sizes, losses, strict=True)
+    ]
+    items = np.array(sizes)[:, None]
+    gained, lost = (np.array([one[:, side] for one in draws]) / items for side in (0, 1))
+    spread = np.sqrt((gained + lost - (gained - lost) ** 2) / items)
+    distance = (gained - lost).mean(axis=0) + MARGIN
+    passed = 0
+    for run in np.flatnonzero(distance > np.sqrt((spread**2).sum(axis=0)) / len(sizes)):
+        made = [as_pair(np.repeat([1.0, -1.0, 0.0], one[run])) for one in draws]
+        found = decide_several([a for a, _ in made], [b for _, b in made])
+        passed += shown_at(found.gain, MARGIN, 0.025) == "pass"
+    return passed
 
 
 def variants(effort: Effort) -> Iterator[str]:
@@ -153,11 +209,11 @@ def variants(effort: Effort) -> Iterator[str]:
         codes, flips = np.repeat(np.arange(questions), 4), leaning_flips(0.2, 0.7)
         good = simulate(
             lambda g, c=codes, f=flips: decide(*as_pair(f(g, c)), clusters=c).gain,  # type: ignore[misc]
-            0.0, effort.of(2), effort.generator("variants", questions),
+            0.0, effort.of(), effort.generator("variants", questions),
         )  # fmt: skip
         naive = simulate(
             lambda g, c=codes, f=flips: decide(*as_pair(f(g, c))).gain,  # type: ignore[misc]
-            0.0, effort.of(2), effort.generator("variants", questions),
+            0.0, effort.of(), effort.generator("variants", questions),
         )  # fmt: skip
         alarm = most(1 - good.covered, ALARM, good.runs)
         yield f"| {questions} | {alarm} | {good.width:.3f} | {1 - naive.covered:.3f} |"

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalkit.statistics.margins import shown_at
-from evalkit.statistics.ranks import Ranks, joint_alpha, paired_covariance, rank_intervals, ranks_of_pairs
+from evalkit.statistics.ranks import (
+    Pairwise,
+    Ranks,
+    joint_alpha,
+    paired_covariance,
+    rank_intervals,
+    ranks_of_pairs,
+    ranks_of_wins,
+)
 from evalkit.statistics.sequential import Boundary, Levels, Look
 from evalkit.statistics.shares import PairedShares
 from verdicts.clustered import as_pair
 from verdicts.commands import ALPHA, decide_several, flips, outcome_of_flips, shown_of_flips, tails_of_flips
-from verdicts.drawing import ALARM, PASS, Effort, Vector, most
+from verdicts.drawing import ALARM, MARGIN, PASS, Effort, Vector, most
 from verdicts.single import binomial
 
 
@@ -26,9 +34,7 @@ def boards(effort: Effort) -> Iterator[str]:
         generator, runs = effort.generator("board", count, n), effort.of(8)
         rates = np.zeros(3)
         for run in range(runs):
-            ease = generator.random(n)
-            draws = np.where(generator.random((count, n)) < 0.5, ease, generator.random((count, n)))
-            table = (draws < 0.6).astype(float)
+            table = _answers(generator, count, n, 0.0)
             scores, own = table.mean(axis=1), table.var(axis=1, ddof=1) / n
             joint = _paired_ranks(table)
             apart = rank_intervals(scores, np.diag(own), freedom=n - 1, draws=1000, seed=run)
@@ -37,6 +43,39 @@ def boards(effort: Effort) -> Iterator[str]:
             rates += (max(joint.best) > 1, max(apart.best) > 1, bool(each.any()))
         first, second, third = rates / runs
         yield f"| {count} | {n} | {most(first, ALARM, runs)} | {most(second, ALARM, runs)} | {third:.3f} |"
+
+
+def win_rates(effort: Effort) -> Iterator[str]:
+    yield "Ranks by mean win rate of models that answered the same 500 items of every column. Equal ones: how often one"
+    yield "is ranked lower than the first (limit 0.055). Others lie this far apart in every column: how many ranks a"
+    yield "model may have, and how often the true rank of one is not among them (limit 0.055)."
+    yield ""
+    yield "| Models | Columns | Equal: ranked lower | 2 points apart: ranks | Wrong | 10 points apart: ranks | Wrong |"
+    yield "|--:|--:|--:|--:|--:|--:|--:|"
+    for count, columns in ((2, 1), (2, 5), (5, 5), (8, 10)):
+        cells = []
+        for apart in (0.0, 0.02, 0.1):
+            generator, runs = effort.generator("wins", count, columns, apart), effort.of(max(1, count * columns / 20))
+            wrong, width = 0, 0.0
+            for _ in range(runs):
+                found = ranks_of_wins([_compared(_answers(generator, count, 500, apart)) for _ in range(columns)])
+                true = np.arange(count) + 1
+                wrong += (
+                    max(found.best) > 1
+                    if not apart
+                    else bool(((np.array(found.best) > true) | (np.array(found.worst) < true)).any())
+                )
+                width += float(np.mean(np.array(found.worst) - found.best)) + 1
+            cells.append(most(wrong / runs, ALARM, runs))
+            cells[-1] = f"{width / runs:.2f} | {cells[-1]}" if apart else cells[-1]
+        yield f"| {count} | {columns} | " + " | ".join(cells) + " |"
+
+
+def _answers(generator: np.random.Generator, count: int, n: int, apart: float) -> Vector:
+    """Right and wrong of models, the first the best, on the same items of unlike ease."""
+    ease = generator.random(n)
+    draws = np.where(generator.random((count, n)) < 0.5, ease, generator.random((count, n)))
+    return (draws < (0.9 if apart else 0.6) - apart * np.arange(count)[:, None]).astype(float)
 
 
 SCENARIOS = (
@@ -48,18 +87,24 @@ SCENARIOS = (
     ("broken: 30 points", 0.3, 0.4),
 )
 """True loss and share of flipped items."""
-MARGIN, CEILING = 0.02, 2000
+CEILING = 2000
 
 
 def _paired_ranks(table: Vector) -> Ranks:
     """As a board ranks: every pair's own decision, at the level that holds for all of them."""
+    found = _compared(table)
+    return ranks_of_pairs(found.gaps, found.p_values, joint_alpha(found.covariance, draws=1000))
+
+
+def _compared(table: Vector) -> Pairwise:
     count, n = table.shape
     gained = (table[:, None] > table[None]).sum(axis=2)
     p_values = np.ones((count, count))
     for i in range(count):
         for j in range(i):
             p_values[i, j] = p_values[j, i] = flips(int(gained[i, j]), int(gained[j, i]), n).difference.p_value
-    return ranks_of_pairs(gained - gained.T, p_values, joint_alpha(paired_covariance(table), draws=1000))
+    exact = np.zeros((count, count), dtype=bool)
+    return Pairwise((gained - gained.T).astype(float), p_values, paired_covariance(table), exact)
 
 
 def looks(effort: Effort) -> Iterator[str]:

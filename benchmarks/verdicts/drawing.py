@@ -14,6 +14,7 @@ from evalkit.statistics.inference import Inference
 Vector = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], Inference]
 COVER, COVER_FEW, ALARM, PASS = 0.935, 0.91, 0.055, 0.03
+MARGIN = 0.02
 WIDTHS = 60
 """Draws whose intervals are measured."""
 

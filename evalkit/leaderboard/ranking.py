@@ -19,7 +19,7 @@ from evalkit.analysis.pairing import pairs_of
 from evalkit.analysis.scores import RunScores, scores_of_run
 from evalkit.contract.errors import UserError
 from evalkit.statistics.inference import Inference, Shifted
-from evalkit.statistics.ranks import Ranks, joint_alpha, ranks_of_pairs
+from evalkit.statistics.ranks import Pairwise, Ranks, joint_alpha, ranks_of_pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,12 +58,16 @@ def ranks(rows: Sequence[Standing], falling: bool = False) -> Ranks:
 
     A score that is one metric of two runs is never told apart where `evalkit compare` of the two shows no difference.
     """
+    found = pairwise(rows, Scores(), falling)
+    return ranks_of_pairs(found.gaps, found.p_values, joint_alpha(found.covariance))
+
+
+def pairwise(rows: Sequence[Standing], scores: Scores, falling: bool = False) -> Pairwise:
+    """All pairs of ``rows`` (``falling``: lower is better)."""
     import numpy as np
 
-    count = len(rows)
-    gaps, p_values = np.zeros((count, count)), np.ones((count, count))
-    covariance = np.diag([row.error**2 for row in rows])
-    scores = _Scores()
+    count, errors = len(rows), np.array([row.error for row in rows])
+    gaps, p_values, covariance = np.zeros((count, count)), np.ones((count, count)), np.diag(errors**2)
     for i in range(count):
         for j in range(i):
             gap, p_value, variance = _pair(rows[i], rows[j], scores)
@@ -71,10 +75,10 @@ def ranks(rows: Sequence[Standing], falling: bool = False) -> Ranks:
             p_values[i, j] = p_values[j, i] = p_value
             if variance is not None:
                 covariance[i, j] = covariance[j, i] = (rows[i].error ** 2 + rows[j].error ** 2 - variance) / 2
-    return ranks_of_pairs(gaps, p_values, joint_alpha(covariance))
+    return Pairwise(gaps, p_values, covariance, (errors[:, None] == 0) & (errors[None, :] == 0))
 
 
-class _Scores:
+class Scores:
     """Runs' items, read when they are first asked for."""
 
     def __init__(self) -> None:
@@ -98,7 +102,7 @@ def _read(run: Path) -> RunScores | None:
         return None
 
 
-def _pair(row: Standing, other: Standing, scores: _Scores) -> tuple[float, float, float | None]:
+def _pair(row: Standing, other: Standing, scores: Scores) -> tuple[float, float, float | None]:
     """(``row`` less ``other``, two-sided p-value, variance of the difference where it is paired)."""
     gap, error = row.score - other.score, math.hypot(row.error, other.error)
     if row.error == 0 or other.error == 0 or abs(gap) < FAR * error:
@@ -112,7 +116,7 @@ def _pair(row: Standing, other: Standing, scores: _Scores) -> tuple[float, float
     return gap, math.erfc(abs(gap) / error / math.sqrt(2)), None
 
 
-def _shown(one: Counted, base: Counted, scores: _Scores) -> bool:
+def _shown(one: Counted, base: Counted, scores: Scores) -> bool:
     """Whether `evalkit compare` shows a difference in this metric; True where it is none of the primary ones."""
     assert one.run is not None
     assert base.run is not None
@@ -121,7 +125,7 @@ def _shown(one: Counted, base: Counted, scores: _Scores) -> bool:
     return not rows or any(row.verdict in ("better", "worse") for row in rows)
 
 
-def _paired(row: Standing, other: Standing, scores: _Scores) -> Inference | None:
+def _paired(row: Standing, other: Standing, scores: Scores) -> Inference | None:
     """``row`` less ``other`` on the items that both answered; None where some part cannot be paired."""
     parts: list[Part] = []
     weights: list[float] = []

@@ -15,7 +15,9 @@ from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.collect import Found
 from evalkit.leaderboard.entry import Entry, slug
 from evalkit.leaderboard.ranking import Counted, Standing, ranks
+from evalkit.leaderboard.win_rate import win_rates
 from evalkit.statistics.intervals import Z95
+from evalkit.statistics.ranks import Ranks
 from evalkit.text import numbers
 
 if TYPE_CHECKING:
@@ -28,8 +30,6 @@ STATUSES = ("full", "limited", "sample", "published")
 """From the most to the least complete; ranks are among rows of the most complete kind that a board has."""
 AVERAGE = "average"
 """The published "task" that stands for a board's own score."""
-DRAWS = 400
-SEED = 1234
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ def _rank(board: Board, found: tuple[Found, ...], rows: list[Row], by_entry: Any
     whole = [row for row in rows if all(row.cells[place] for place in counted)]
     averaged = [row for row in rows if row.as_published]
     ranked = next((status for status in STATUSES if any(row.status == status for row in (*whole, *averaged))), "full")
-    pool = _win_rates([row for row in whole if row.status == ranked], counted, board)
+    pool = _win_rates([row for row in whole if row.status == ranked], counted, board, found)
     if ranked == "published":
         pool += averaged
     by_hardware = board.score == "column" and board.columns[0].counter is not None
@@ -227,7 +227,9 @@ def _rank(board: Board, found: tuple[Found, ...], rows: list[Row], by_entry: Any
         group = [r for r in pool if r.score is not None and (not by_hardware or r.entry.hardware == hardware)]
         if not group:
             continue
-        placed |= {row.key: row for row in _places(group, falling, lambda row: _parts(board, row, counted, found))}
+        if board.score != "win_rate":
+            group = _places(group, falling, lambda row: _parts(board, row, counted, found))
+        placed |= {row.key: row for row in group}
     rows = [placed.get(row.key, row) for row in rows]
     sign = 1 if falling else -1
     rows.sort(key=lambda row: (row.score is None, sign * (row.score or 0.0), row.entry.model.name.lower(), row.key))
@@ -275,60 +277,62 @@ def _scored(board: Board, row: Row, counted: Sequence[int], weights: Matrix) -> 
     return row
 
 
-def _win_rates(pool: list[Row], counted: Sequence[int], board: Board) -> list[Row]:
-    """HELM's mean win rate: the share of other rows that a row beats in a column (a tie is half a win), averaged over
-    columns. Its standard error: that of win rates of seeded normal draws around every cell.
-    """
-    import numpy as np
-
+def _win_rates(pool: list[Row], counted: Sequence[int], board: Board, found: Sequence[Found]) -> list[Row]:
+    """Rows with their mean win rates; where the board ranks by these, they are the score, and rows have their ranks."""
     if len(pool) < 2:
         return pool
-    cells = [[row.cells[place] for place in counted] for row in pool]
-    sign = [1.0 if next(c[k] for c in cells if c[k]).higher_is_better else -1.0 for k in range(len(counted))]  # type: ignore[union-attr]
-    values = np.array([[cell.shown if cell else np.nan for cell in row] for row in cells]) * sign
-    errors = np.array([[cell.error if cell else 0.0 for cell in row] for row in cells])
-    rates = _wins(values)
-    spread = np.zeros(len(pool))
-    if board.score == "win_rate" and (errors > 0).all():
-        generator = np.random.default_rng(SEED)
-        draws = np.array([_wins(generator.normal(values, errors)) for _ in range(DRAWS)])
-        spread = draws.std(axis=0, ddof=1)
-    found = [replace(row, win_rate=float(rate)) for row, rate in zip(pool, rates, strict=True)]
-    if board.score != "win_rate":
-        return found
-    return [
-        replace(row, score=100 * float(rate), error=100 * float(error))
-        for row, rate, error in zip(found, rates, spread, strict=True)
+    by_rate = board.score == "win_rate"
+    columns, falling = [], []
+    for place in counted:
+        cells = [cell for row in pool if (cell := row.cells[place])]
+        falling.append(not cells[0].higher_is_better)
+        columns.append(
+            [
+                Standing(cell.shown, cell.error, _counted(board, place, cell, 1.0, found) if by_rate else ())
+                for cell in cells
+            ]
+        )
+    rates = win_rates(columns, falling, ranked=by_rate)
+    rows = [replace(row, win_rate=rate) for row, rate in zip(pool, rates.rates, strict=True)]
+    if not by_rate:
+        return rows
+    scored = [
+        replace(row, score=100 * rate, error=100 * error)
+        for row, rate, error in zip(rows, rates.rates, rates.errors, strict=True)
     ]
+    return _placed(scored, rates.ranks)
 
 
-def _wins(values: Matrix) -> Matrix:
-    """(rows, columns) of "more is better" -> each row's mean share of the others beaten, shape (rows,)."""
-    from scipy.stats import rankdata
-
-    return (rankdata(values, axis=0) - 1).mean(axis=1) / (len(values) - 1)
+def _counted(board: Board, place: int, cell: Cell, weight: float, found: Sequence[Found]) -> tuple[Counted, ...]:
+    """What a cell with ``weight`` is made of; empty for counters."""
+    task, source = board.columns[place].task, found[cell.entry].source
+    if task is None:
+        return ()
+    scale = 100 if cell.proportion else 1
+    return (Counted(task, cell.metric, scale * weight, source if source.is_dir() else None),)
 
 
 def _parts(board: Board, row: Row, counted: Sequence[int], found: Sequence[Found]) -> tuple[Counted, ...]:
     """What a row's score is made of, where it is one metric or a mean of metrics that runs were measured by."""
-    cells = [row.cells[place] for place in counted]
-    if board.score == "win_rate" or row.as_published:
+    if row.as_published:
         return ()
     weights = [1.0] if board.score == "column" else [board.columns[place].weight for place in counted]
-    parts = []
-    for place, cell, weight in zip(counted, cells, weights, strict=True):
-        task = board.columns[place].task
-        if cell is None or task is None:
+    parts: list[Counted] = []
+    for place, weight in zip(counted, weights, strict=True):
+        cell = row.cells[place]
+        own = () if cell is None else _counted(board, place, cell, weight / sum(weights), found)
+        if not own:
             return ()
-        source = found[cell.entry].source
-        scale = 100 if cell.proportion else 1
-        parts.append(Counted(task, cell.metric, scale * weight / sum(weights), source if source.is_dir() else None))
+        parts += own
     return tuple(parts)
 
 
 def _places(group: Sequence[Row], falling: bool, parts: Callable[[Row], tuple[Counted, ...]]) -> list[Row]:
     """Rank = 1 + the rows that are surely better; ``worst`` is the last place that a row may have (`ranking.ranks`)."""
-    found = ranks([Standing(row.score or 0.0, row.error, parts(row)) for row in group], falling)
+    return _placed(group, ranks([Standing(row.score or 0.0, row.error, parts(row)) for row in group], falling))
+
+
+def _placed(group: Sequence[Row], found: Ranks) -> list[Row]:
     return [
         replace(row, rank=best, worst=worst, tied=found.best.count(best) > 1)
         for row, best, worst in zip(group, found.best, found.worst, strict=True)

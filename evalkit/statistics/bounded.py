@@ -102,7 +102,7 @@ def _few_below_zero(gaps: list[float], shapes: list[float]) -> float:
         cumulant -= shape * math.log(room)
         second += shape * ratio * ratio
         third += 2 * shape * ratio**3
-    return _lugannani_rice(s, cumulant, second, third)
+    return lugannani_rice(s, cumulant, second, third)
 
 
 def _sum_below_zero(gaps: Vector, shapes: Vector) -> float:
@@ -114,10 +114,10 @@ def _sum_below_zero(gaps: Vector, shapes: Vector) -> float:
     ratio = gaps / room
     square = ratio * ratio
     cumulant = -float(shapes @ np.log(room))
-    return _lugannani_rice(s, cumulant, float(shapes @ square), 2 * float(shapes @ (square * ratio)))
+    return lugannani_rice(s, cumulant, float(shapes @ square), 2 * float(shapes @ (square * ratio)))
 
 
-def _lugannani_rice(s: float, cumulant: float, second: float, third: float) -> float:
+def lugannani_rice(s: float, cumulant: float, second: float, third: float) -> float:
     """P(sum <= 0) from the saddlepoint, the cumulant function there and its second and third derivatives."""
     w = math.copysign(math.sqrt(max(-2 * cumulant, 0.0)), s)
     u = s * math.sqrt(second)

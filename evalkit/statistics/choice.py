@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.statistics.bounded import bounded_mean
 from evalkit.statistics.clusters import Clustered, cluster_mean, codes_of
-from evalkit.statistics.inference import FromTails, Inference, Range, Shifted, Unknown, combined, student
+from evalkit.statistics.inference import FromTails, Inference, Range, Shifted, Unknown, combined, crossing, student
 from evalkit.statistics.score import ScoreMean, score_mean
 from evalkit.statistics.shares import PairedShares, Share
+from evalkit.statistics.strata import weighted_means
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,8 +57,15 @@ class Stricter(FromTails):
 
     def interval(self, level: float = 0.95) -> Range | None:
         """See `Inference.interval`."""
-        found = [one for one in (self.first.interval(level), self.second.interval(level)) if one is not None]
-        return (min(one[0] for one in found), max(one[1] for one in found)) if found else None
+        found = self.first.interval(level)
+        if found is None:
+            return self.second.interval(level)
+        (low, high), tail = found, (1 - level) / 2
+        if self.second.tails(low)[1] > tail:
+            low = crossing(lambda null: self.second.tails(null)[1] - tail, self.span[0], low)
+        if self.second.tails(high)[0] > tail:
+            high = crossing(lambda null: tail - self.second.tails(null)[0], high, self.span[1])
+        return low, high
 
 
 def interval_for(
@@ -167,30 +175,34 @@ def average_of_estimates(
     tasks, counts = [], []
     for value, error, n in zip(values, stderrs, sizes, strict=True):
         share = (value - low) / width
-        told = share * (1 - share) / (error / width) ** 2 if error > 0 else float(n)
+        told = share * (1 - share) / (error / width) ** 2 * n / max(n - 1, 1) if error > 0 else float(n)
         counts.append(min(max(told, 1.0), MOST_PER_ITEM * n))
         tasks.append(share)
     shares = np.array(tasks)
     total = sum(weights)
     times = np.column_stack([(1 - shares) * counts, shares * counts]).ravel()
     seen = times > 0
-    return Shifted(
-        ScoreMean(
-            value=float(np.dot(weights, shares)),
-            stderr=stderr / width,
-            n=sum(sizes),
-            points=np.tile([0.0, 1.0], len(tasks))[seen],
-            counts=times[seen],
-            strata=np.repeat(np.arange(len(tasks)), 2)[seen],
-            weights=np.asarray(weights, dtype=float),
-            sizes=np.array(counts),
-            deffs=np.ones(len(tasks)),
-            span=(0.0, 1.0),
-            method=f"score|strata:{len(tasks)}",
-        ),
-        total * low,
-        width,
+    score = ScoreMean(
+        value=float(np.dot(weights, shares)),
+        stderr=None,
+        n=sum(sizes),
+        points=np.tile([0.0, 1.0], len(tasks))[seen],
+        counts=times[seen],
+        strata=np.repeat(np.arange(len(tasks)), 2)[seen],
+        weights=np.asarray(weights, dtype=float),
+        sizes=np.array(counts),
+        deffs=np.ones(len(tasks)),
+        span=(0.0, 1.0),
     )
+    return Shifted(_no_shorter_than_midp(score, stderr / width), total * low, width)
+
+
+def _no_shorter_than_midp(score: ScoreMean, stderr: float) -> Stricter:
+    """The score method over strata, joined with the mid-p form for few items."""
+    shapes = score.counts / (score.deffs * _widening(score.freedom))[score.strata]
+    exact = weighted_means(score.points, shapes, score.strata, score.weights, score.span, score.n)
+    method = f"score-midp|strata:{len(score.weights)}"
+    return Stricter(score, exact, score.value, stderr, score.n, exact.span, method)
 
 
 def span_of(values: Vector, bounds: Bounds | None, binary: bool) -> Range | None:
@@ -307,12 +319,5 @@ def _stratified_score(
             spread += floored[-1] ** 2 / group.freedom
     freedom = sum(floored) ** 2 / spread if spread > 0 else math.inf
     clipped = [np.clip(values, *span) for values in tasks]
-    return score_mean(
-        clipped,
-        weights,
-        span,
-        deffs=deffs,
-        freedom=freedom,
-        stderr=math.sqrt(sum(squares)),
-        method=f"score|strata:{len(tasks)}",
-    )
+    score = score_mean(clipped, weights, span, deffs=deffs, freedom=freedom)
+    return _no_shorter_than_midp(score, math.sqrt(sum(squares)))

@@ -9,6 +9,7 @@ simulated from the rows' covariance: rows that answered the same items are compa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,15 +104,66 @@ def ranks_of_pairs(gaps: Matrix, p_values: Matrix, alpha: float) -> Ranks:
     return Ranks(tuple((1 + better).tolist()), tuple((count - worse).tolist()), float(norm.isf(alpha / 2)))
 
 
+@dataclass(frozen=True, slots=True)
+class Pairwise:
+    """Every pair of rows, each of shape [rows, rows]: row less column with the better direction up, two-sided p-values,
+    the covariance of the rows' errors, and where neither row has an error.
+    """
+
+    gaps: Matrix
+    p_values: Matrix
+    covariance: Matrix
+    exact: NDArray[np.bool_]
+
+
+def ranks_of_wins(columns: Sequence[Pairwise], level: float = LEVEL) -> Ranks:
+    """Ranks by mean win rate: in how many ``columns`` (independent of each other) how many other rows are beaten.
+
+    A win rate is no smooth function of scores, so that no standard error of it tells rows apart. What is sure are
+    comparisons within columns, at a level that holds for all pairs and columns together; they bound every row's wins,
+    and with these the difference of two rows' win rates.
+    """
+    import numpy as np
+
+    each = level ** (1 / len(columns))
+    least = np.sum([_least_wins(one, joint_alpha(one.covariance, level=each)) for one in columns], axis=0)
+    above = least > 1e-9
+    best, worst = 1 + above.sum(axis=0), len(above) - above.sum(axis=1)
+    return Ranks(tuple(best.tolist()), tuple(worst.tolist()), 0.0)
+
+
+def _least_wins(compared: Pairwise, alpha: float) -> Matrix:
+    """By how many wins row i must have more than row j in a column, shape [rows, rows].
+
+    Row i's win over m is 1, 0, one half (a tie of numbers without errors), or lies between 0 and 1. Where i is at least
+    as good as j, it beats all that j beats.
+    """
+    import numpy as np
+
+    sure = (compared.p_values < alpha) & (compared.gaps != 0)
+    tied = compared.exact & (compared.gaps == 0)
+    least = np.where(sure & (compared.gaps > 0), 1.0, np.where(tied, 0.5, 0.0))
+    most = np.where(sure & (compared.gaps < 0), 0.0, np.where(tied, 0.5, 1.0))
+    np.fill_diagonal(least, 0.0)
+    np.fill_diagonal(most, 0.0)
+    own = least - most.T
+    any_order = (least.sum(axis=1)[:, None] - least) - (most.sum(axis=1)[None, :] - most.T) + own
+    np.fill_diagonal(most, 1.0)
+    beaten = sum(
+        size * ((least == high).astype(np.float32) @ (most == low).astype(np.float32).T)
+        for high, low, size in ((1.0, 0.0, 1.0), (1.0, 0.5, 0.5), (0.5, 0.0, 0.5))
+    )
+    return np.where(own >= 0, own + beaten, any_order)
+
+
 def _critical(
     covariance: Matrix, spread: Matrix, known: NDArray[np.bool_], level: float, draws: int, seed: int, freedom: float
 ) -> float:
     """The ``level`` quantile of the largest |difference| / its error over all pairs of rows."""
     import numpy as np
 
-    roots, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-    root = vectors * np.sqrt(np.maximum(roots, 0.0))
     generator = np.random.default_rng(seed)
+    root = _root(covariance)
     first, second = np.nonzero(np.triu(known, 1))
     if not len(first):
         return math.inf
@@ -126,6 +178,21 @@ def _critical(
         top = (np.abs(errors[:, first] - errors[:, second]) * scale).max(axis=1)
         largest.append(top / np.sqrt(generator.chisquare(freedom, len(top)) / freedom) if few else top)
     return float(np.quantile(np.concatenate(largest), level))
+
+
+def _root(covariance: Matrix) -> Matrix:
+    """A matrix whose product with its transpose is the nearest covariance."""
+    import numpy as np
+
+    roots, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    found: Matrix = vectors * np.sqrt(np.maximum(roots, 0.0))
+    return found
+
+
+def normal_errors(covariance: Matrix, draws: int, generator: np.random.Generator) -> Matrix:
+    """Normal draws of rows' errors, shape [draws, rows]."""
+    found: Matrix = generator.standard_normal((draws, len(covariance))) @ _root(covariance).T
+    return found
 
 
 def paired_covariance(table: Matrix) -> Matrix:

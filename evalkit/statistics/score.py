@@ -68,11 +68,16 @@ class ScoreMean(FromTails):
         low, high = self.span
         y = self.points - low if multiplier > 0 else high - self.points
         masses, t = self.counts / self.sizes[self.strata], slopes[self.strata]
-        shift = _normaliser(masses, t * y, self.strata, len(self.weights))
+        shift = normaliser(masses, t * y, self.strata, len(self.weights))
         fitted = masses / (shift[self.strata] + t * y)
         means = np.bincount(self.strata, fitted * y, len(self.weights))
         squares = np.bincount(self.strata, fitted * y * y, len(self.weights))
-        variance = float((self.weights**2 * self.deffs * np.maximum(squares - means**2, 0) / self.sizes).sum())
+        parts = self.weights**2 * self.deffs * np.maximum(squares - means**2, 0) / self.sizes
+        variance = float(parts.sum())
+        if variance > 0:
+            # The null gives one mean, the sum's; the strata's other means were fitted to the same items.
+            free = self.sizes - 1 + parts / variance
+            variance = float((parts * self.sizes / np.where(parts > 0, free, 1.0)).sum())
         centre = low + means if multiplier > 0 else high - means
         return float((self.weights * centre).sum()), math.sqrt(variance)
 
@@ -165,7 +170,7 @@ def _between(found: ScoreMean, low: float, high: float, level: float) -> Range:
     )
 
 
-def _normaliser(masses: Vector, slants: Vector, strata: Whole, count: int) -> Vector:
+def normaliser(masses: Vector, slants: Vector, strata: Whole, count: int) -> Vector:
     """b >= 0 of each stratum with sum(masses / (b + slants)) = 1, or 0 where even that sum is at most 1: what is
     missing is then the weight of the unseen end. Newton on the harmonic mean, which is concave in b, from the left.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import made_runs as made
 import pytest
@@ -12,13 +13,14 @@ from evalkit.analysis.compare import compare
 from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.collect import collect
 from evalkit.leaderboard.table import Row, build_table
-from evalkit.statistics.ranks import rank_intervals
+from evalkit.statistics.ranks import Pairwise, rank_intervals, ranks_of_wins
 
 BASE = made.answers(400, 0.6, 1)
 
 
-def rows(paths: Sequence[Path], *tasks: str) -> dict[str, Row]:
-    board = Board(name="b", title="B", columns=tuple(Column(title=task, task=task) for task in tasks))
+def rows(paths: Sequence[Path], *tasks: str, score: Literal["mean", "win_rate"] = "mean") -> dict[str, Row]:
+    columns = tuple(Column(title=task, task=task) for task in tasks)
+    board = Board(name="b", title="B", columns=columns, score=score)
     return {row.entry.model.name: row for row in build_table(board, collect(paths)).rows}
 
 
@@ -46,6 +48,45 @@ def test_a_mean_of_columns_is_paired_over_all_of_them(tmp_path: Path) -> None:
     paths = [run(tmp_path / "a", t=BASE, u=BASE[:300]), run(tmp_path / "b", t=more(BASE), u=more(BASE[:300]))]
     found = rows(paths, "t", "u")
     assert (found["b"].rank, found["a"].rank) == (1, 2)
+
+
+def test_win_rates_are_paired_within_columns_and_ranked_by_what_is_sure(tmp_path: Path) -> None:
+    def more(outcomes: list[bool]) -> list[bool]:
+        return [right or number % 8 == 0 for number, right in enumerate(outcomes)]
+
+    paths = [
+        run(tmp_path / "a", t=BASE, u=BASE[:300], v=BASE),
+        run(tmp_path / "b", t=more(BASE), u=more(BASE[:300]), v=BASE),
+        run(tmp_path / "c", t=list(BASE), u=list(BASE[:300]), v=BASE),
+    ]
+    found = rows(paths, "t", "u", score="win_rate")
+    assert {name: (row.rank, row.worst) for name, row in found.items()} == {"b": (1, 1), "a": (2, 3), "c": (2, 3)}
+    # A column in which nothing is shown may hide as many wins of the others.
+    assert {row.rank for row in rows(paths, "t", "v", score="win_rate").values()} == {1}
+
+
+def test_of_equal_models_one_wins_every_column_by_chance_and_is_not_ranked_first(tmp_path: Path) -> None:
+    lucky = [right or number == 1 for number, right in enumerate([False, False, *BASE])]
+    paths = [run(tmp_path / name, t=values, u=values) for name, values in (("a", [False, False, *BASE]), ("b", lucky))]
+    found = rows(paths, "t", "u", score="win_rate")
+    assert (found["b"].win_rate, found["a"].win_rate) == (1.0, 0.0)
+    assert {(row.rank, row.worst) for row in found.values()} == {(1, 2)}
+
+
+def test_the_ranks_of_wins_follow_from_what_is_sure() -> None:
+    """Three rows in two columns: exact numbers, then a column that says nothing."""
+    import numpy as np
+
+    gaps = np.array([[0.0, 1, 2], [-1, 0, 1], [-2, -1, 0]])
+    certain = np.where(gaps == 0, 1.0, 0.0)
+    known = Pairwise(gaps, certain, np.zeros((3, 3)), np.ones((3, 3), dtype=bool))
+    open_ = Pairwise(gaps, np.ones((3, 3)), np.eye(3), np.zeros((3, 3), dtype=bool))
+    found = ranks_of_wins([known])
+    assert (found.best, found.worst) == ((1, 2, 3), (1, 2, 3))
+    found = ranks_of_wins([known, known, open_])
+    assert (found.best, found.worst) == ((1, 1, 2), (2, 3, 3))
+    tied = Pairwise(np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3)), np.ones((3, 3), dtype=bool))
+    assert ranks_of_wins([known, tied]).best == (1, 2, 3)
 
 
 def test_a_column_at_100_percent_leaves_the_row_its_error(tmp_path: Path) -> None:
