@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evalkit.analysis.compare import Comparison
     from evalkit.analysis.gate import GateResult
+    from evalkit.api.checking import Checked, check
     from evalkit.api.comparing import Baseline, compare, gate, load_baseline, plan
     from evalkit.api.evaluation import evaluate
     from evalkit.api.listing import load_model, models, tasks
@@ -70,6 +71,7 @@ __all__ = [
     "Baseline",
     "Benchmark",
     "Capabilities",
+    "Checked",
     "Classify",
     "Comparison",
     "DataSource",
@@ -108,6 +110,7 @@ __all__ = [
     "TokenBackend",
     "UserError",
     "__version__",
+    "check",
     "compare",
     "evaluate",
     "gate",
@@ -130,6 +133,7 @@ __all__ = [
 _PLACES = {
     "evalkit.analysis.compare": ("Comparison",),
     "evalkit.analysis.gate": ("GateResult",),
+    "evalkit.api.checking": ("Checked", "check"),
     "evalkit.api.comparing": ("Baseline", "compare", "gate", "load_baseline", "plan"),
     "evalkit.api.evaluation": ("evaluate",),
     "evalkit.api.listing": ("load_model", "models", "tasks"),

@@ -64,7 +64,7 @@ def check(place: Path, tmp_path: Path) -> Check:
     def call(model: str, /, policy: Mapping[str, Any] | None = None, looks: int = 10, **more: Any) -> checking.Checked:
         settings = {**settings_of(place, model), "output": str(tmp_path / "run"), **more}
         rules = Policy.model_validate(policy or {})
-        return checking.check(place / "baseline.json", settings, rules, Unwatched(Silent()), looks=looks)
+        return checking.until_decided(place / "baseline.json", settings, rules, Unwatched(Silent()), looks=looks)
 
     return call
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta, ttest_rel
+from scipy.stats import beta, t, ttest_rel
 from statsmodels.stats.proportion import proportion_confint
 
 from evalkit.statistics.bounded import bounded_mean
@@ -153,10 +153,10 @@ def test_one_cluster_says_nothing() -> None:
 
 
 def test_a_group_at_a_hundred_percent_has_wilsons_interval_of_nearly_all_its_items() -> None:
-    """Each task loses a part of one item to its own mean: 1 - 1/5 of it."""
+    """Each task loses a part of one item to its own mean, 1 - 1/5 of it, and as many degrees of freedom."""
     found = average_for([np.ones(100)] * 5, binary=True)
-    low, high = proportion_confint(500, 500, method="wilson")
-    assert ends(found) == pytest.approx((1 - (1 - low) * 100 / 99.2, high), abs=2e-6)
+    wide = t.ppf(0.975, 5 * 99.2) ** 2 * 100 / 99.2
+    assert ends(found) == pytest.approx((1 / (1 + wide / 500), 1.0), abs=1e-6)
 
 
 def test_a_group_of_few_items_is_no_shorter_than_one_unseen_item_makes_it() -> None:

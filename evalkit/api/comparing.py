@@ -40,6 +40,8 @@ class Baseline:
         return f"<Baseline of {self.label}: {', '.join(self.scores.tasks)}; in {self.path}>"
 
 
+PolicyLike = Policy | Mapping[str, Any] | str | os.PathLike[str] | None
+"""A policy, what one holds, or its file; None: the default."""
 Scored = Run | Baseline | str | os.PathLike[str]
 """What can be compared: a run, a baseline, or where either lies."""
 
@@ -77,7 +79,7 @@ def compare(
 def gate(
     baseline: Scored,
     candidate: Scored,
-    policy: Policy | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    policy: PolicyLike = None,
     *,
     allow_mismatch: bool = False,
 ) -> GateResult:
@@ -85,10 +87,11 @@ def gate(
 
     ``policy`` is a gate.yaml, or what one holds as a mapping (docs/ci.md). Raises UserError as `compare` does.
     """
-    return gating.gate(place(baseline), place(candidate), _policy(policy), allow_mismatch=allow_mismatch)
+    return gating.gate(place(baseline), place(candidate), as_policy(policy), allow_mismatch=allow_mismatch)
 
 
-def _policy(policy: Policy | Mapping[str, Any] | str | os.PathLike[str] | None) -> Policy:
+def as_policy(policy: PolicyLike) -> Policy:
+    """A policy of a file, of a mapping, or the default. Raises UserError for a mistake."""
     from pydantic import ValidationError
 
     if policy is None or isinstance(policy, Policy):
@@ -110,7 +113,7 @@ def place(run: Scored) -> Path:
 def plan(
     baseline: Scored,
     *runs: Scored,
-    policy: Policy | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    policy: PolicyLike = None,
     flips: float | None = None,
     loss: float | None = None,
     limit: float | None = None,
@@ -123,6 +126,6 @@ def plan(
     ``runs`` are earlier ones on the same items; without them ``flips`` says which share of the items changes. Of
     several tasks a ``brief`` plan searches only the gate's own items. Raises UserError as `analysis.planning.plan`.
     """
-    read = _policy(policy)
+    read = as_policy(policy)
     base, *earlier = (load_scores(place(one), read.cluster_by, p_gold=read.wants_p_gold) for one in (baseline, *runs))
     return planning.plan(base, read, earlier, flips=flips, loss=loss, limit=limit, draws=draws, seed=seed, brief=brief)

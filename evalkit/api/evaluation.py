@@ -56,8 +56,8 @@ def evaluate(
     An interrupt (Ctrl-C, the notebook's stop button) ends the run after the batch at work and returns what there is
     (`Run.partial`). Raises UserError for bad input, before the model is loaded wherever that can be known.
     """
-    backend, model_entry = _model(model, settings)
-    entries, objects = _tasks(tasks)
+    backend, model_entry = as_model(model, settings)
+    entries, objects = as_tasks(tasks)
     spec = run_spec(
         {
             **settings,
@@ -65,9 +65,9 @@ def evaluate(
             "tasks": entries,
             "limit": limit,
             "num_fewshot": num_fewshot,
-            "data_dir": _path(data_dir),
-            "output": _path(output),
-            "cache": _path(cache),
+            "data_dir": as_path(data_dir),
+            "output": as_path(output),
+            "cache": as_path(cache),
         }
     )
     if resume and output is None:
@@ -79,11 +79,12 @@ def evaluate(
     return Run(done.path)
 
 
-def _path(path: str | Path | None) -> str | None:
+def as_path(path: str | Path | None) -> str | None:
+    """A path as a setting."""
     return None if path is None else str(path)
 
 
-def _model(model: Any, settings: Mapping[str, Any]) -> tuple[Backend | None, Any]:
+def as_model(model: Any, settings: Mapping[str, Any]) -> tuple[Backend | None, Any]:
     """The object, where there is one, and the entry of the spec that names it or records it."""
     if isinstance(model, str):
         return None, model
@@ -125,7 +126,7 @@ def _task_object(task: Any) -> Task | Maker | None:
     return as_maker(task)
 
 
-def _tasks(tasks: Any) -> tuple[list[Any], list[Task | Maker]]:
+def as_tasks(tasks: Any) -> tuple[list[Any], list[Task | Maker]]:
     """Entries of the spec, and the objects among them."""
     if isinstance(tasks, str):
         tasks = [part.strip() for part in tasks.split(",") if part.strip()]

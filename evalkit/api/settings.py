@@ -76,13 +76,17 @@ class Keywords(config.Origin):
         return f"{''.join(parts).removeprefix('.')}=" if parts else "evaluate"
 
 
-def run_spec(settings: Mapping[str, Any]) -> RunSpec:
-    """One run of keyword settings; None stands for a setting that is not given. Raises UserError for a mistake."""
+def by_key(settings: Mapping[str, Any]) -> tuple[dict[str, Any], Keywords]:
+    """Keyword settings by their keys, None standing for one that is not given; and what names them in errors."""
     if "models" in settings:
         raise UserError("models=: one call evaluates one model: call it once for each")
     given = {key: _plain(value) for key, value in settings.items() if value is not None}
-    by_key = config.by_key(given, Keywords())
-    (spec,) = config.expand(by_key, Keywords(written=config.spellings(given)))
+    return config.by_key(given, Keywords()), Keywords(written=config.spellings(given))
+
+
+def run_spec(settings: Mapping[str, Any]) -> RunSpec:
+    """One run of keyword settings. Raises UserError for a mistake."""
+    (spec,) = config.expand(*by_key(settings))
     return spec
 
 

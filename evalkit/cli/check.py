@@ -44,13 +44,13 @@ def check(
 
     evalkit check --baseline baseline.json --model ./new
     """
-    from evalkit.api.checking import check as carry_out
+    from evalkit.api.checking import until_decided
     from evalkit.render.verdict import print_gate
 
     screen = Screen(quiet=quiet, as_json=as_json)
     with as_interrupts():
         try:
-            done = carry_out(
+            done = until_decided(
                 baseline, settings, load_policy(policy), screen, looks=looks, allow_mismatch=allow_mismatch
             )
         except KeyboardInterrupt:

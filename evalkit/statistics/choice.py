@@ -182,6 +182,10 @@ def average_of_estimates(
     total = sum(weights)
     times = np.column_stack([(1 - shares) * counts, shares * counts]).ravel()
     seen = times > 0
+    parts = [
+        (weight * max(error / width, 1 / (n + 1) / math.sqrt(n))) ** 2
+        for weight, error, n in zip(weights, stderrs, sizes, strict=True)
+    ]
     score = ScoreMean(
         value=float(np.dot(weights, shares)),
         stderr=None,
@@ -193,13 +197,14 @@ def average_of_estimates(
         sizes=np.array(counts),
         deffs=np.ones(len(tasks)),
         span=(0.0, 1.0),
+        freedom=_satterthwaite(parts, _freedoms(parts, sizes)),
     )
     return Shifted(_no_shorter_than_midp(score, stderr / width), total * low, width)
 
 
-def _no_shorter_than_midp(score: ScoreMean, stderr: float) -> Stricter:
-    """The score method over strata, joined with the mid-p form for few items."""
-    shapes = score.counts / (score.deffs * _widening(score.freedom))[score.strata]
+def _no_shorter_than_midp(score: ScoreMean, stderr: float, freedom: float = math.inf) -> Stricter:
+    """The score method over strata, joined with the mid-p form; ``freedom``: that of the design effects."""
+    shapes = score.counts / (score.deffs * _widening(freedom))[score.strata]
     exact = weighted_means(score.points, shapes, score.strata, score.weights, score.span, score.n)
     method = f"score-midp|strata:{len(score.weights)}"
     return Stricter(score, exact, score.value, stderr, score.n, exact.span, method)
@@ -303,7 +308,7 @@ def _stratified_score(
     """The score interval over strata; Satterthwaite's degrees of freedom from those strata that have clusters."""
     import numpy as np
 
-    deffs, squares, floored, spread = [], [], [], 0.0
+    deffs, squares, floored, groups = [], [], [], []
     for values, weight, code in zip(tasks, weights, codes, strict=True):
         if code is not None and int(code.max()) == 0:
             value = float(sum(w * float(v.mean()) for w, v in zip(weights, tasks, strict=True)))
@@ -315,9 +320,29 @@ def _stratified_score(
         least = (span[1] - span[0]) ** 2 / (len(values) + 1) ** 2
         squares.append(weight**2 * own * deffs[-1] / len(values))
         floored.append(weight**2 * max(own, least) * deffs[-1] / len(values))
-        if group is not None:
-            spread += floored[-1] ** 2 / group.freedom
-    freedom = sum(floored) ** 2 / spread if spread > 0 else math.inf
+        groups.append(group)
     clipped = [np.clip(values, *span) for values in tasks]
+    known = [math.inf if group is None else group.freedom for group in groups]
+    freedom = _satterthwaite(
+        floored,
+        [
+            min(one, other)
+            for one, other in zip(known, _freedoms(floored, [len(values) for values in tasks]), strict=True)
+        ],
+    )
     score = score_mean(clipped, weights, span, deffs=deffs, freedom=freedom)
-    return _no_shorter_than_midp(score, math.sqrt(sum(squares)))
+    return _no_shorter_than_midp(score, math.sqrt(sum(squares)), _satterthwaite(floored, known))
+
+
+def _freedoms(variances: Sequence[float], sizes: Sequence[int]) -> list[float]:
+    """Degrees of freedom of each task's share in the variance of an average: its items less its own fitted mean, of
+    which the null gives a part.
+    """
+    total = sum(variances)
+    return [size - 1 + variance / total for variance, size in zip(variances, sizes, strict=True)]
+
+
+def _satterthwaite(variances: Sequence[float], freedoms: Sequence[float]) -> float:
+    """Degrees of freedom of a sum of estimated variances (Satterthwaite 1946)."""
+    spread = sum(v**2 / freedom for v, freedom in zip(variances, freedoms, strict=True) if v > 0)
+    return sum(variances) ** 2 / spread if spread > 0 else math.inf

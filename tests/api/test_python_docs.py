@@ -44,6 +44,8 @@ value: float | None = run["boolq"]["acc"].value
 names: list[str] = list(run.to_pandas()["task"])
 more: evalkit.Run = evalkit.evaluate("mock", [Own, Own(), "boolq"])
 verdict: str = evalkit.gate(run, "base").outcome
+checked: evalkit.Checked = evalkit.check("mock", run, looks=4, limit=50, dtype="auto")
+saved: int = checked.saved
 loaded: evalkit.Backend = load(evalkit.ModelSpec(name="x"), evalkit.EngineSpec())
 """
 

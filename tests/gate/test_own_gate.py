@@ -93,6 +93,27 @@ def test_the_actions_steps_evaluate_and_gate(tmp_path: Path) -> None:
     assert step("Gate", tmp_path, **inputs, inconclusive="pass").returncode == 0
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_the_actions_check_stops_when_it_is_decided(tmp_path: Path) -> None:
+    inputs = {"model": "mock", "args": "--quiet --looks 4", "command": "check"}
+    nothing = step("Check", tmp_path, **inputs)
+    assert (nothing.returncode, "needs a baseline" in nothing.stdout) == (2, True)
+    (tmp_path / "wide.yaml").write_text("default: {margin: 0.5}\n")
+    done = step("Check", tmp_path, **inputs, baseline=str(BASELINE), policy="wide.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "decided at look" in done.stdout
+    assert (tmp_path / "outputs").read_text() == "exit-code=0\n"
+    assert "evalkit gate: pass" in (tmp_path / "summary.md").read_text()
+    assert (tmp_path / "evalkit-run" / "gate.xml").is_file()
+
+
+def test_one_step_of_the_action_judges() -> None:
+    """Either Evaluate and Gate, or Check."""
+    conditions = {name: one.get("if", "") for name, one in STEPS.items()}
+    assert conditions["Check"] == "inputs.command == 'check'"
+    assert all("inputs.command != 'check'" in conditions[name] for name in ("Evaluate", "Gate"))
+
+
 def test_the_examples_call_commands_and_flags_that_exist() -> None:
     from evalkit.cli.app import load
     from evalkit.cli.arguments import normalize
