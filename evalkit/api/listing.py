@@ -112,6 +112,7 @@ def model_rows() -> dict[str, Any]:
     """Models that have a name of their own ("models"), the installed backends and the default model."""
     return {
         "models": opening.listing(),
+        "providers": opening.providers(),
         "backends": list(registry.names(registry.BACKENDS)),
         "default": DEFAULT_MODEL,
     }

@@ -27,6 +27,8 @@ class ModelSettings(TypedDict, total=False):
     peft: str | Sequence[str]
     peft_merge: bool
     prompt_lookup: int | bool
+    price: str | Mapping[str, float]
+    max_cost: float
     draft: str
     draft_tokens: int
     allow_missing_weights: bool

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.backends.hosted.providers import PROVIDERS, present
 from evalkit.contract import registry
-from evalkit.contract.capabilities import BackendType, Capabilities, KnownModel, backend_type
+from evalkit.contract.capabilities import BackendType, Capabilities, KnownModel, Quote, backend_type
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import EngineSpec, ModelSpec
 
@@ -40,6 +42,22 @@ def listing() -> list[dict[str, str]]:
         }
         for kind in _types()
         for model in kind.models
+    ]
+
+
+def providers() -> list[dict[str, str]]:
+    """Rows for `evalkit models list`: providers of hosted models, the variable of each one's key, whether it is set
+    (never what it holds), and where the provider is asked.
+    """
+    return [
+        {
+            "name": f"{one.name}/MODEL",
+            "provider": one.title,
+            "variable": " or ".join(one.keys),
+            "key": "set" if present(one, os.environ) else "-" if one.own else "not set",
+            "address": one.address or f"${one.address_env[0]}",
+        }
+        for one in PROVIDERS.values()
     ]
 
 
@@ -107,6 +125,12 @@ def capabilities_of(model: ModelSpec) -> Capabilities:
     return kind.describe(without_mode(model)) if kind.describe is not None else kind.capabilities
 
 
+def quote_of(model: ModelSpec) -> Quote | None:
+    """The price of a resolved model; None for one that nobody pays for."""
+    kind = type_of(model.backend or "")
+    return None if kind.quote is None else kind.quote(without_mode(model))
+
+
 def open_backend(model: ModelSpec, engine: EngineSpec) -> Backend:
     """Load the model, or its replicas. Raises UserError where that fails."""
     resolved = without_mode(resolve(model))
@@ -134,7 +158,7 @@ def _backend_of(name: str) -> str:
     """
     types = _types()
     for claims in (
-        [one for one in types if name.startswith(one.prefixes)],
+        [one for one in types if name.startswith(one.prefixes) or (one.claims is not None and one.claims(name))],
         [one for one in types if any(name == model.name for model in one.models)],
         [one for one in types if name == one.name],
     ):

@@ -31,5 +31,8 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
 
     columns = ("name", "backend", "ready", "description")
     console().print(rows_table(columns, [[row[column] for column in columns] for row in found["models"]]))
+    columns = ("name", "provider", "variable", "key")
+    rows = [[row[column] for column in columns] for row in found["providers"]]
+    console().print(rows_table(("hosted model", "provider", "key's variable", "key"), rows))
     typer.echo(f"default: {found['default']}; backends: {', '.join(found['backends'])}")
-    typer.echo("--model also takes a Hub id (org/name), a local folder, a .gguf file, or predictions:FILE")
+    typer.echo("--model also takes a Hub id (org/name), a folder, a .gguf file, a server's URL, or predictions:FILE")

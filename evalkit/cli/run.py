@@ -54,6 +54,10 @@ Choices = Annotated[
         "--choices", metavar="A,B|TEMPLATE", rich_help_panel=OWN, help="Multiple choice: 'yes,no', or '{{options}}'."
     ),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", rich_help_panel=OUTPUT, help="Show the plan and what a paid model may cost."),
+]
 MaxBatchSize = Annotated[str | None, typer.Option("--max-batch-size", rich_help_panel=SPEED, hidden=True)]
 
 
@@ -65,6 +69,7 @@ def run(
     as_json: AsJson = False,
     quiet: Quiet = False,
     all_metrics: AllMetrics = False,
+    dry_run: DryRun = False,
     data: Data = None,
     prompt: Prompt = None,
     target: Target = None,
@@ -81,7 +86,9 @@ def run(
         typer.echo("evalkit: note: --max-batch-size is ignored: batches are planned by memory (--max-memory)", err=True)
     settings = _with_data(settings, data or [], {"prompt": prompt, "target": target, "choices": choices})
     raise typer.Exit(
-        session.run(session.Asked(settings, config, resume), as_json=as_json, quiet=quiet, every=all_metrics)
+        session.run(
+            session.Asked(settings, config, resume), as_json=as_json, quiet=quiet, every=all_metrics, dry=dry_run
+        )
     )
 
 

@@ -13,6 +13,7 @@ import typer
 
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
+from evalkit.render.cost import bill, expectation
 from evalkit.render.terminal import folded, plain, plan_table, results_table, warnings
 from evalkit.runner.interruption import Stop, Stoppable, as_interrupts, at_once, two_step
 from evalkit.runner.progress import for_console
@@ -45,9 +46,13 @@ class Job:
     must_exist: bool
 
 
-def run(asked: Asked, *, as_json: bool, quiet: bool, every: bool = False) -> int:
-    """Carry out every run in turn; the exit code. Raises UserError for bad input."""
-    screen = Screen(quiet=quiet, as_json=as_json, every=every)
+class Shown(Exception):
+    """The plan was shown, and nothing more is wanted."""
+
+
+def run(asked: Asked, *, as_json: bool, quiet: bool, every: bool = False, dry: bool = False) -> int:
+    """Carry out every run in turn; the exit code. ``dry``: no more than each plan. Raises UserError for bad input."""
+    screen = Screen(quiet=quiet and not dry, as_json=as_json, every=every, dry=dry)
     worst = 0
     finished: list[Reported] = []
     for job in _jobs(asked):
@@ -56,7 +61,7 @@ def run(asked: Asked, *, as_json: bool, quiet: bool, every: bool = False) -> int
         if code == INTERRUPTED:
             return code
         worst = max(worst, code)
-    if as_json:
+    if as_json and not dry:
         _print_json(finished)
     return worst
 
@@ -90,6 +95,8 @@ def _carry_out(job: Job, screen: Screen, finished: list[Reported]) -> int:
 
     try:
         done = carry_out(job.spec, screen, resume=job.must_exist)
+    except Shown:
+        return 0
     except KeyboardInterrupt:
         screen.note("stopped at once; what was answered is kept" if screen.output else "stopped")
         screen.say_resume()
@@ -118,8 +125,9 @@ def _print_json(finished: Sequence[Reported]) -> None:
 class Screen:
     """A `evalkit.runner.evaluate.Observer` on the terminal: plan, notes and progress on stderr, the table on stdout."""
 
-    def __init__(self, quiet: bool, as_json: bool, every: bool = False) -> None:
+    def __init__(self, quiet: bool, as_json: bool, every: bool = False, dry: bool = False) -> None:
         self._quiet = quiet
+        self._dry = dry
         self._every = every
         self._as_json = as_json
         self._err = console(stderr=True)
@@ -135,6 +143,12 @@ class Screen:
         if not self._quiet:
             self._err.print(plan_table(plan))
             self._err.print(plain(f"into {plan.output}"), soft_wrap=True)
+            if plan.cost is not None:
+                for line in expectation(plan.cost):
+                    self._err.print(plain(line), soft_wrap=True)
+            if self._dry:
+                self._err.print(plain("dry run: nothing was asked and nothing written"))
+                raise Shown
             if plan.dtype:
                 self._err.print(
                     plain(f"loading {plan.model} (dtype {plan.dtype}, device {plan.device})"), soft_wrap=True
@@ -175,6 +189,8 @@ class Screen:
         if not self._every and (line := folded(done.result)):
             target.print(plain(line), soft_wrap=True)
         for line in warnings(done.result):
+            target.print(plain(line), soft_wrap=True)
+        if line := bill(done.result):
             target.print(plain(line), soft_wrap=True)
         target.print(plain(f"results: {done.path / 'results.json'}"), soft_wrap=True)
         target.print(plain(f"report:  {done.report}"), soft_wrap=True)

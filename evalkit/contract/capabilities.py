@@ -101,6 +101,21 @@ def traits(task: Any) -> TaskTraits:
     return task.traits if isinstance(task, HasTraits) else TaskTraits()
 
 
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a paid model costs, as far as it is known before it is asked anything."""
+
+    price: tuple[float, float] | None
+    """USD a million tokens, read and written; None: not known."""
+    source: str
+    """Where the price is from, or where to look for it."""
+    at_once: int
+    """Requests under way at a time."""
+
+
+PAID_SETTINGS = frozenset(("price", "max_cost"))
+"""What a backend heeds whose models may be paid by the token."""
+
 CHAT_SETTINGS = frozenset(("chat_template_args", "enable_thinking", "think_start", "think_end"))
 """What a backend heeds that writes conversations by a template, or lets a server do so, and reads thoughts apart."""
 
@@ -139,6 +154,10 @@ class BackendType:
     find: Callable[[Any], None] | None = None
     """``find(model: ModelSpec)``: UserError for a model that is nowhere, told before data sets are read; a second at
     most, and silent where it cannot know."""
+    claims: Callable[[str], bool] | None = None
+    """``claims(name)``: whether this backend serves the model of that name, where prefixes do not tell it."""
+    quote: Callable[[Any], Quote | None] | None = None
+    """``quote(model: ModelSpec)``: its price, for a model that is paid by the token; None for one that is not."""
     describe: Callable[[Any], Capabilities] | None = None
     """``describe(model: ModelSpec)``: what is known of this one model before its weights are loaded, where that differs
     from model to model."""

@@ -11,6 +11,12 @@ class UserError(Exception):
     exit_code = 2
 
 
+class LimitReached(Exception):
+    """The model answers no more, by a limit that the user set; what came before stands. The message says why, and how
+    to go on.
+    """
+
+
 class MetricsFailed(UserError):
     """Some metrics of a task fail over its items; ``found`` are the others (`MetricResult`)."""
 

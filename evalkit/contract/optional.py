@@ -87,6 +87,15 @@ class HasWeights(Protocol):
     def weight_bytes(self) -> int: ...
 
 
+@runtime_checkable
+class Paid(Protocol):
+    """Costs money, and may stop at a limit (`evalkit.contract.errors.LimitReached`)."""
+
+    def paid_before(self, usd: float) -> None:
+        """Answers of this run that are there already have cost so much."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a backend tells of a run: ``values`` go into the run's counters under ``name``, ``lines`` to the user."""

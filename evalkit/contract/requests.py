@@ -136,6 +136,18 @@ class Asked(tuple[Request, ...]):
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What a provider's bill counts of one answer beside its tokens."""
+
+    cached_tokens: int = 0
+    """Of the prompt's: read from the provider's cache, at a price of their own."""
+    reasoning_tokens: int = 0
+    """Of those written: thought, and paid, but no part of the text."""
+    cost: float | None = None
+    """USD; None: the price is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """What came back for one request. A failure is a value: ``status`` "error" with its ``error`` reason.
 
@@ -157,6 +169,8 @@ class Response:
     values: tuple[float, ...] = field(default=(), metadata={ONLY_IF_SET: True})
     """Of a `Classify`: the log-probability of each class in nats, or the one number that was asked for. Of an `Embed`:
     what was computed."""
+    usage: Usage | None = field(default=None, metadata={ONLY_IF_SET: True})
+    """Of a model that is paid by the token."""
 
 
 @dataclass(frozen=True, slots=True)

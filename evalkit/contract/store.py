@@ -42,6 +42,15 @@ class Progress(Protocol):
 
 
 @runtime_checkable
+class ShowsCost(Progress, Protocol):
+    """A Progress that is told what answers cost."""
+
+    def paid(self, usd: float) -> None:
+        """So much more; after `begin`, and before each `advance`."""
+        ...
+
+
+@runtime_checkable
 class StopsWork(Progress, Protocol):
     """A Progress that may end the work early."""
 

@@ -30,6 +30,7 @@ from evalkit.contract.requests import (
     Sampling,
     Score,
     Status,
+    Usage,
 )
 from evalkit.contract.results import (
     MEAN,
@@ -84,6 +85,7 @@ __all__ = [
     "Task",
     "TaskInfo",
     "TaskResult",
+    "Usage",
 ]
 
 

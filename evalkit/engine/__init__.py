@@ -24,8 +24,8 @@ from evalkit.contract.backend import (
     TokenBackend,
     no_op,
 )
-from evalkit.contract.optional import ReproducesBatches, StopsBetweenPasses, capabilities
-from evalkit.contract.store import KnowsRequests, Progress, ResponseStore, StopsWork
+from evalkit.contract.optional import Paid, ReproducesBatches, StopsBetweenPasses, capabilities
+from evalkit.contract.store import KnowsRequests, Progress, ResponseStore, ShowsCost, StopsWork
 from evalkit.contract.types import Request, Response
 from evalkit.engine.encode import Job, encode
 from evalkit.engine.plausible import Places, impossible, possible
@@ -86,8 +86,14 @@ class _Ledger:
         self.known[key] = response
         if self._book:
             self._book.put(key, response)
+        if response.usage is not None and response.usage.cost:
+            self.paid(response.usage.cost)
         if self._progress:
             self._progress.advance(self._waiting[key], tokens)
+
+    def paid(self, usd: float) -> None:
+        if isinstance(self._progress, ShowsCost):
+            self._progress.paid(usd)
 
     def end(self) -> None:
         if self._progress:
@@ -241,6 +247,10 @@ def _answer_texts(
     ledger = _Ledger(keys, book, progress)
     first = dict(zip(reversed(keys), reversed(requests), strict=True))
     ledger.begin(len(requests), None)
+    if isinstance(backend, Paid):
+        before = sum(one.usage.cost or 0.0 for one in ledger.known.values() if one.usage is not None)
+        backend.paid_before(before)
+        ledger.paid(before)
     missing = ledger.missing
     places = Places(len(missing))
     for index, response in backend.respond([first[key] for key in missing]):

@@ -7,8 +7,8 @@ from typing import Any
 
 from evalkit.contract.backend import TokenBackend, no_op
 from evalkit.contract.optional import HasWeights
-from evalkit.contract.store import Progress, StopsWork
-from evalkit.contract.types import Request, Response, Rolling, Score
+from evalkit.contract.store import Progress, ShowsCost, StopsWork
+from evalkit.contract.types import Request, Response, Rolling, Score, Usage
 from evalkit.perf import energy
 from evalkit.perf.meter import Composed, Exchange, Meter, Metered
 
@@ -45,6 +45,11 @@ class CountingProgress:
         self.tokens += tokens
         self._inner.advance(requests, tokens)
 
+    def paid(self, usd: float) -> None:
+        """See `ShowsCost`."""
+        if isinstance(self._inner, ShowsCost):
+            self._inner.paid(usd)
+
     def by_passes(self) -> Callable[[], None]:
         """See `Progress`."""
         return self._inner.by_passes() if isinstance(self._inner, StopsWork) else no_op
@@ -66,9 +71,11 @@ def run_counters(
     """
     meter = backend.meter if isinstance(backend, Metered) else Meter()
     own = meter.counters()
+    by_task, cost = _by_task(asked, responses, seconds.get("answer", 0.0))
     read, written = sum(r.prompt_tokens for r in responses), sum(r.output_tokens for r in responses)
     found: dict[str, Any] = {
-        "tasks": _by_task(asked, responses, seconds.get("answer", 0.0)),
+        "tasks": by_task,
+        "cost": cost,
         "seconds": dict(seconds),
         "requests": len(responses),
         "requests_answered": answered.requests,
@@ -106,25 +113,70 @@ def _overall(meter: Meter, answered: CountingProgress, seconds: float) -> dict[s
 
 def _by_task(
     asked: Mapping[str, Sequence[Request]], responses: Sequence[Response], seconds: float
-) -> dict[str, dict[str, Any]]:
-    """Each task's requests and tokens, and its part of the answering time in proportion to its tokens: passes mix
-    tasks, so that no clock could tell them apart.
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Each task's requests and tokens, its part of the answering time in proportion to its tokens (passes mix tasks, so
+    that no clock could tell them apart) and, of a paid model, its cost; and the cost of all tasks.
     """
     ahead = iter(responses)
     rows = {}
+    bills: dict[str, Bill] = {}
+    paid: set[int] = set()
     for task, requests in asked.items():
         own = [response for _, response in zip(requests, ahead, strict=False)]
         rows[task] = (len(own), sum(r.prompt_tokens for r in own), sum(r.output_tokens for r in own))
+        # What several requests share is one answer, and was paid once: by the first task that asked.
+        bills[task] = Bill()
+        for one in own:
+            if one.usage is not None and id(one) not in paid:
+                paid.add(id(one))
+                bills[task].add(one.usage)
     whole = sum(read + written for _, read, written in rows.values())
-    return {
+    by_task = {
         task: {
             "requests": count,
             "prompt_tokens": read,
             "output_tokens": written,
             **({"apportioned_seconds": seconds * (read + written) / whole} if whole else {}),
+            **bills[task].plain("cost_usd"),
         }
         for task, (count, read, written) in rows.items()
     }
+    together = Bill()
+    for bill in bills.values():
+        together.add_all(bill)
+    return by_task, together.plain("usd")
+
+
+class Bill:
+    """What answers cost, added up."""
+
+    def __init__(self) -> None:
+        self._usd = 0.0
+        self._answers = self._unpriced = self._cached = self._reasoning = 0
+
+    def add(self, usage: Usage) -> None:
+        """One answer more."""
+        self._answers += 1
+        self._unpriced += usage.cost is None
+        self._usd += usage.cost or 0.0
+        self._cached += usage.cached_tokens
+        self._reasoning += usage.reasoning_tokens
+
+    def add_all(self, other: Bill) -> None:
+        """All answers of another bill."""
+        self._answers += other._answers
+        self._unpriced += other._unpriced
+        self._usd += other._usd
+        self._cached += other._cached
+        self._reasoning += other._reasoning
+
+    def plain(self, name: str) -> dict[str, Any]:
+        """As the record keeps it, the money under ``name``; empty where nothing was paid by the token."""
+        if not self._answers:
+            return {}
+        priced = {name: self._usd} if self._unpriced < self._answers else {}
+        unpriced = {"unpriced": self._unpriced} if self._unpriced else {}
+        return {**priced, **unpriced, "cached_tokens": self._cached, "reasoning_tokens": self._reasoning}
 
 
 def tokenizer_counters(backend: Any, requests: Sequence[Request]) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from evalkit.render.facts import Facts, side_by_side
 from evalkit.text import numbers
 
 TITLES = {
+    "cost": "Cost",
     "throughput": "Throughput",
     "seconds": "Time",
     "latency": "Latency",

@@ -33,6 +33,7 @@ from evalkit.perf.counters import CountingProgress, Metered, run_counters
 from evalkit.perf.memory import Sampler
 from evalkit.runner import suitability
 from evalkit.runner.aftermath import Aftermath
+from evalkit.runner.costs import Expected, expected
 from evalkit.runner.interruptible import answer_all
 from evalkit.runner.live import WatchedBook, WatchedProgress, watched
 from evalkit.runner.progress import Silent
@@ -78,6 +79,8 @@ class Plan:
     dtype: str = ""
     device: str = ""
     """As asked for; "auto" is decided while the model loads. Empty for a model that is loaded already."""
+    cost: Expected | None = None
+    """Of a model that is paid by the token."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ def evaluate(
 
             def ask(requests: Sequence[Request]) -> tuple[list[Response], bool]:
                 with clock.measure("answer"):
-                    return answer_all(backend, requests, book, spec.engine, counting)
+                    return answer_all(backend, requests, book, spec.engine, counting, observer.note)
 
             if schedule is None:
                 responses, partial = ask(_all_requests(workloads))
@@ -276,8 +279,9 @@ def _plan(spec: RunSpec, model: ModelSpec, workloads: Sequence[Workload], groups
         PlannedTask(workload.info, len(workload.documents), workload.n_total, workload.n_requests, workload.source)
         for workload in workloads
     )
-    asked = ("", "") if spec.model.given else (model.dtype, model.device)
-    return Plan(model_label(spec.model), model.backend or "", spec.output or Path(), tasks, groups, *asked)
+    cost = None if spec.model.given else expected(model, workloads)
+    asked = ("", "") if spec.model.given or cost is not None else (model.dtype, model.device)
+    return Plan(model_label(spec.model), model.backend or "", spec.output or Path(), tasks, groups, *asked, cost)
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from evalkit.contract.backend import Backend, GenerateRow, LoglikelihoodRow, OnResult, TextBackend, TokenBackend
 from evalkit.contract.capabilities import Capabilities
+from evalkit.contract.errors import LimitReached
 from evalkit.contract.optional import KnowsEncoding, capabilities
 from evalkit.contract.store import Progress, ResponseStore
 from evalkit.contract.types import Message, Request, Response
@@ -19,9 +20,15 @@ NOT_ANSWERED = "not answered: the run was interrupted"
 
 
 def answer_all(
-    backend: Backend, requests: Sequence[Request], book: ResponseStore, engine: EngineSpec, progress: Progress
+    backend: Backend,
+    requests: Sequence[Request],
+    book: ResponseStore,
+    engine: EngineSpec,
+    progress: Progress,
+    note: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Response], bool]:
-    """A response for every request, and whether the user interrupted.
+    """A response for every request, and whether the user interrupted, or a limit that the user set, which ``note`` is
+    told.
 
     After an interruption the answers already in the book are taken from there; the rest are errors with the
     reason NOT_ANSWERED.
@@ -30,8 +37,10 @@ def answer_all(
         return _by_position(backend, requests, progress), False
     try:
         return answer(backend, requests, book, engine, progress), False
-    except Interrupted:
+    except (Interrupted, LimitReached) as ended:
         progress.end()
+        if isinstance(ended, LimitReached):
+            note(str(ended))
         halted = _HaltedText(backend) if isinstance(backend, TextBackend) else _HaltedTokens(backend)
         return answer(halted, requests, _ReadOnly(book), engine, Silent()), True
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from evalkit.contract.store import Progress
+from evalkit.contract.store import Progress, ShowsCost
 
 QUIET_SECONDS = 0.05
 """A batch's answers are reported back to back; that long without one, the next batch has begun."""
@@ -136,6 +136,11 @@ class Stoppable:
         self._inner.begin(total, reused, tokens)
         self._knows_passes = False
         self.end_if_asked()
+
+    def paid(self, usd: float) -> None:
+        """See `ShowsCost`."""
+        if isinstance(self._inner, ShowsCost):
+            self._inner.paid(usd)
 
     def by_passes(self) -> Callable[[], None]:
         """From now on the run ends nowhere but where the returned function is called."""

@@ -37,6 +37,7 @@ class Bars:
         self._by_tokens = False
         self._requests = 0
         self._total = 0
+        self._usd: float | None = None
 
     def begin(self, total: int, reused: int, tokens: int | None) -> None:
         """Show the bar; what was reused counts as done from the start."""
@@ -68,9 +69,14 @@ class Bars:
         speed = self._bars.tasks[0].speed
         unit = "tokens" if self._by_tokens else "requests"
         rate = f"{speed:,.0f} {unit}/s" if speed else ""
+        rate += f" {_dollars(self._usd)}" if self._usd is not None else ""
         self._bars.update(
             self._bar, advance=tokens if self._by_tokens else requests, description=self._label(), rate=rate
         )
+
+    def paid(self, usd: float) -> None:
+        """So much more was paid; shown with the next answer."""
+        self._usd = (self._usd or 0.0) + usd
 
     def end(self) -> None:
         """Leave the finished bar on the screen."""
@@ -89,6 +95,7 @@ class Lines:
         self._console = console
         self._requests = self._reused = self._total = self._tokens = 0
         self._expected: int | None = None
+        self._usd: float | None = None
         self._start = self._last = 0.0
         self._running = False
 
@@ -110,6 +117,10 @@ class Lines:
             self._last = now
             self._print(self._line(now - self._start))
 
+    def paid(self, usd: float) -> None:
+        """So much more was paid; told with the next line."""
+        self._usd = (self._usd or 0.0) + usd
+
     def end(self) -> None:
         """Print the last line, once."""
         if self._running:
@@ -129,7 +140,8 @@ class Lines:
         unit = "tokens" if self._expected else "requests"
         share = f"{100 * self._requests / self._total:.0f} %" if self._total else "100 %"
         done_so_far = f"{self._requests:,}/{self._total:,} requests ({share})"
-        return f"{done_so_far}, {rate:,.1f} {unit}/s, {_clock(seconds)} elapsed{left}"
+        paid = f", {_dollars(self._usd)}" if self._usd is not None else ""
+        return f"{done_so_far}, {rate:,.1f} {unit}/s, {_clock(seconds)} elapsed{left}{paid}"
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True)
@@ -140,6 +152,10 @@ def for_console(console: Console, quiet: bool = False) -> Progress:
     if quiet:
         return Silent()
     return Bars(console) if console.is_terminal else Lines(console)
+
+
+def _dollars(usd: float) -> str:
+    return f"${usd:,.2f}" if usd >= 10 else f"${usd:.4f}"
 
 
 def _clock(seconds: float) -> str:

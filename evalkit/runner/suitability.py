@@ -32,11 +32,18 @@ def require(workloads: Sequence[Workload], model: str, can: Capabilities) -> Non
         missing = sorted({KIND_OF[type(request)] for request in asked} - can.answers)
         if missing:
             raise UserError(
-                f"task {workload.info.name} asks for {ASKED[missing[0]]}, which {model} cannot give: leave it out, or "
-                "use another backend"
+                f"task {workload.info.name} asks for {ASKED[missing[0]]}, which {model} cannot give: "
+                f"{_instead(missing[0], can)}"
             )
         if "image" not in can.modalities and any(_has_images(request) for request in asked):
             raise UserError(f"task {workload.info.name} shows images, which {model} does not read: leave it out")
+
+
+def _instead(missing: RequestKind, can: Capabilities) -> str:
+    """What to do about a request that is not answered."""
+    if missing == "loglikelihood" and "generate" in can.answers:
+        return "ask for the letter of the choice as text, by --model_args mc=generate, or leave the task out"
+    return "leave it out, or use another backend"
 
 
 def _has_images(request: Request) -> bool:

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from evalkit.spec import values
 from evalkit.spec.given import Given
 from evalkit.spec.option import DATA_DIR, DOCUMENTS, MODEL, OUTPUT, SPEED, TASKS, Option
+from evalkit.spec.paying import MaxCost, Price
 from evalkit.spec.strict import Strict
 
 Quant = Literal["int8", "nf4", "fp4", "int8wo", "int4wo", "int8da", "hqq4"]
@@ -200,6 +201,8 @@ class ModelSpec(Strict):
         Option("Run a model whose files lack weights or whose tokenizer does not fit; recorded, never cached.", MODEL),
     ] = False
     """Run a model whose files lack weights, hold others, or whose tokenizer does not fit; never cached."""
+    price: Price = Field(default_factory=dict)
+    max_cost: MaxCost = Field(default=None, gt=0)
     label: Annotated[str | None, Option("Name in tables and folders.", MODEL, free=True)] = None
     """Name in tables and reports; None: derived from ``name``."""
     given: Given | None = None

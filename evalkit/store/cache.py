@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -157,6 +158,8 @@ class Chained:
         missing = [key for key in asked if key not in found]
         if missing:
             for key, response in self.cache.get(missing).items():
+                if response.usage is not None and response.usage.cost:  # another run has paid it
+                    response = replace(response, usage=replace(response.usage, cost=0.0))
                 self.journal.put(key, response)
                 found[key] = response
         return found

@@ -14,7 +14,7 @@ from mmap import mmap
 from types import NoneType
 from typing import get_args
 
-from evalkit.contract.types import Response, Status
+from evalkit.contract.types import Response, Status, Usage
 
 MAGIC = b"\x00EkR1\x00"
 KEY_BYTES = 32
@@ -37,8 +37,10 @@ _KINDS = (
     _COUNT,
     _TEXT,
     (list,),
+    (list,),
 )
 """The types of a response's fields, in order; one that was written before a field was added has fewer."""
+_PLAIN = _KINDS.index((list,))
 _STATUSES = get_args(Status)
 
 
@@ -71,9 +73,14 @@ def pack(response: Response) -> bytes:
 
 def _later(response: Response) -> str:
     """The fields that came later and most responses lack."""
+    thought = f",{_text(response.thought)}"
+    values = f",[{','.join(repr(float(value)) for value in response.values)}]"
+    if (usage := response.usage) is not None:
+        cost = "null" if usage.cost is None else repr(float(usage.cost))
+        return f"{thought}{values},[{int(usage.cached_tokens)},{int(usage.reasoning_tokens)},{cost}]"
     if response.values:
-        return f",{_text(response.thought)},[{','.join(repr(float(value)) for value in response.values)}]"
-    return "" if response.thought is None else f",{_text(response.thought)}"
+        return thought + values
+    return "" if response.thought is None else thought
 
 
 def _text(value: str | None) -> str:
@@ -103,10 +110,16 @@ def _response(fields: object) -> Response | None:
         return None
     if any(type(value) not in kinds for value, kinds in zip(fields, _KINDS, strict=False)):
         return None
-    *others, last = fields
-    if not isinstance(last, list):
-        return Response(*fields)
-    return Response(*[*others, tuple(last)]) if all(type(value) is float for value in last) else None
+    plain, lists = fields[:_PLAIN], fields[_PLAIN:]
+    if lists and not all(type(value) is float for value in lists[0]):
+        return None
+    found = [*plain, *(tuple(one) for one in lists[:1])]
+    if len(lists) > 1:
+        usage = lists[1]
+        if len(usage) != 3 or not type(usage[0]) is type(usage[1]) is int or type(usage[2]) not in (float, NoneType):
+            return None
+        found.append(Usage(*usage))
+    return Response(*found)
 
 
 def scan(data: bytes | mmap) -> Iterator[tuple[bytes, bytes, bytes]]:

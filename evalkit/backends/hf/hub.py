@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -85,20 +84,5 @@ def look_up(name: str, revision: str | None) -> HubModel:
         reason = f"is not a folder here, and the Hub cannot be reached ({line})"
     raise UserError(
         f"model {name!r} {reason}; check the name, give --model a folder with the weights, or take a name from "
-        f"`evalkit models list`{_hosted(name)}"
-    )
-
-
-_HOSTED = re.compile(
-    r"(openai/|anthropic/)?(gpt-\d|chatgpt|o\d(-|$)|claude|gemini-\d|grok-\d|mistral-(large|medium|small)-)"
-)
-
-
-def _hosted(name: str) -> str:
-    """How to reach a model that only a server has, where the name is that of one."""
-    if not _HOSTED.match(name):
-        return ""
-    return (
-        "; a hosted model is reached by its server's address: --model https://api.openai.com/v1 --model_args "
-        f"model={name.rpartition('/')[2]} (the key in OPENAI_API_KEY; docs/backends.md)"
+        f"`evalkit models list`"
     )

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalkit.backends.openai.settings import settings
-from evalkit.contract.capabilities import CHAT_SETTINGS, BackendType, Capabilities
+from evalkit.backends.openai.settings import settings, terms
+from evalkit.contract.capabilities import CHAT_SETTINGS, PAID_SETTINGS, BackendType, Capabilities, Quote
 from evalkit.contract.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -32,16 +32,25 @@ CAPABILITIES = Capabilities(counts_tokens=True)
 
 
 def _check(model: ModelSpec) -> None:
-    settings(model)
+    chosen = settings(model)
+    if model.price or model.max_cost is not None:
+        terms(model, chosen, chosen.model)
+
+
+def _quote(model: ModelSpec) -> Quote | None:
+    chosen = settings(model)
+    price, quote = terms(model, chosen, chosen.model)
+    return None if price is None else quote
 
 
 kind = BackendType(
     "openai",
     load,
-    settings=CHAT_SETTINGS | {"max_length"},
+    settings=CHAT_SETTINGS | PAID_SETTINGS | {"max_length"},
     prefixes=("http://", "https://"),
     needs=("aiohttp", "tenacity"),
     capabilities=CAPABILITIES,
     check=_check,
+    quote=_quote,
     replicas=False,
 )

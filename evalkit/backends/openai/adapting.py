@@ -20,8 +20,13 @@ REFUSALS = frozenset({200, 400, 404, 415, 422, 501})
 LENGTHS = ("max_tokens", "max_completion_tokens")
 
 _REFUSED = re.compile(
-    r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|extra", re.I
+    r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|extra|deprecated", re.I
 )
+
+STOPS = frozenset({"stop", "stop_sequences", "stopSequences"})
+"""What APIs call stop strings."""
+INNER = frozenset({"generationConfig", "inferenceConfig", "options"})
+"""Where APIs keep the settings of a generation that do not stand beside the prompt."""
 
 _WITHOUT = {
     "stop": "stop strings are cut here, and tokens behind them are paid for",
@@ -51,11 +56,22 @@ class Adaptation:
 
     def apply(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """``body`` as this server takes it."""
-        sent = {key: value for key, value in body.items() if key not in self._changes or key not in _WITHOUT}
+        sent = {
+            key: self._left(value) if key in INNER and isinstance(value, Mapping) else value
+            for key, value in self._left(body).items()
+        }
         other = next(name for name in LENGTHS if name != self._length)
         if other in sent:
             sent[self._length] = sent.pop(other)
         return sent
+
+    def _left(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        names = {key: "stop" if key in STOPS else key for key in settings}
+        return {
+            key: value
+            for key, value in settings.items()
+            if names[key] not in self._changes or names[key] not in _WITHOUT
+        }
 
     @property
     def stops_here(self) -> bool:
@@ -83,12 +99,14 @@ class Adaptation:
             self._length = other
             return True
         asked = {key for key, _ in request.sampling.extra} | {"top_p", "top_k"}
-        if name in asked or name not in _WITHOUT or (name == "temperature" and sent.get(name)):
+        given = _flat(sent).get(name)
+        common = "stop" if name in STOPS else name
+        if name in asked or common not in _WITHOUT or (name == "temperature" and given):
             raise UserError(
-                f"the server does not take {name}={sent.get(name)!r} ({error}): leave it out of the settings "
+                f"the server does not take {name}={given!r} ({error}): leave it out of the settings "
                 "(--gen_kwargs, or the task's own)"
             )
-        self._change(name, f"not sent: {_WITHOUT[name]}")
+        self._change(common, f"not sent: {_WITHOUT[common]}")
         return True
 
     def _change(self, name: str, what: str) -> None:
@@ -110,7 +128,14 @@ def refused(error: RequestFailed, sent: Mapping[str, Any]) -> str | None:
     words = str(error)
     if error.status not in REFUSALS or not _REFUSED.search(words):
         return None
+    names = _flat(sent)
     if error.param is not None:
-        return error.param if error.param in sent else None
-    named = [(found.start(), name) for name in sent if (found := re.search(rf"(?<![\w.]){name}(?!\w)", words))]
+        return error.param if error.param in names else None
+    named = [(found.start(), name) for name in names if (found := re.search(rf"(?<![\w.]){name}(?!\w)", words))]
     return min(named)[1] if named else None
+
+
+def _flat(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a request, those further in as well."""
+    inner = [sent[key] for key in INNER & sent.keys() if isinstance(sent[key], Mapping)]
+    return {**{key: value for one in inner for key, value in one.items()}, **sent}

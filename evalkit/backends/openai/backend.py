@@ -8,19 +8,22 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from evalkit.backends.budget import Budget
 from evalkit.backends.chat_template import prompting_identity, variables
 from evalkit.backends.hf import load_tokens
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.openai import CAPABILITIES, scoring
 from evalkit.backends.openai.adapting import Adaptation
 from evalkit.backends.openai.background import Background, Put
-from evalkit.backends.openai.generating import Generator
+from evalkit.backends.openai.generating import Generator, Terms
 from evalkit.backends.openai.http import Client, RequestFailed
 from evalkit.backends.openai.replies import counted
-from evalkit.backends.openai.settings import Settings, settings
+from evalkit.backends.openai.settings import Settings, settings, terms
 from evalkit.backends.openai.token_scoring import TokenIds
+from evalkit.backends.openai.wire import Wire
+from evalkit.backends.pricing import Price
 from evalkit.backends.thinking import marks_of
-from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.contract.errors import LimitReached, MissingExtra, UserError
 from evalkit.contract.registry import nearest
 from evalkit.contract.types import Classify, Embed, Generate, ModelInfo, Request, Response, Score
 from evalkit.perf.meter import Meter
@@ -44,7 +47,10 @@ class ServerBackend:
         engine: EngineSpec,
         tokenizer: Tokens | None = None,
         asked: ModelSpec | None = None,
+        wire: Wire | None = None,
+        price: Price | None = None,
     ) -> None:
+        """``wire``: the API's words, OpenAI's otherwise; ``price``: of a model that is paid by the token."""
         self.info = info
         self.capabilities = CAPABILITIES
         self.meter = Meter()
@@ -57,12 +63,23 @@ class ServerBackend:
         self._scorer: scoring.Scorer | None = None
         self._failures_in_a_row = 0
         official = urlsplit(chosen.base_url).hostname == "api.openai.com"
-        default = "max_completion_tokens" if official else "max_tokens"
+        default = wire.lengths[0] if wire else "max_completion_tokens" if official else "max_tokens"
         adaptation = Adaptation(chosen.max_tokens_field, default, self._record)
         spec = asked or ModelSpec(name=model)
+        self._budget = Budget(price, spec.max_cost)
+        terms = Terms(price, "skip" if engine.overlength == "skip" else "error")
         tokens_of = None if tokenizer is None else lambda text: len(tokenizer.encode([text], False)[0])
         self._generator = Generator(
-            client, model, adaptation, self.meter, chosen.stream, tokens_of, marks_of(spec), variables(spec)
+            client,
+            model,
+            adaptation,
+            self.meter,
+            chosen.stream and (wire is None or wire.can_stream),
+            tokens_of,
+            marks_of(spec),
+            variables(spec),
+            wire,
+            terms,
         )
 
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
@@ -70,6 +87,10 @@ class ServerBackend:
         before has been handed over by then.
         """
         return self._background.stream(lambda put: self._work(requests, put))
+
+    def paid_before(self, usd: float) -> None:
+        """Answers of this run that are there already have cost so much."""
+        self._budget.spent += usd
 
     def close(self) -> None:
         """Close the connections."""
@@ -83,14 +104,21 @@ class ServerBackend:
             await self._find_scorer()
         ahead = iter(self._units(requests))
         workers: set[asyncio.Task[None]] = set()
-        failed: list[UserError] = []
+        failed: list[UserError | LimitReached] = []
 
         async def work() -> None:
             for unit in ahead:
+                asked = [requests[i] for i in unit]
                 try:
-                    for index, response in zip(unit, await self._answer([requests[i] for i in unit]), strict=True):
+                    held = await self._budget.admit(asked)
+                    responses: Sequence[Response] = ()
+                    try:
+                        responses = () if failed else await self._answer(asked)
+                    finally:
+                        await self._budget.settle(held, sum(one.usage.cost or 0.0 for one in responses if one.usage))
+                    for index, response in zip(unit, responses, strict=False):
                         put((index, response))
-                except UserError as error:
+                except (UserError, LimitReached) as error:
                     failed.append(error)
                 if failed or len(workers) > self._client.concurrency.limit:
                     return
@@ -107,8 +135,11 @@ class ServerBackend:
             for done in (await asyncio.wait(workers))[0]:
                 done.result()
         self._note(num_concurrent=self._client.concurrency.limit)
+        if self._client.pace.refusals or self._client.pace.held_seconds:
+            pace = self._client.pace
+            self._note(rate_limited={"refusals": pace.refusals, "held_seconds": round(pace.held_seconds, 3)})
         if failed:
-            raise failed[0]
+            raise next((one for one in failed if isinstance(one, UserError)), failed[0])
 
     def _record(self, changes: Mapping[str, str]) -> None:
         self._note(adapted=dict(changes))
@@ -185,6 +216,7 @@ def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
         name = _model_name(client, chosen.model, listed)
         meta = next((one for one in listed if one["id"] == name), {})
         window = model.max_length or background.run(_window(client, meta))
+        price = terms(model, chosen, name)[0]
     except RequestFailed as error:
         background.close(client.close())
         raise UserError(f"{chosen.base_url}: {error}: is a server with the OpenAI API running there?") from None
@@ -212,9 +244,14 @@ def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
         max_length=window or NOT_KNOWN,
         n_parameters=counted(size.get("n_params")),
         device="server",
-        details={"url": chosen.base_url, "model": name, **known, **_told(model)},
+        details={"url": chosen.base_url, "model": name, **known, **_told(model), **(priced(price))},
     )
-    return ServerBackend(client, background, chosen, name, info, engine, tokenizer, model)
+    return ServerBackend(client, background, chosen, name, info, engine, tokenizer, model, price=price)
+
+
+def priced(price: Price | None) -> dict[str, Any]:
+    """What the record keeps of a price."""
+    return {} if price is None else {"price": price.plain()}
 
 
 def _told(model: ModelSpec) -> dict[str, Any]:

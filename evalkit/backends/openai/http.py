@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ import aiohttp
 import tenacity
 
 from evalkit.backends.openai.concurrency import Concurrency
-from evalkit.backends.openai.replies import Told, told
-from evalkit.backends.openai.settings import KEY_VARIABLE, Settings
+from evalkit.backends.openai.pace import Pace
+from evalkit.backends.openai.replies import Told, is_bad_key, is_out_of_credit, told
+from evalkit.backends.openai.settings import Credentials, Settings, bearer
 from evalkit.backends.openai.streaming import SHOWN, BrokenStream, Stream
 from evalkit.contract.errors import UserError
 from evalkit.perf import clocks
@@ -39,7 +39,8 @@ NEVER_ANSWERED = frozenset({401, 403, 404, 405})
 
 class RequestFailed(Exception):
     """One request failed, after its retries; the message becomes the response's error. ``status`` 0: no HTTP answer;
-    ``param``: the parameter that the server names in its refusal; ``late``: no reply came in time.
+    ``param``: the parameter that the server names in its refusal; ``late``: no reply came in time; ``code``: the
+    server's own word for the kind of failure.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class RequestFailed(Exception):
         retried: bool = False,
         param: str | None = None,
         late: bool = False,
+        code: str = "",
     ) -> None:
         super().__init__(message)
+        self.code = code
         self.late = late
         self.status = status
         self.retry_after = retry_after
@@ -70,15 +73,13 @@ class Timed:
 class Client:
     """Talks to one server, on one event loop; its connections are kept and shared."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, credentials: Credentials | None = None) -> None:
         self._settings = settings
         self.concurrency = Concurrency(settings.num_concurrent)
-        self._key = os.environ.get(settings.api_key_env, "")
-        if not self._key and settings.api_key_env != KEY_VARIABLE:
-            raise UserError(f"api_key_env={settings.api_key_env}: this environment variable is not set")
-        self._headers = {"Content-Type": "application/json"}
-        if self._key:
-            self._headers["Authorization"] = f"Bearer {self._key}"
+        self.pace = Pace()
+        found = bearer(settings) if credentials is None else credentials
+        self._key = found.key
+        self._headers = {"Content-Type": "application/json", **found.headers}
         self._proxy = _proxy(settings.base_url)
         self._session: aiohttp.ClientSession | None = None
         self.url = settings.base_url
@@ -160,11 +161,13 @@ class Client:
 
     async def _once(self, method: str, url: str, body: bytes | None, begin: Callable[[float], Stream] | None) -> Timed:
         async with self.concurrency:
+            await self.pace.wait()
             try:
                 timed = await self._exchange(method, url, body, begin)
             except RequestFailed as error:
                 if error.late or error.status in OVERLOADED:
                     self.concurrency.refused(time.monotonic())
+                    self.pace.refused(error.status, error.retry_after)
                 raise
             self.concurrency.answered(time.monotonic())
             return timed
@@ -182,6 +185,7 @@ class Client:
             async with self._session.request(
                 method, url, data=body, proxy=self._proxy, allow_redirects=False
             ) as response:
+                self.pace.told(response.headers)
                 chunks = self._chunks(response)
                 first = b""
                 if begin is not None and response.status == 200:
@@ -236,8 +240,10 @@ class Client:
             if error.status in NEVER_ANSWERED:
                 raise self._hopeless(error.status, self.clean(error), url) from None
             retried = error.status in RETRIED or error.cut
-            param = error.told.param if error.told else None
-            raise RequestFailed(self.clean(error), 200, retried=retried, param=param) from None
+            param, code = (error.told.param, error.told.code) if error.told else (None, "")
+            # 200: told in a reply that pretends to be one; but a server that is full is full.
+            status = error.status if error.status in OVERLOADED else 200
+            raise RequestFailed(self.clean(error), status, retried=retried, param=param, code=code) from None
         return stream
 
     def _late(self) -> RequestFailed:
@@ -252,12 +258,18 @@ class Client:
             status = error.status
             said = said if status else f"the server tells of an error: {said}"
         posted = response.method == "POST"
+        if status == 402 or (status in (400, 403, 429) and is_out_of_credit(error.code, said)):
+            return UserError(f"{self._shown}: the account has no credit left (HTTP {status}: {said})")
+        if status == 400 and is_bad_key(said):
+            status = 401
         if status in (401, 403) or (status in NEVER_ANSWERED and posted):
             return self._hopeless(status, said, url)
         if 300 <= status < 400:
             return UserError(f"{self._shown}: the server redirects to another place (HTTP {status}): give that URL")
         message = f"HTTP {status}: {said}" if status else said
-        return RequestFailed(message, status or 200, _retry_after(response), status in RETRIED, error.param)
+        wait = _retry_after(response)
+        wait = error.wait if wait is None else wait
+        return RequestFailed(message, status or 200, wait, status in RETRIED, error.param, code=error.code)
 
     def _hopeless(self, status: int, said: str, url: str) -> UserError:
         if status in (401, 403):
@@ -278,11 +290,16 @@ class Client:
 def _is_stream(response: aiohttp.ClientResponse, first: bytes) -> bool:
     """Whether the reply is server-sent events, by its type or by how it begins."""
     said = str(response.headers.get("content-type", ""))
-    return said.startswith("text/event-stream") or first.lstrip().startswith((b"data:", b"event:", b":"))
+    return said.startswith(("text/event-stream", "application/x-ndjson")) or first.lstrip().startswith(
+        (b"data:", b"event:", b":")
+    )
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Seconds that the server asks to wait: a number or a date (RFC 9110, 10.2.3)."""
+    """Seconds that the server asks to wait: a number or a date (RFC 9110, 10.2.3), or OpenAI's milliseconds."""
+    exact = response.headers.get("retry-after-ms", "").strip()
+    if exact.isdigit():
+        return int(exact) / 1000
     given = response.headers.get("retry-after", "").strip()
     if not given:
         return None

@@ -46,6 +46,10 @@ class Told:
     message: str
     status: int = 0
     param: str | None = None
+    code: str = ""
+    """The server's own words for the kind of error."""
+    wait: float | None = None
+    """Seconds that it asks to wait."""
 
 
 def told(reply: Any, always: bool = False) -> Told | None:
@@ -72,7 +76,49 @@ def told(reply: Any, always: bool = False) -> Told | None:
     error = inner if isinstance(inner, Mapping) else error
     message, detail = error.get("message"), error.get("detail")
     words = message or detail or inner or error
-    return Told(str(words), _status(error, reply), _param(error, detail))
+    kinds = (error.get(key) for key in ("code", "type", "status"))
+    code = " ".join(one for one in kinds if isinstance(one, str))
+    return Told(str(words), _status(error, reply), _param(error, detail), code, _delay(error))
+
+
+def _delay(error: Mapping[str, Any]) -> float | None:
+    """Google's RetryInfo: "34s" among the details."""
+    details = error.get("details")
+    for one in details if isinstance(details, list) else ():
+        text = one.get("retryDelay") if isinstance(one, Mapping) else None
+        if isinstance(text, str) and re.fullmatch(r"\d{1,6}(\.\d{1,9})?s", text):
+            return float(text[:-1])
+    return None
+
+
+_FILTERED = re.compile(r"content_filter|content_policy|ResponsibleAIPolicyViolation|moderation_blocked", re.I)
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|maximum context length|context window|prompt is too long|input is too long"
+    r"|input token count .{0,40}exceeds|exceeds? the (?:model's )?(?:maximum|context)|too many (?:input )?tokens",
+    re.I,
+)
+_EMPTY = re.compile(r"insufficient_quota|insufficient.balance|credit balance is too low|billing_hard_limit", re.I)
+_BAD_KEY = re.compile(r"API_KEY_INVALID|api key not valid|invalid api key|incorrect api key", re.I)
+
+
+def is_filtered(code: str, message: str) -> bool:
+    """Whether a refusal is a content filter's: Azure, OpenAI, OpenRouter."""
+    return bool(_FILTERED.search(f"{code} {message}"))
+
+
+def is_too_long(code: str, message: str) -> bool:
+    """Whether a refusal is about a prompt that does not fit the window: OpenAI, Anthropic, Google, Bedrock, others."""
+    return bool(_TOO_LONG.search(f"{code} {message}"))
+
+
+def is_out_of_credit(code: str, message: str) -> bool:
+    """Whether a refusal says that nothing more is paid for."""
+    return bool(_EMPTY.search(f"{code} {message}"))
+
+
+def is_bad_key(message: str) -> bool:
+    """Whether a refusal without its HTTP status is about the key (Google says 400)."""
+    return bool(_BAD_KEY.search(message))
 
 
 def _status(error: Mapping[str, Any], reply: Mapping[str, Any]) -> int:

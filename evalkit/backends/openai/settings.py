@@ -4,12 +4,18 @@ stand in arguments or URLs, because those are recorded.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, overload
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
+from pydantic import Field as Checked
 
+from evalkit.backends.openai.concurrency import START
+from evalkit.backends.pricing import Price, listed, quoted
+from evalkit.contract.capabilities import Quote
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import ModelSpec
 from evalkit.spec.strict import Strict, model_args
@@ -27,13 +33,13 @@ class Settings(Strict):
     """Where the API's paths begin, for example http://localhost:8000/v1; default: the model's name if it is a URL."""
     model: str | None = None
     """The model's name on the server; default: the only one that it lists."""
-    num_concurrent: int | None = Field(default=None, ge=1, le=1024)
+    num_concurrent: int | None = Checked(default=None, ge=1, le=1024)
     """Exchanges under way at once; default: as many as the server bears (`evalkit.backends.openai.concurrency`)."""
-    timeout: float = Field(default=300.0, gt=0)
+    timeout: float = Checked(default=300.0, gt=0)
     """Seconds until a reply must be complete."""
-    max_retries: int = Field(default=5, ge=0)
+    max_retries: int = Checked(default=5, ge=0)
     """Further tries after 429, 5xx, a time-out or a broken connection."""
-    retry_wait: float = Field(default=1.0, ge=0)
+    retry_wait: float = Checked(default=1.0, ge=0)
     """Seconds before the first further try; they double, with jitter, unless the server says Retry-After."""
     api_key_env: str = KEY_VARIABLE
     """Name of the environment variable that holds the key."""
@@ -46,6 +52,33 @@ class Settings(Strict):
     token ids for a vLLM server where it gives the server's.
     """
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A key and the headers that carry it; never shown."""
+
+    key: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def bearer(settings: Settings) -> Credentials:
+    """The key of the environment as OpenAI takes it; none where OPENAI_API_KEY is not set. Raises UserError for another
+    variable that is not set.
+    """
+    key = os.environ.get(settings.api_key_env, "")
+    if not key and settings.api_key_env != KEY_VARIABLE:
+        raise UserError(f"api_key_env={settings.api_key_env}: this environment variable is not set")
+    return Credentials(key, {"Authorization": f"Bearer {key}"} if key else {})
+
+
+def terms(model: ModelSpec, chosen: Settings, name: str | None) -> tuple[Price | None, Quote]:
+    """The price of a server's model, by the address of a provider that the price list knows, and what is told of it.
+    Raises UserError where there is a limit and no price.
+    """
+    paid = name is not None and chosen.base_url.startswith("https://")
+    found = listed(None, str(name), chosen.base_url) if paid else None
+    return quoted(model, found, "the server tells no prices", chosen.num_concurrent or START)
 
 
 S = TypeVar("S", bound=Settings)
@@ -61,22 +94,29 @@ def settings(model: ModelSpec, form: type[Any] = Settings) -> Any:
 
 
 def _checked(name: str, args: Mapping[str, Any], form: type[S]) -> S:
-    if secret := next((key for key in args if key.lower() in SECRETS), None):
-        raise UserError(
-            f"--model_args {secret}: keys do not belong into arguments, which are recorded: set the environment "
-            f"variable {KEY_VARIABLE}, or another one and name it by api_key_env=NAME"
-        )
+    no_keys(args, KEY_VARIABLE)
     given = dict(args)
     if name.startswith(("http://", "https://")):
         given["base_url"] = name
     elif name not in ("openai", ""):
         given.setdefault("model", name)
     found = model_args(form, given, "the backend openai")
-    return found.model_copy(update={"base_url": _url(found.base_url)})
+    return found.model_copy(update={"base_url": address(found.base_url, KEY_VARIABLE)})
 
 
-def _url(given: str) -> str:
-    """The URL without the last part of an endpoint, with /v1 where it has no path."""
+def no_keys(args: Mapping[str, Any], variable: str) -> None:
+    """UserError for a key among arguments; ``variable``: where it belongs."""
+    if secret := next((key for key in args if key.lower() in SECRETS), None):
+        raise UserError(
+            f"--model_args {secret}: keys do not belong into arguments, which are recorded: set the environment "
+            f"variable {variable}, or another one and name it by api_key_env=NAME"
+        )
+
+
+def address(given: str, variable: str, bare: bool = False) -> str:
+    """The URL without the last part of an endpoint, with /v1 where it has no path (not where it is ``bare``). UserError
+    for what is none, or holds more than a URL may; ``variable``: where a key belongs.
+    """
     try:
         parts = urlsplit(given)
         parts.port  # noqa: B018 - raises for a port that is none
@@ -87,9 +127,9 @@ def _url(given: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UserError(
             f"--model {parts.scheme}://{parts.hostname}...: the URL may hold no user, password or query, for it is "
-            f"recorded: put the key into the environment variable {KEY_VARIABLE}"
+            f"recorded: put the key into the environment variable {variable}"
         )
     path = parts.path.rstrip("/")
     for endpoint in ("/chat/completions", "/completions", "/embeddings"):
         path = path.removesuffix(endpoint)
-    return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
+    return f"{parts.scheme}://{parts.netloc}{path or ('' if bare else '/v1')}"

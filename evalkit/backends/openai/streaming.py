@@ -81,7 +81,7 @@ class Stream:
     def _line(self, line: bytes) -> None:
         # Other fields (event, id, retry) and comments carry nothing here.
         if line.startswith(b"error:"):
-            self._failed({"error": _read(line[6:])})
+            self.told_of_error({"error": _read(line[6:])})
         if not line.startswith(b"data:"):
             return
         data = line[5:].strip()
@@ -93,7 +93,11 @@ class Stream:
     def _event(self, event: Any) -> None:
         if not isinstance(event, Mapping):
             raise BrokenStream("an event of the stream is no JSON object")
-        self._failed(event)
+        self.told_of_error(event)
+        self.take_event(event)
+
+    def take_event(self, event: Mapping[str, Any]) -> None:
+        """One event, which tells of no error; other protocols have other events."""
         for name in ("usage", "timings"):
             if isinstance(event.get(name), Mapping):
                 setattr(self, name, event[name])
@@ -101,23 +105,25 @@ class Stream:
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, Mapping) and is_first(choice):
                 delta = choice.get("delta")
-                self._piece(delta if isinstance(delta, Mapping) else choice)
+                self._part(delta if isinstance(delta, Mapping) else choice)
                 self.finish = choice.get("finish_reason") or self.finish
                 return
 
-    def _piece(self, part: Mapping[str, Any]) -> None:
-        said = text_in(part)
-        if said is not None:
-            self._texts.append(said)
+    def _part(self, part: Mapping[str, Any]) -> None:
         if isinstance(part.get("refusal"), str):
             self._refusals.append(part["refusal"])
-        unspoken = thought_in(part)
-        self._thoughts.append(unspoken)
-        if said or unspoken:
+        self.piece(text_in(part), thought_in(part))
+
+    def piece(self, said: str | None, thought: str) -> None:
+        """What came now: of the text (None: nothing, not even an empty piece) and of the thought."""
+        if said is not None:
+            self._texts.append(said)
+        self._thoughts.append(thought)
+        if said or thought:
             self.pieces.append(clocks.now() - self._sent)
 
     @staticmethod
-    def _failed(event: Mapping[str, Any]) -> None:
+    def told_of_error(event: Mapping[str, Any]) -> None:
         """Raise BrokenStream where the event tells of an error."""
         error = told(event)
         if error is not None:
