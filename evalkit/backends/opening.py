@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.backends.hosted.providers import PROVIDERS, present
 from evalkit.contract import registry
 from evalkit.contract.capabilities import BackendType, Capabilities, KnownModel, Quote, backend_type
 from evalkit.contract.errors import UserError
@@ -46,19 +44,8 @@ def listing() -> list[dict[str, str]]:
 
 
 def providers() -> list[dict[str, str]]:
-    """Rows for `evalkit models list`: providers of hosted models, the variable of each one's key, whether it is set
-    (never what it holds), and where the provider is asked.
-    """
-    return [
-        {
-            "name": f"{one.name}/MODEL",
-            "provider": one.title,
-            "variable": " or ".join(one.keys),
-            "key": "set" if present(one, os.environ) else "-" if one.own else "not set",
-            "address": one.address or f"${one.address_env[0]}",
-        }
-        for one in PROVIDERS.values()
-    ]
+    """Rows for `evalkit models list`: whose models go by name, and whether the key for them is there."""
+    return [row for kind in _types() if kind.providers is not None for row in kind.providers()]
 
 
 def type_of(name: str) -> BackendType:

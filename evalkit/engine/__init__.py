@@ -123,7 +123,7 @@ def _cut(response: Response, tokens: int) -> Response:
 
 
 @contextmanager
-def _ending_between_passes(backend: TokenBackend, progress: Progress | None) -> Iterator[None]:
+def _ending_between_passes(backend: Backend, progress: Progress | None) -> Iterator[None]:
     """Let ``progress`` end the work where all answers of a pass have been reported, if both know of passes."""
     if not capabilities(backend).stops_between_passes or not isinstance(progress, StopsWork):
         yield
@@ -253,8 +253,9 @@ def _answer_texts(
         ledger.paid(before)
     missing = ledger.missing
     places = Places(len(missing))
-    for index, response in backend.respond([first[key] for key in missing]):
-        ledger.settle(missing[places.take(index)], possible(response), response.output_tokens)
+    with _ending_between_passes(backend, progress):
+        for index, response in backend.respond([first[key] for key in missing]):
+            ledger.settle(missing[places.take(index)], possible(response), response.output_tokens)
     ledger.end()
     silent = Response(status="error", error="the backend gave no answer")
     return [ledger.known.get(key, silent) for key in keys]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +144,24 @@ def test_providers_are_listed_with_their_keys_present_or_absent(evalkit: Any, mo
     assert rows["groq/MODEL"]["key"] == "not set"
     assert KEY not in done.stdout
     assert "OPENAI_API_KEY" in evalkit("models", "list").stdout
+
+
+def test_ctrl_c_waits_for_what_is_under_way_and_paid(evalkit: Any, tmp_path: Path) -> None:
+    provider = Provider(gate=threading.Event())
+    assert provider.gate is not None
+    with serving(provider) as url:
+        command = [sys.executable, "-m", "evalkit", *line(url, "--output", "out")]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while len(provider.seen) < 2 and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.readline() if process.stderr else ""
+        while told and "stopping after" not in told:
+            told = process.stderr.readline() if process.stderr else ""
+        provider.gate.set()
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors
+        assert len(provider.seen) == 2
+        assert counters(tmp_path / "out")["cost"]["usd"] > 0
+        assert evalkit("run", "--resume", "out", "--quiet").exit_code == 0
+    assert len(provider.seen) == 24

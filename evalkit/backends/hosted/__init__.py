@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.backends.hosted.providers import intended, provider_of
+from evalkit.backends.hosted.providers import intended, provider_of, rows
 from evalkit.backends.hosted.settings import hosted
 from evalkit.contract.capabilities import PAID_SETTINGS, BackendType, Capabilities, Quote
 from evalkit.contract.errors import MissingExtra
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evalkit.spec.models import EngineSpec, ModelSpec
 
 NEEDS = ("aiohttp", "tenacity")
-CAPABILITIES = Capabilities(answers=frozenset(("generate",)), counts_tokens=True)
+CAPABILITIES = Capabilities(answers=frozenset(("generate",)), counts_tokens=True, stops_between_passes=True)
 
 
 def _claims(name: str) -> bool:
@@ -62,5 +62,6 @@ kind = BackendType(
     check=_check,
     find=_find,
     quote=_quote,
+    providers=rows,
     replicas=False,
 )

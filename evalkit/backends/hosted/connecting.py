@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.backends.chat_template import prompting_identity
+from evalkit.backends.hosted import CAPABILITIES
 from evalkit.backends.hosted.anthropic import AnthropicWire
 from evalkit.backends.hosted.bedrock import BedrockWire
 from evalkit.backends.hosted.gemini import GeminiWire
@@ -19,7 +20,6 @@ from evalkit.backends.openai.http import Client, RequestFailed
 from evalkit.backends.openai.replies import counted
 from evalkit.backends.openai.wire import OpenAIWire, Wire
 from evalkit.backends.pricing import known
-from evalkit.contract.capabilities import Capabilities
 from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
 from evalkit.contract.types import ModelInfo
@@ -97,7 +97,7 @@ def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
     backend = ServerBackend(
         client, background, asked.chosen, asked.model, info, engine, None, model, _wire(asked, api, window), price
     )
-    backend.capabilities = Capabilities(answers=frozenset(("generate",)), counts_tokens=True)
+    backend.capabilities = CAPABILITIES
     return backend
 
 

@@ -6,6 +6,7 @@ Facts from the providers' own documentation, looked up in November 2026. None of
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -193,6 +194,17 @@ def intended(name: str) -> str | None:
     return f"{ALSO.get(near[0], near[0])}/{model}" if near else None
 
 
-def present(provider: Provider, environment: Mapping[str, str]) -> str | None:
-    """The variable of ``environment`` that holds the provider's key; None: there is none."""
-    return next((one for one in provider.keys if environment.get(one)), None)
+def rows() -> list[dict[str, str]]:
+    """Rows for `evalkit models list`: each provider, the variable of its key, whether it is set (never what it holds),
+    and where the provider is asked.
+    """
+    return [
+        {
+            "name": f"{one.name}/MODEL",
+            "provider": one.title,
+            "variable": " or ".join(one.keys),
+            "key": "set" if any(os.environ.get(key) for key in one.keys) else "-" if one.own else "not set",
+            "address": one.address or f"${one.address_env[0]}",
+        }
+        for one in PROVIDERS.values()
+    ]

@@ -28,7 +28,7 @@ def load(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
     return connect(model, engine)
 
 
-CAPABILITIES = Capabilities(counts_tokens=True)
+CAPABILITIES = Capabilities(counts_tokens=True, stops_between_passes=True)
 
 
 def _check(model: ModelSpec) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from evalkit.backends.openai.token_scoring import TokenIds
 from evalkit.backends.openai.wire import Wire
 from evalkit.backends.pricing import Price
 from evalkit.backends.thinking import marks_of
+from evalkit.contract.backend import no_op
 from evalkit.contract.errors import LimitReached, MissingExtra, UserError
 from evalkit.contract.registry import nearest
 from evalkit.contract.types import Classify, Embed, Generate, ModelInfo, Request, Response, Score
@@ -62,6 +63,7 @@ class ServerBackend:
         self._tokenizer = tokenizer
         self._scorer: scoring.Scorer | None = None
         self._failures_in_a_row = 0
+        self.after_pass: Callable[[], None] = no_op
         official = urlsplit(chosen.base_url).hostname == "api.openai.com"
         default = wire.lengths[0] if wire else "max_completion_tokens" if official else "max_tokens"
         adaptation = Adaptation(chosen.max_tokens_field, default, self._record)
@@ -84,9 +86,10 @@ class ServerBackend:
 
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """(index, response) of every request, as they come. Raises UserError once no request can succeed; what came
-        before has been handed over by then.
+        before has been handed over by then. A user who stops the run waits for what is under way: it is paid for.
         """
-        return self._background.stream(lambda put: self._work(requests, put))
+        yield from self._background.stream(lambda put: self._work(requests, put))
+        self.after_pass()
 
     def paid_before(self, usd: float) -> None:
         """Answers of this run that are there already have cost so much."""
@@ -108,6 +111,8 @@ class ServerBackend:
 
         async def work() -> None:
             for unit in ahead:
+                if self._stopped():
+                    return
                 asked = [requests[i] for i in unit]
                 try:
                     held = await self._budget.admit(asked)
@@ -140,6 +145,14 @@ class ServerBackend:
             self._note(rate_limited={"refusals": pace.refusals, "held_seconds": round(pace.held_seconds, 3)})
         if failed:
             raise next((one for one in failed if isinstance(one, UserError)), failed[0])
+
+    def _stopped(self) -> bool:
+        """Whether the user asked to stop; told in the main thread when what is under way has come."""
+        try:
+            self.after_pass()
+        except KeyboardInterrupt:
+            return True
+        return False
 
     def _record(self, changes: Mapping[str, str]) -> None:
         self._note(adapted=dict(changes))
