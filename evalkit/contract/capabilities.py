@@ -159,8 +159,9 @@ class BackendType:
     quote: Callable[[Any], Quote | None] | None = None
     """``quote(model: ModelSpec)``: its price, for a model that is paid by the token; None for one that is not."""
     providers: Callable[[], list[dict[str, str]]] | None = None
-    """Rows of `evalkit models list` for models that others serve: "name", "provider", the "variable" of the key, whether
-    the "key" is set, and the "address"."""
+    """Rows of `evalkit models list` for models that others serve: "name", "provider", the "variable" of its key,
+    whether the "key" is set, and the "address".
+    """
     describe: Callable[[Any], Capabilities] | None = None
     """``describe(model: ModelSpec)``: what is known of this one model before its weights are loaded, where that differs
     from model to model."""

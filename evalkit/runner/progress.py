@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 SECONDS_BETWEEN_LINES = 5.0
+WIDE = 120
+"""Columns of a terminal that has room for a bar beside the numbers."""
 KNOWN_SECONDS, KNOWN_SHARE = 3.0, 0.02
 """How long and how much of the work must have been done before it says how long the rest will take."""
 
@@ -48,7 +50,8 @@ class Bars:
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(),
+            # Without the bar the numbers stay whole on a terminal of 80 columns.
+            *([BarColumn()] if self._console.width >= WIDE else []),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
@@ -67,8 +70,8 @@ class Bars:
             return
         self._requests += requests
         speed = self._bars.tasks[0].speed
-        unit = "tokens" if self._by_tokens else "requests"
-        rate = f"{speed:,.0f} {unit}/s" if speed else ""
+        unit = " tokens" if self._by_tokens else ""  # requests stand before the bar
+        rate = f"{speed:,.0f}{unit}/s" if speed else ""
         rate += f" {_dollars(self._usd)}" if self._usd is not None else ""
         self._bars.update(
             self._bar, advance=tokens if self._by_tokens else requests, description=self._label(), rate=rate

@@ -149,3 +149,21 @@ def test_a_port_that_is_taken_is_one_line(url: str) -> None:
     port = int(url.rsplit(":", 1)[1].split("/")[0])
     with pytest.raises(UserError, match=f"--port {port}: cannot be used"):
         script().start("smollm2-135m", port=port)
+
+
+def test_a_real_server_answers_alike_in_three_providers_protocols(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("genai_prices", reason="the extra hosted is not installed")
+    asked = [Generate("", ("\n",), 12, messages=(Message("user", "What is the capital of France?"),))]
+    found = []
+    for name, api in (("openai", "chat"), ("openai", "responses"), ("anthropic", None)):
+        monkeypatch.setenv(f"{name.upper()}_API_KEY", "a-key-of-our-own-server")
+        args = {"base_url": url, "num_concurrent": 1, **({"api": api} if api else {})}
+        backend = opening.open_backend(
+            ModelSpec(name=f"{name}/smollm2-135m", args=args, price={"in": 1, "out": 2}), ENGINE
+        )
+        (one,) = answer(backend, asked, None, ENGINE)
+        backend.close()
+        assert one.usage is not None
+        found.append((one.text, one.prompt_tokens, one.output_tokens, one.usage.cost))
+    assert found[0] == found[1] == found[2]
+    assert found[0][1:] == (37, 12, pytest.approx(61e-6))

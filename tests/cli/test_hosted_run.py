@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -165,3 +167,37 @@ def test_ctrl_c_waits_for_what_is_under_way_and_paid(evalkit: Any, tmp_path: Pat
         assert counters(tmp_path / "out")["cost"]["usd"] > 0
         assert evalkit("run", "--resume", "out", "--quiet").exit_code == 0
     assert len(provider.seen) == 24
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "hosted.md").read_text("utf-8")
+
+
+def test_the_pages_commands_run(evalkit: Any, tmp_path: Path) -> None:
+    commands = [shlex.split(one) for one in re.findall(r"^    evalkit (run .*)$", PAGE, re.MULTILINE)]
+    assert len(commands) == 2
+    with serving(Provider(headers={"x-ratelimit-remaining-requests": "99"})) as url:
+        dry, real = (
+            evalkit(*one, "--bundled", "--output", "out", "--model_args", f"base_url={url}/openai/v1")
+            for one in commands
+        )
+    assert (dry.exit_code, real.exit_code) == (0, 0), dry.output + real.output
+    assert "USD a million tokens read" in dry.stderr
+    assert counters(tmp_path / "out")["cost"]["usd"] == pytest.approx(24 * (16 * 0.15 + 0.6) / 1e6, rel=0.2)
+
+
+def test_the_pages_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    with serving(Provider()) as url:
+        more = f'max_cost=1.0, bundled=True, model_args={{"base_url": "{url}/openai/v1"}}'
+        exec(code.replace("max_cost=1.0", more), {})
+    assert 0 < float(capsys.readouterr().out.splitlines()[-1]) < 0.001
+
+
+def test_every_provider_is_in_the_pages_table() -> None:
+    from evalkit.api.listing import model_rows
+
+    for row in model_rows()["providers"]:
+        (line,) = (one for one in PAGE.splitlines() if one.startswith(f"| `{row['name'].partition('/')[0]}/"))
+        assert row["provider"] in line
+        assert all(variable in line for variable in row["variable"].split(" or ")) or row["key"] == "-"
