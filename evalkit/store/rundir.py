@@ -342,6 +342,7 @@ def _fixed(spec: Mapping[str, Any]) -> dict[str, Any]:
         key: value
         for key, value in _flat(dict(spec)).items()
         if key not in FREE
+        and not any(key.startswith(f"{free}.") for free in FREE)  # what stands in a mapping is free with it
         and value not in (None, {}, [])
         and ((name := re.sub(r"^tasks\.\d+", "tasks.*", key)) in FIRST or value != defaults.get(name))
     }

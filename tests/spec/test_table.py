@@ -22,6 +22,7 @@ NO_SETTINGS = {"model", "engine", "model.given", "tasks.given", "tasks.name"}
 
 OTHER: dict[str, Any] = {
     "model": "other", "model_args": {"a": 1}, "tasks": ["piqa"], "max_length": 77, "add_bos": True, "quant": "nf4",
+    "price": {"in": 1.0, "out": 2.0}, "max_cost": 0.5,
     "peft": ["a:1"], "prompt_lookup": 3, "draft_tokens": 9, "gen_kwargs": {"top_p": 0.5}, "metrics": ["ece"], "seed": 9,
     "include_path": ["more"], "log_to": ["csv:all.csv"], "samples": {"boolq": [1, "0a1b2c3d"]}, "chat_template": True,
     "fewshot_as_multiturn": False,
@@ -108,6 +109,7 @@ def test_what_is_free_is_what_it_was() -> None:
     """A setting that becomes free, or stops to be, changes which runs can go on, and what their journals go by."""
     assert {
         "output", "predict_only", "log_samples", "log_to", "max_error_rate", "metrics", "data_dir", "model.label",
+        "model.price", "model.max_cost",
         "model.prompt_lookup", "model.draft", "model.draft_tokens", "engine.batch_size", "engine.share_prefixes",
         "engine.executor", "engine.replicas", "engine.gpus_per_replica",
         "engine.ray_address", "engine.cache", "engine.max_memory_gb",

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, overload
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict
-from pydantic import Field as Checked
+from pydantic import ConfigDict, Field
 
 from evalkit.backends.openai.concurrency import START
 from evalkit.backends.pricing import Price, listed, quoted
@@ -33,13 +32,13 @@ class Settings(Strict):
     """Where the API's paths begin, for example http://localhost:8000/v1; default: the model's name if it is a URL."""
     model: str | None = None
     """The model's name on the server; default: the only one that it lists."""
-    num_concurrent: int | None = Checked(default=None, ge=1, le=1024)
+    num_concurrent: int | None = Field(default=None, ge=1, le=1024)
     """Exchanges under way at once; default: as many as the server bears (`evalkit.backends.openai.concurrency`)."""
-    timeout: float = Checked(default=300.0, gt=0)
+    timeout: float = Field(default=300.0, gt=0)
     """Seconds until a reply must be complete."""
-    max_retries: int = Checked(default=5, ge=0)
+    max_retries: int = Field(default=5, ge=0)
     """Further tries after 429, 5xx, a time-out or a broken connection."""
-    retry_wait: float = Checked(default=1.0, ge=0)
+    retry_wait: float = Field(default=1.0, ge=0)
     """Seconds before the first further try; they double, with jitter, unless the server says Retry-After."""
     api_key_env: str = KEY_VARIABLE
     """Name of the environment variable that holds the key."""
