@@ -88,7 +88,8 @@ class ServerBackend:
         """(index, response) of every request, as they come. Raises UserError once no request can succeed; what came
         before has been handed over by then. A user who stops the run waits for what is under way: it is paid for.
         """
-        yield from self._background.stream(lambda put: self._work(requests, put))
+        answered: Iterator[tuple[int, Response]] = self._background.stream(lambda put: self._work(requests, put))
+        yield from answered
         self.after_pass()
 
     def paid_before(self, usd: float) -> None:
