@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from evalkit.spec import values
+from evalkit.spec.common import BUNDLED, LIMIT, SHOTS
 from evalkit.spec.given import Given
 from evalkit.spec.option import DATA_DIR, DOCUMENTS, MODEL, OUTPUT, SPEED, TASKS, Option
 from evalkit.spec.paying import MaxCost, Price
@@ -23,36 +24,13 @@ PROMPT_LOOKUP_TOKENS = 10
 """Guessed tokens of --prompt-lookup without a number."""
 
 
-_SHOTS = Option(
-    "Examples before each question.",
-    TASKS,
-    short="-f",
-    default="the task's",
-    advice="0 or more",
-)
-_BUNDLED = Option(
-    "Use each task's small bundled items (not comparable with the full set).",
-    DOCUMENTS,
-    name="bundled",
-    aliases=("sample",),
-)
-_LIMIT = Option(
-    "First N documents a task, or that share; with :random a seeded draw.",
-    DOCUMENTS,
-    short="-L",
-    metavar="N|0.x[:random]",
-    advice="a count (20) or a share below 1 (0.1), never 0; leave it out for all documents",
-    read=values.limit_settings,
-)
-
-
 class ModelSpec(Strict):
     """Which model, and how it is loaded and prompted."""
 
     name: Annotated[
         str,
         Option(
-            "Hub id, folder, .gguf file, predictions:FILE, or a name from `evalkit models list`; "
+            "Hub id, folder, .gguf file, PROVIDER/MODEL, predictions:FILE, or a name from `evalkit models list`; "
             "or a backend's name with pretrained=... in --model-args.",
             MODEL,
             name="model",
@@ -223,10 +201,10 @@ class TaskSpec(Strict):
     """One entry of --tasks: a task, group or pattern, with its own overrides."""
 
     name: str
-    num_fewshot: Annotated[int | None, _SHOTS] = Field(default=None, ge=0)
-    sample: Annotated[bool, _BUNDLED] = False
+    num_fewshot: Annotated[int | None, SHOTS] = Field(default=None, ge=0)
+    sample: Annotated[bool, BUNDLED] = False
     """Bundled items in place of the data set."""
-    limit: Annotated[float | None, _LIMIT] = Field(default=None, gt=0)
+    limit: Annotated[float | None, LIMIT] = Field(default=None, gt=0)
     data: Annotated[Path | None, Option("File of rows that the task asks about.", TASKS, metavar="FILE")] = None
     """A file of rows; then the entry is a task of its own, by the settings below."""
     prompt: Annotated[str | None, Option("Template of the prompt over the file's columns.", TASKS)] = None
@@ -301,10 +279,10 @@ class RunSpec(Strict):
             joined=True,
         ),
     ] = Field(min_length=1)
-    num_fewshot: Annotated[int | None, _SHOTS] = Field(default=None, ge=0)
-    sample: Annotated[bool, _BUNDLED] = False
+    num_fewshot: Annotated[int | None, SHOTS] = Field(default=None, ge=0)
+    sample: Annotated[bool, BUNDLED] = False
     """Bundled items in place of the data sets."""
-    limit: Annotated[float | None, _LIMIT] = Field(default=None, gt=0)
+    limit: Annotated[float | None, LIMIT] = Field(default=None, gt=0)
     """Documents a task: a count, or below 1 a share (rounded up)."""
     samples: Annotated[
         dict[str, tuple[int | str, ...]],
