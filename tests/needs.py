@@ -45,6 +45,7 @@ OPTIONAL = {
     "ir_measures": "embedding",
     "sentence_transformers": "embedding",
     "mteb": "mteb",
+    "wonderwords": "ruler",
     "playwright": "dev",
     "grimp": "dev",
     "mypy": "dev",

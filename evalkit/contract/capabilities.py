@@ -44,6 +44,8 @@ class Capabilities:
     architecture: Architecture = "causal"
     modalities: frozenset[Modality] = frozenset(("text",))
     """What a message may hold."""
+    window: int | None = None
+    """The context window in tokens, where it is known before the weights are loaded."""
 
 
 @runtime_checkable
@@ -94,6 +96,15 @@ class KnowsTarget(Protocol):
     """A task that tells a document's right answer without any response."""
 
     def target(self, document: Any) -> Any: ...
+
+
+@runtime_checkable
+class FollowsWindow(Protocol):
+    """A task whose lengths follow the model's window."""
+
+    def fitted(self, window: int) -> Any:
+        """The task for a model with a window of so many tokens."""
+        ...
 
 
 def traits(task: Any) -> TaskTraits:

@@ -40,6 +40,7 @@ from evalkit.runner.progress import Silent
 from evalkit.runner.rounds import Schedule, answer_in_rounds, look_at, require_rounds, selected
 from evalkit.runner.scoring import score, summarize
 from evalkit.runner.styling import LaterChat, chat_of, measured, style_of
+from evalkit.runner.suitability import following
 from evalkit.runner.surroundings import with_environment
 from evalkit.runner.workload import Workload, build_requests, chosen, load_documents
 from evalkit.spec.models import ModelSpec, RunSpec
@@ -155,6 +156,8 @@ def evaluate(
     if live.backend is None:
         opening.find(model)
     can = opening.capabilities_of(model) if live.backend is None else capabilities(live.backend)
+    window = can.window if live.backend is None else live.backend.info.max_length
+    selection = following(selection, window)
     if can.architecture == "classifier":
         selection = by_classification(selection, model_label(model))
     elif opening.by_generation(model):

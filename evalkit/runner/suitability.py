@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from evalkit.contract.capabilities import Capabilities, RequestKind
+from evalkit.contract.capabilities import Capabilities, FollowsWindow, RequestKind
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Classify, Embed, Generate, Request, Rolling, Score
 from evalkit.runner.workload import Workload
 
+if TYPE_CHECKING:
+    from evalkit.task.catalog import Selection
+
+NOT_KNOWN = 1 << 30
+"""What a backend says for its window that knows none."""
 KIND_OF: Mapping[type, RequestKind] = {
     Score: "loglikelihood",
     Generate: "generate",
@@ -49,3 +56,11 @@ def _instead(missing: RequestKind, can: Capabilities) -> str:
 def _has_images(request: Request) -> bool:
     messages = None if isinstance(request, Rolling) else request.messages
     return messages is not None and any(message.images for message in messages)
+
+
+def following(selection: Selection, window: int | None) -> Selection:
+    """The selection with tasks whose lengths follow the model's window made for it, where that is known."""
+    if window is None or window >= NOT_KNOWN:
+        return selection
+    tasks = tuple(task.fitted(window) if isinstance(task, FollowsWindow) else task for task in selection.tasks)
+    return replace(selection, tasks=tasks)

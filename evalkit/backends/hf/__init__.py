@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from evalkit.backends.hf.architecture import CLASSIFIER
-from evalkit.backends.hf.hub import is_classifier, look_up
+from evalkit.backends.hf.hub import is_classifier, look_up, window
 from evalkit.backends.hf.local_files import KNOWN, local_folder
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.contract.capabilities import CHAT_SETTINGS, COMMON_SETTINGS, BackendType, Capabilities
@@ -48,7 +49,7 @@ def find(model: ModelSpec) -> None:
 
 def describe(model: ModelSpec) -> Capabilities:
     """What the model can, from its configuration alone."""
-    return CLASSIFIER if is_classifier(model) else CAPABILITIES
+    return CLASSIFIER if is_classifier(model) else replace(CAPABILITIES, window=window(model))
 
 
 def load_tokens(model: ModelSpec) -> Tokens:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from evalkit.backends.hf.architecture import HEAD
-from evalkit.backends.hf.local_files import KNOWN
+from evalkit.backends.hf.local_files import KNOWN, local_folder
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import ModelSpec
 from evalkit.store.files import read_json
@@ -23,18 +24,43 @@ def is_classifier(model: ModelSpec) -> bool:
     """
     if model.name.endswith(".gguf") or any(model.name == known.name for known in KNOWN):
         return False
-    path = Path(model.name).expanduser() / "config.json"
-    if not path.parent.is_dir():
-        if model.name.startswith((".", "/", "~")) or find_spec("huggingface_hub") is None:
-            return False  # loading says what is wrong
-        found = look_up(model.name, model.revision)
-        path = found.cached / "config.json" if found.cached else _config_file(model.name, found.revision)
+    kinds = _config(model).get("architectures")
+    return isinstance(kinds, list) and any(str(kind).endswith(HEAD) for kind in kinds)
+
+
+def window(model: ModelSpec) -> int | None:
+    """The context window in tokens that is asked for, else the configuration's; None where that says nothing."""
+    if model.max_length is not None:
+        return model.max_length
+    config = _config(model)
+    text = config.get("text_config")
+    for part in (config, text if isinstance(text, dict) else {}):
+        for key in ("n_positions", "max_position_embeddings", "n_ctx"):
+            if isinstance(part.get(key), int) and part[key] > 0:
+                return int(part[key])
+    return None
+
+
+def _config(model: ModelSpec) -> dict[str, Any]:
+    """A model's config.json; empty where there is none to be had, which loading will tell."""
+    if model.name.endswith(".gguf") or any(model.name == known.name for known in KNOWN):
+        try:
+            folder = local_folder(model)
+        except UserError:
+            return {}
+        path = folder / "config.json" if folder is not None else Path()
+    else:
+        path = Path(model.name).expanduser() / "config.json"
+        if not path.parent.is_dir():
+            if model.name.startswith((".", "/", "~")) or find_spec("huggingface_hub") is None:
+                return {}
+            found = look_up(model.name, model.revision)
+            path = found.cached / "config.json" if found.cached else _config_file(model.name, found.revision)
     try:
         config = read_json(path, "configuration of a model")
     except UserError:
-        return False  # loading says what is wrong with it
-    kinds = config.get("architectures") if isinstance(config, dict) else None
-    return isinstance(kinds, list) and any(str(kind).endswith(HEAD) for kind in kinds)
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def _config_file(name: str, revision: str | None) -> Path:

@@ -159,6 +159,11 @@ def _prompt(
     return style.chat(messages, True), messages
 
 
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text, each on one line."""
+    return [" ".join(sentence.split()) for sentence in _SENTENCE_END.split(text) if sentence.strip()]
+
+
 def from_folder(folder: Path) -> list[str]:
     """The sentences of a text file, or of all .txt and .md files of a folder in the order of their paths."""
     files = sorted(one for one in folder.rglob("*") if one.suffix in (".txt", ".md")) if folder.is_dir() else [folder]
@@ -168,7 +173,7 @@ def from_folder(folder: Path) -> list[str]:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"needle: {file}: cannot be read ({error}); give UTF-8 text") from None
-        found += [" ".join(sentence.split()) for sentence in _SENTENCE_END.split(text) if sentence.strip()]
+        found += sentences_of(text)
     if not found:
         raise UserError(f"needle: {folder}: holds no text; .txt and .md files are read")
     return found

@@ -28,11 +28,12 @@ from evalkit.contract.types import (
 from evalkit.metrics import base
 from evalkit.metrics.aggregate import aggregate
 from evalkit.metrics.filters import strip_thinking
+from evalkit.probes import windows
 from evalkit.probes.needle import layout, puzzles
 from evalkit.statistics import intervals
 from evalkit.store.identity import digest
 
-VERSION = "1.0"
+VERSION = "1.1"
 SOURCE = "RULER (Hsieh et al. 2024, arXiv 2404.06654): string match of every answer"
 FOUND = base.Metric(name="found", kind="text", higher_is_better=True, binary=True, source=SOURCE)
 RECALL = base.Metric(name="recall", kind="text", unit="share", bounds=base.SHARE, higher_is_better=True, source=SOURCE)
@@ -45,7 +46,8 @@ class Grid:
     """
 
     kind: str = "single"
-    lengths: tuple[int, ...] = (512, 1024, 2048)
+    lengths: tuple[int, ...] | None = None
+    """None: those that follow the model's window."""
     depths: tuple[int, ...] = (0, 25, 50, 75, 100)
     repeats: int = 2
     needles: int = 0
@@ -54,6 +56,16 @@ class Grid:
     threshold: float = 0.85
     max_tokens: int = 32
     text: Path | None = None
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The lengths; where the window is not known the shortest ones."""
+        return self.lengths or windows.UNKNOWN
+
+    @property
+    def lies(self) -> tuple[int, ...]:
+        """The depths; a list of words has none."""
+        return self.depths[:1] if self.kind == "words" else self.depths
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,8 @@ class NeedleTask:
 
     def __init__(self, name: str, grid: Grid) -> None:
         self.grid = grid
-        higher = {f"{key},none": True for key in ("found", "recall", "effective_length", *map(_at, grid.lengths))}
+        keys = ("found", "recall", "effective_length", *map(_at, grid.steps), *map(_deep, grid.lies))
+        higher = {f"{key},none": True for key in keys}
         self.info = TaskInfo(
             name=name,
             version=VERSION,
@@ -88,7 +101,7 @@ class NeedleTask:
         )
 
     def _config(self, name: str) -> dict[str, Any]:
-        grid = asdict(self.grid)
+        grid = {**asdict(self.grid), "lengths": self.grid.steps}
         # The folder above is nobody's business; what it holds is in the documents' hashes.
         grid["text"] = self.grid.text.name if self.grid.text else None
         generation = {"until": [], "max_gen_toks": self.grid.max_tokens, "temperature": 0.0}
@@ -101,14 +114,21 @@ class NeedleTask:
             "needle": {**grid, "answer_prefix": self.grid.prefix},
         }
 
+    def fitted(self, window: int) -> NeedleTask:
+        """The same task with lengths that follow the window, where its name gives none."""
+        if self.grid.lengths is not None:
+            return self
+        made = NeedleTask(self.info.name, replace(self.grid, lengths=windows.ladder(window)))
+        made.info = replace(made.info, citation=self.info.citation, alias=self.info.alias)
+        return made
+
     def documents(self, data: DataSource) -> Sequence[Document]:
         """One for every length, depth, repetition and question."""
         grid = self.grid
         text = digest(layout.from_folder(grid.text)) if grid.text else None
-        depths = grid.depths[:1] if grid.kind == "words" else grid.depths
         found: list[Document] = []
-        for length in grid.lengths:
-            for depth in depths:
+        for length in grid.steps:
+            for depth in grid.lies:
                 for repeat in range(grid.repeats):
                     puzzle = self._puzzle(repeat)
                     for number, question in enumerate(puzzle.questions):
@@ -180,18 +200,17 @@ class NeedleTask:
             "answer_prefix": self.grid.prefix,
         }
         metrics = {"found,none": float(recall == 1), "recall,none": recall}
-        metrics |= {f"{_at(row['length'])},none": float(recall == 1)}
+        metrics |= {f"{key},none": float(recall == 1) for key in (_at(row["length"]), _deep(row["depth"]))}
         return replace(result, filtered={"none": reply}, metrics=metrics, extra=extra)
 
     def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
-        """Found and recall over all cells, found by length, and the effective length."""
+        """Found and recall over all cells, the effective length, found by length, and by depth over all lengths."""
         scored = [sample for sample in samples if sample.status == "ok"]
         found = aggregate(FOUND, _values(scored, "found,none"), primary=True)
         recall = aggregate(RECALL, _values(scored, "recall,none"))
-        by_length = [
-            aggregate(FOUND, _values(scored, f"{_at(length)},none"), name=_at(length)) for length in self.grid.lengths
-        ]
-        return (found, recall, self._effective(scored), *by_length)
+        names = [*map(_at, self.grid.steps), *map(_deep, self.grid.lies)]
+        parts = [aggregate(FOUND, _values(scored, f"{name},none"), name=name) for name in names]
+        return (found, recall, self._effective(scored), *parts)
 
     def _effective(self, scored: Sequence[SampleResult]) -> MetricResult:
         by_length: dict[int, list[float]] = {}
@@ -210,7 +229,7 @@ class NeedleTask:
             len(scored),
             True,
             signature,
-            bounds=(0.0, float(max(self.grid.lengths))),
+            bounds=(0.0, float(max(self.grid.steps))),
             unit="tokens",
             level="corpus",
         )
@@ -248,21 +267,17 @@ def effective_length(
     lengths = sorted(by_length)
     bounds = {n: intervals.wilson(round(sum(by_length[n])), len(by_length[n])) for n in lengths}
 
-    def reach(values: Mapping[int, float]) -> float:
-        last = 0
-        for length in lengths:
-            if values[length] < threshold:
-                break
-            last = length
-        return float(last)
-
-    value = reach({n: sum(by_length[n]) / len(by_length[n]) for n in lengths})
-    low, high = (reach({n: bounds[n][side] for n in lengths}) for side in (0, 1))
+    value = windows.reach({n: sum(by_length[n]) / len(by_length[n]) for n in lengths}, threshold)
+    low, high = (windows.reach({n: bounds[n][side] for n in lengths}, threshold) for side in (0, 1))
     return value, (low, high)
 
 
 def _at(length: int) -> str:
     return f"found_{length}"
+
+
+def _deep(depth: int) -> str:
+    return f"found_at_{depth}_percent"
 
 
 def _values(samples: Sequence[SampleResult], key: str) -> list[float | None]:
