@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from evalkit import __version__
+from evalkit.cli import help as help_text
 from evalkit.contract.errors import UserError
 
 COMMANDS = {
@@ -50,8 +53,24 @@ single command a function of that name.
 """
 
 
+PANELS = {
+    "Evaluate": ("run", "retry", "rescore", "prompts"),
+    "Look and compare": ("view", "report", "compare", "samples"),
+    "Decide": ("gate", "check", "plan", "baseline"),
+    "Publish": ("leaderboard", "log", "push", "card"),
+    "Tasks, models, data": ("tasks", "models", "data"),
+}
+"""The commands of `evalkit --help` by heading; the others stand below under one of their own."""
+
+
 class Tidy:
-    """Of a command or group: a flag that takes no value shows none in the help."""
+    """Of a command or group: help of our own, in which a flag that takes no value shows none."""
+
+    panels: Mapping[str, tuple[str, ...]] | None = None
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        help_text.write(self, ctx, formatter, self.panels)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, as typer has them otherwise."""
@@ -89,9 +108,13 @@ class Command(Tidy, TyperCommand):
 class Group(Tidy, TyperGroup):
     """A group of commands."""
 
+    panels = MappingProxyType({})
+
 
 class Commands(Group):
     """The root group: a mistake of the user becomes one line on stderr and exit code 2."""
+
+    panels = PANELS
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names."""
