@@ -55,10 +55,10 @@ single command a function of that name.
 
 PANELS = {
     "Evaluate": ("run", "retry", "rescore", "prompts"),
+    "Tasks, models, data": ("tasks", "models", "data"),
     "Look and compare": ("view", "report", "compare", "samples"),
     "Decide": ("gate", "check", "plan", "baseline"),
     "Publish": ("leaderboard", "log", "push", "card"),
-    "Tasks, models, data": ("tasks", "models", "data"),
 }
 """The commands of `evalkit --help` by heading; the others stand below under one of their own."""
 

@@ -15,7 +15,7 @@ BEGINS = ("evalkit ", "$ ")
 
 
 def write(command: Any, ctx: Any, formatter: Any, panels: Mapping[str, Iterable[str]] | None = None) -> None:
-    """A command's whole help into ``formatter``. ``panels``: a group's commands by heading; what none names comes last."""
+    """A command's whole help into ``formatter``. ``panels``: a group's commands by heading, those of none last."""
     formatter.width = max(40, min(shutil.get_terminal_size().columns, WIDEST) - 1)
     command.format_usage(ctx, formatter)
     for paragraph in re.split(r"\n\s*\n", (command.help or "").replace("\b", "").strip()):
@@ -26,9 +26,9 @@ def write(command: Any, ctx: Any, formatter: Any, panels: Mapping[str, Iterable[
             )
         elif paragraph:
             formatter.write_text(" ".join(paragraph.split()))
-    _options(command, ctx, formatter)
     if panels is not None:
         _commands(command, ctx, formatter, panels)
+    _options(command, ctx, formatter)
     if command.epilog:
         formatter.write_paragraph()
         formatter.write_text(command.epilog)
