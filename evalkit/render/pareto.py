@@ -31,7 +31,7 @@ def pareto_charts(view: View) -> list[Figure]:
 
 def qualities(view: View) -> list[float | None]:
     """Each run's mean of the tasks' (or groups') primary metrics in percent; None where one of them is missing."""
-    rows = [block.headline[0] for block in view.blocks if block.headline and block.headline[0].share]
+    rows = [row for block in view.blocks for row in block.standing if row.share]
     found: list[float | None] = []
     for run in view.runs:
         values = [cell.value for row in rows if (cell := row.cells[run.number]) and cell.value is not None]

@@ -96,7 +96,7 @@ PERFORMANCE = Section(
     markdown=shipped("performance.md.j2"),
     order=400,
 )
-SAMPLES = Section(title="Samples", build=_browser, html=shipped("samples.html.j2"), order=500, attach=_sample_data)
+SAMPLES = Section(title="Samples", build=_browser, html=shipped("samples.html.j2"), order=150, attach=_sample_data)
 REPRODUCE = Section(
     title="Reproduce",
     build=lambda source: source.view.commands,

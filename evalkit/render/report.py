@@ -26,7 +26,7 @@ BANNERS = {
 }
 
 EARLY = ("theme.js",)
-SCRIPTS = ("unpack.js", "charts.js", "samples.js", "page.js")
+SCRIPTS = ("unpack.js", "charts.js", "choices.js", "samples.js", "page.js")
 
 
 def write(runs: Sequence[Path], out: Path) -> Path:

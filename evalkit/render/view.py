@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from evalkit.contract.types import SHARE_UNIT, GroupResult, MetricResult, RunResult, TaskResult
 from evalkit.render import counters, outcomes
+from evalkit.render.cautions import cautions
 from evalkit.render.counters import ByTask
 from evalkit.render.facts import Facts, as_yaml, command, plain, side_by_side
 from evalkit.text import numbers
@@ -82,6 +83,10 @@ class Block:
     rows: tuple[Row, ...]
     leaves: tuple[str, ...]
     headline: tuple[Row, ...]
+    """What the summary shows: a group's averages and its categories'; of one that has none, its members' rows."""
+
+    standing: tuple[Row, ...]
+    """The rows that stand for all of it: the first average, or every member's where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,7 @@ def build(runs: Sequence[Run], marks: Marks) -> View:
         runs=tuple(runs),
         blocks=blocks,
         counts=tuple(_counts(runs)),
-        warnings=tuple(_warnings(runs)),
+        warnings=tuple(cautions([(run.label, run.result) for run in runs])),
         counters=counters.groups(measured),
         task_counters=counters.by_task([run.label for run in runs], measured),
         environment=side_by_side([run.result.environment for run in runs], plain),
@@ -192,14 +197,36 @@ def _blocks(runs: Sequence[Run], marks: Marks) -> Iterator[Block]:
         shown.update(leaves)
         first = next(group for group in groups[name] if group)
         headline = tuple(row for row in rows if (row.level, row.depth) in HEADLINE)
+        standing = headline[:1]
+        if not any(row.depth == 0 for row in headline):
+            heads = set(_heads(name, groups, tasks, frozenset()))
+            headline = tuple(replace(row, depth=0) for row in rows if row.primary and (row.name, row.level) in heads)
+            standing = headline
         title = first.group.alias or name
-        yield Block(title, "", "", tuple(rows), tuple(leaves), headline)
+        yield Block(title, "", "", tuple(rows), tuple(leaves), headline, standing)
     for name, found in tasks.items():
         if name not in shown:
             rows = _task_rows(name, found, 0, marks)
             info = next(task for task in found if task).info
             headline = tuple(row for row in rows if row.primary) or tuple(rows[:1])
-            yield Block(info.alias or name, info.description, info.citation, tuple(rows), (name,), headline)
+            title = info.alias or name
+            yield Block(title, info.description, info.citation, tuple(rows), (name,), headline, headline[:1])
+
+
+def _heads(
+    name: str,
+    groups: Mapping[str, list[GroupResult | None]],
+    tasks: Mapping[str, list[TaskResult | None]],
+    above: frozenset[str],
+) -> Iterator[tuple[str, Level]]:
+    """(name, level) of the rows that stand for a group that only collects: those of its tasks and averaged groups."""
+    first = next(group for group in groups[name] if group)
+    for child in first.group.children:
+        if child in tasks:
+            yield child, "task"
+        elif child in groups and child not in above:
+            averaged = any(group.micro or group.macro for group in groups[child] if group)
+            yield from [(child, "micro")] if averaged else _heads(child, groups, tasks, above | {name})
 
 
 def _tree(
@@ -353,39 +380,3 @@ def _counts(runs: Sequence[Run]) -> Iterator[Counts]:
                 "; ".join(outcomes.sentences(task.outcomes)),
                 task.data_source,
             )
-
-
-def _warnings(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
-    """(kind, sentence) of everything that a reader must know before reading a number; said once for all runs alike."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for run in runs:
-        for warning in _warnings_of(run.result):
-            said.setdefault(warning, []).append(run.label)
-    for (kind, sentence), who in said.items():
-        yield kind, sentence if len(who) == len(runs) else f"{sentence} In: {_some(who)}."
-
-
-def _warnings_of(result: RunResult) -> Iterator[tuple[str, str]]:
-    sampled = [task.info.name for task in result.tasks if task.info.sample]
-    if sampled:
-        what = "all tasks" if len(sampled) == len(result.tasks) else _some(sampled)
-        yield "sample", f"not comparable with the full set ({what})."
-    if result.partial:
-        yield "partial", "the run was interrupted; the numbers cover only what was answered."
-    limited = [task.info.name for task in result.tasks if task.n < task.n_total and not task.info.sample]
-    if limited:
-        what = "all tasks" if len(limited) == len(result.tasks) > 1 else _some(limited)
-        yield "limited", f"scored on part of the documents ({what})."
-    for count, what in (
-        (sum(task.n_error for task in result.tasks), "ended in an error and are left out of the scores"),
-        (sum(task.n_unscored for task in result.tasks), "could not be scored and are left out of the scores"),
-        (sum(task.n_truncated for task in result.tasks), "had a prompt longer than the context window"),
-    ):
-        if count:
-            yield "status", f"{count:,} documents {what}."
-    for line in outcomes.lines(result.tasks):
-        yield "answers", f"{line}."
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -29,7 +29,7 @@ MOST_OTHERS = 200
 TONES = {"better": "better", "worse": "worse"}
 OWN_BOARD = "runs"
 """The board of the tasks that the runs have."""
-SCRIPTS = ("fetch.js", "samples.js", "view.js", "page.js")
+SCRIPTS = ("fetch.js", "choices.js", "samples.js", "view.js", "page.js")
 
 
 @lru_cache(maxsize=1)

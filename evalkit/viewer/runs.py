@@ -198,8 +198,8 @@ def _summary(entry: Entry) -> Summary:
 
 
 def headline(view: View) -> tuple[Row, ...]:
-    """The rows that stand for a run: the first of each group and lone task."""
-    return tuple(row for block in view.blocks for row in block.headline[:1])
+    """The rows that stand for a run: of each group and lone task."""
+    return tuple(row for block in view.blocks for row in block.standing)
 
 
 def view_of(entry: Entry, result: RunResult) -> View:

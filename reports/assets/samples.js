@@ -264,9 +264,9 @@
     if (answer.e) part.appendChild(make("p", "problem", answer.e));
     if (answer.t) part.appendChild(make("p", "problem", answer.t.toLocaleString("en") + " prompt tokens were dropped to fit the context window"));
     if (answer.p) part.appendChild(textBlock("Its own prompt (it differs)", answer.p));
-    if (record.c.length) part.appendChild(drawChoices(record, answer, entry));
+    if (record.c.length) part.appendChild(evalkitChoices.draw(make, record, answer, entry));
     else if (answer.l.some(function (value) { return value !== null; })) {
-      part.appendChild(make("p", "scores", "log-likelihood " + answer.l.filter(function (value) { return value !== null; }).map(short).join(", ")));
+      part.appendChild(make("p", "scores", "log-likelihood " + answer.l.filter(function (value) { return value !== null; }).map(evalkitChoices.short).join(", ")));
     }
     answer.o.forEach(function (text, number) {
       const name = answer.o.length > 1 ? "Response " + (number + 1) : "Response";
@@ -279,60 +279,6 @@
       fold.appendChild(make("pre", "text", plain(answer.x)));
     }
     return part;
-  }
-
-  function short(value) {
-    return value === null ? "–" : value.toFixed(3).replace("-", "−");
-  }
-
-  // Choices with log-likelihoods; the bar is the choice's share when only these choices are possible.
-  function drawChoices(record, answer, entry) {
-    const known = answer.l.slice(0, record.c.length).filter(function (value) { return value !== null; });
-    const top = Math.max.apply(null, known);
-    const total = known.reduce(function (sum, value) { return sum + Math.exp(value - top); }, 0);
-    const table = make("table", "choices");
-    table.appendChild(make("caption", "hidden", "Choices with log-likelihoods"));
-    const head = make("tr");
-    ["Choice", "Log-likelihood", "Share"].forEach(function (name) {
-      const cell = make("th", name === "Choice" ? "" : "num", name);
-      cell.scope = "col";
-      head.appendChild(cell);
-    });
-    table.appendChild(make("thead")).appendChild(head);
-    const body = table.appendChild(make("tbody"));
-    record.c.forEach(function (text, number) {
-      const value = number < answer.l.length ? answer.l[number] : null;
-      const gold = isGold(record.g, number, text);
-      const row = make("tr", gold ? "gold" : "");
-      const name = make("th");
-      name.scope = "row";
-      name.appendChild(make("span", "choice", text));
-      if (gold) name.appendChild(make("b", "badge best", "target"));
-      if (value !== null && value === top) name.appendChild(make("b", "badge tie", "most likely"));
-      row.appendChild(name);
-      row.appendChild(make("td", "num", short(value)));
-      const share = make("td", "num");
-      if (value !== null) {
-        const part = Math.exp(value - top) / total;
-        const bar = make("span", "bar");
-        bar.style.setProperty("--part", (100 * part).toFixed(1) + "%");
-        share.appendChild(bar);
-        share.appendChild(document.createTextNode((100 * part).toFixed(0) + " %"));
-      }
-      row.appendChild(share);
-      body.appendChild(row);
-    });
-    return table;
-  }
-
-  function isGold(target, number, text) {
-    if (typeof target === "number") return target === number;
-    if (Array.isArray(target)) {
-      // One flag a choice (truthfulqa_mc2), else a list of right indices.
-      if (target.length && target.every(function (one) { return typeof one === "number"; })) return target.includes(number);
-      return target.some(function (one) { return typeof one === "string" && one.trim() === text.trim(); });
-    }
-    return typeof target === "string" && target.trim() === text.trim();
   }
 
   async function turnPage(step) {
