@@ -49,9 +49,8 @@ def _open(browser: Any, page: Path, ready: str, scheme: str = "light") -> Any:
 def _report(browser: Any, report: Path, out: Path) -> list[Path]:
     page = _open(browser, report, "#b-list button")
     taken = [_shot(page, out / "report-summary.png")]
-    if page.locator("#plots .chart").count():
+    if page.locator("#plots figure").count():
         page.locator("#plots").evaluate("one => one.scrollIntoView()")
-        page.wait_for_selector("#plots .chart .main-svg")
         page.wait_for_timeout(3000)
         taken.append(_shot(page, out / "report-plots.png"))
     page.context.close()

@@ -1,21 +1,23 @@
-"""A board's plots, as evalkit.render.charts makes them: score against size, and scores over time."""
+"""A board's plots, drawn as a report's: score against size, and scores over time."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import date
+from itertools import pairwise
 
 from evalkit.leaderboard.rows import score_title
 from evalkit.leaderboard.table import Row, Table
-from evalkit.render.charts import Figure, safe
+from evalkit.render.figures import COLOURS, Axis, Mark, Scale, Scatter, Segment, Tick, scale
 from evalkit.statistics.intervals import Z95
 
-MARKS = {"full": "circle", "limited": "circle-open", "sample": "circle-open-dot", "published": "diamond-open"}
+MARKS = {"full": ("●", False), "limited": ("●", True), "sample": ("●", True), "published": ("◆", True)}
+"""Symbol, and whether it is open."""
+MOST_WHISKERS = 60
+MOST_DATES = 6
 
 
-TICKS = [one * 10**power for power in range(-3, 4) for one in (1, 2, 5)]
-
-
-def plots(table: Table) -> list[Figure]:
+def plots(table: Table) -> list[Scatter]:
     """The plots that have two points or more."""
     made = (_size(table), _trend(table))
     return [figure for figure in made if figure is not None]
@@ -23,88 +25,95 @@ def plots(table: Table) -> list[Figure]:
 
 def _unit(table: Table) -> str:
     if table.board.score == "column":
-        return safe(table.board.columns[0].title)
+        return table.board.columns[0].title
     return "mean win rate, %" if table.board.score == "win_rate" else "average"
 
 
-def _size(table: Table) -> Figure | None:
+def _up(rows: Sequence[Row]) -> Scale:
+    ends = [row.score + sign * Z95 * (row.error or 0) for row in rows if row.score is not None for sign in (-1, 1)]
+    return scale(ends)
+
+
+def _mark(row: Row, x: float, up: Scale, tone: int, whisker: bool) -> Mark:
+    score = row.score or 0.0
+    half = Z95 * row.error if whisker and row.error else None
+    symbol, hollow = MARKS[row.status]
+    return Mark(
+        x,
+        round(100 - up.at(score), 2),
+        f"{row.entry.model.name}: {score:.1f}" + (f" ± {half:.1f}" if half else ""),
+        tone=tone % COLOURS,
+        symbol=symbol,
+        open=hollow,
+        low=None if half is None else round(100 - up.at(score - half), 2),
+        high=None if half is None else round(100 - up.at(score + half), 2),
+    )
+
+
+def _size(table: Table) -> Scatter | None:
     points = [row for row in table.rows if row.score is not None and row.entry.model.parameters]
     if len(points) < 2 or len({row.entry.model.parameters for row in points}) < 2:
         return None
     kinds = sorted({row.entry.model.type for row in points})
-    traces = [_dots([row for row in points if row.entry.model.type == kind], kind) for kind in kinds]
-    return {
-        "title": f"{score_title(table.board)} against size",
-        "note": "Each dot is a row of the table; open marks are limited runs or samples, diamonds published numbers.",
-        "data": traces,
-        "layout": {
-            "height": 400,
-            "xaxis": {
-                "type": "log",
-                "title": {"text": "parameters, billions"},
-                "tickvals": TICKS,
-                "ticktext": [f"{tick:g}" for tick in TICKS],
-            },
-            "yaxis": {"title": {"text": _unit(table)}},
-        },
-    }
+    across = scale([(row.entry.model.parameters or 0) / 1e9 for row in points], log=True)
+    up = _up(points)
+    whiskers = len(points) <= MOST_WHISKERS
+    return Scatter(
+        title=f"{score_title(table.board)} against size",
+        note="Each mark is a row of the table, with its 95 % interval; open marks are limited runs or samples, "
+        "diamonds published numbers.",
+        x=Axis("parameters, billions", across.ticks(8)),
+        y=Axis(_unit(table), up.ticks()),
+        marks=tuple(
+            _mark(
+                row, across.at((row.entry.model.parameters or 0) / 1e9), up, kinds.index(row.entry.model.type), whiskers
+            )
+            for row in points
+        ),
+        legend=tuple((number, kind) for number, kind in enumerate(kinds)),
+        height=360,
+    )
 
 
-def _dots(rows: list[Row], name: str) -> dict[str, Any]:
-    known = all(row.error for row in rows)
-    trace: dict[str, Any] = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": safe(name),
-        "x": [(row.entry.model.parameters or 0) / 1e9 for row in rows],
-        "y": [row.score for row in rows],
-        "text": [safe(row.entry.model.name) for row in rows],
-        "hovertemplate": "%{text}<br>%{x:.3g} B, %{y:.1f}<extra></extra>",
-        "marker": {"size": 9, "symbol": [MARKS[row.status] for row in rows]},
-    }
-    if known and len(rows) <= 60:
-        trace["error_y"] = {"type": "data", "array": [Z95 * row.error for row in rows], "thickness": 1, "width": 0}
-    return trace
-
-
-def _trend(table: Table) -> Figure | None:
+def _trend(table: Table) -> Scatter | None:
     """Measured rows by date, with the best score so far."""
     dated = [
-        (row.entry.date, row.score, row)
+        (day, row)
         for row in table.rows
-        if row.score is not None and row.status != "published" and len(row.entry.date) >= 10
+        if row.score is not None and row.status != "published" and (day := _day(row.entry.date)) is not None
     ]
-    if len(dated) < 2 or table.board.score == "column":
+    if len({day for day, _ in dated}) < 2 or table.board.score == "column":
         return None
     dated.sort(key=lambda one: one[0])
-    best: list[float] = []
+    across, up = scale([day for day, _ in dated]), _up([row for _, row in dated])
+    best: list[tuple[float, float]] = []
     better = min if table.falling else max
-    for _, score, _ in dated:
-        best.append(better(score, best[-1]) if best else score)
-    return {
-        "title": "Over time",
-        "note": "When each row's newest run was made; the line is the best score so far.",
-        "data": [
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "runs",
-                "x": [date for date, _, _ in dated],
-                "y": [score for _, score, _ in dated],
-                "text": [safe(row.entry.model.name) for _, _, row in dated],
-                "hovertemplate": "%{text}<br>%{x}, %{y:.1f}<extra></extra>",
-                "marker": {"size": 8, "symbol": [MARKS[row.status] for _, _, row in dated]},
-            },
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": "best so far",
-                "x": [date for date, _, _ in dated],
-                "y": best,
-                "line": {"shape": "hv", "dash": "dot"},
-                "hoverinfo": "skip",
-                "neutral": True,
-            },
-        ],
-        "layout": {"height": 400, "xaxis": {"type": "date"}, "yaxis": {"title": {"text": _unit(table)}}},
-    }
+    top = dated[0][1].score or 0.0
+    for day, row in dated:
+        top = better(top, row.score or 0.0)
+        best.append((across.at(day), 100 - up.at(top)))
+    steps = [
+        Segment(*ends)
+        for (x1, y1), (x2, y2) in pairwise(best)
+        for ends in ((x1, y1, x2, y1), (x2, y1, x2, y2))
+        if ends[:2] != ends[2:]
+    ]
+    days = sorted({day for day, _ in dated})
+    shown = days if len(days) <= MOST_DATES else [days[0], days[len(days) // 2], days[-1]]
+    return Scatter(
+        title="Over time",
+        note="When each row's newest run was made; the dotted line is the best score so far.",
+        x=Axis("", tuple(Tick(across.at(day), date.fromordinal(day).isoformat()) for day in shown)),
+        y=Axis(_unit(table), up.ticks()),
+        marks=tuple(_mark(row, across.at(day), up, 0, len(dated) <= MOST_WHISKERS) for day, row in dated),
+        segments=tuple(steps),
+        legend=((None, "best so far"),),
+        height=360,
+    )
+
+
+def _day(stamp: str) -> int | None:
+    try:
+        return date.fromisoformat(stamp[:10]).toordinal()
+    except ValueError:
+        return None

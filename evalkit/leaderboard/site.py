@@ -126,7 +126,7 @@ def _write_pages(table: Table, out: Path, reports: dict[int, str]) -> None:
     early, script = page.assets(("theme.js",)), page.assets(("page.js",))
     common = {
         "board": table.board,
-        "style": markup(page.assets(("base.css",)) + page.assets(("board.css",), "leaderboards")),
+        "style": markup(page.assets(("base.css", "plots.css")) + page.assets(("board.css",), "leaderboards")),
         "early": markup(early),
         "badges": BADGES,
         "note": note,
@@ -151,11 +151,9 @@ def _write_pages(table: Table, out: Path, reports: dict[int, str]) -> None:
 
 def _index(template: Any, out: Path, table: Table, columns: Any, found: list[Line], common: dict[str, Any]) -> None:
     figures = plots(table)
-    library = page.plot_library() if figures else None
     early = page.assets(("theme.js",))
-    shared = ("unpack.js", "charts.js", "page.js") if figures else ("unpack.js", "page.js")
-    script = page.assets(shared) + "\n" + page.assets(("board.js",), "leaderboards")
-    hashes = [page.script_hash(early), page.script_hash(script), *([library.hash] if library else [])]
+    script = page.assets(("unpack.js", "page.js")) + "\n" + page.assets(("board.js",), "leaderboards")
+    hashes = [page.script_hash(early), page.script_hash(script)]
     size = _place(columns, "parameters")
     data = {
         "columns": [
@@ -173,9 +171,7 @@ def _index(template: Any, out: Path, table: Table, columns: Any, found: list[Lin
         "filters": {name: (FILTERS[name], choices) for name, choices in options(found).items()},
         "sizes": any(line.row.entry.model.parameters for line in found),
         "figures": figures,
-        "figures_json": markup(page.embed(figures)),
         "data_json": markup(page.embed(data)),
-        "library": markup(library.attachment.text) if library else None,
         "ranked": table.ranked,
         "counts": {status: sum(line.row.status == status for line in found) for status in BADGES},
         "by_hardware": table.board.score == "column" and table.board.columns[0].counter is not None,

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
-from evalkit.store.kept import kept
 from evalkit.store.paths import share
 
 
@@ -45,7 +39,7 @@ def policy(hashes: Sequence[str], server: bool = False) -> str:
     """A policy that allows exactly the inline scripts of these `script_hash`es, styles inside the page, and no load of
     any kind; of a page that a ``server`` of its own shows, requests and forms to that one.
 
-    Styles need 'unsafe-inline' because plotly writes its own; a style can neither run nor, with every fetch
+    Styles need 'unsafe-inline' because plots place their marks by them; a style can neither run nor, with every fetch
     forbidden, send anything.
     """
     own = "connect-src 'self'; form-action 'self'" if server else "form-action 'none'"
@@ -68,25 +62,3 @@ class Attachment:
     id: str
     text: str
     type: Literal["application/gzip+base64", "application/json"] = "application/gzip+base64"
-
-
-@dataclass(frozen=True, slots=True)
-class Library:
-    """The plotly library: its compressed text, and what the page's policy calls its text (`script_hash`)."""
-
-    attachment: Attachment
-    hash: str
-
-
-@lru_cache(maxsize=1)
-def plot_library() -> Library:
-    """The plotly library as the plotly package ships it. Compressing it takes most of a second and is kept."""
-    version = importlib.metadata.version("plotly")
-    spec = importlib.util.find_spec("plotly")
-    assert spec is not None
-    assert spec.origin is not None
-    # The file that plotly.offline.get_plotlyjs reads, without importing plotly.
-    source = (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_bytes().replace(b"\r\n", b"\n")
-    digest = hashlib.sha256(source).digest()
-    packed = kept(f"plotly-{version}-{digest.hex()[:32]}.gz", lambda: gzip.compress(source, 9, mtime=0))
-    return Library(Attachment("plotly", base64.b64encode(packed).decode()), _source_of(digest))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
-from evalkit.render.charts import Figure, safe
-from evalkit.render.view import Run, View
+from evalkit.render.figures import COLOURS, SYMBOLS, Axis, Mark, Scatter, Segment, scale
+from evalkit.render.view import Row, Run, View
 from evalkit.text.numbers import flatten
 
 SPEEDS = (
@@ -17,26 +19,36 @@ SPEEDS = (
     "requests_per_second",
     "requests_per_s",
 )
-SYMBOLS = ("circle", "square", "diamond", "triangle-up")
-COLOURS = 8
-"""As many as the page has; runs beyond them begin again with the next symbol."""
 Point = tuple[float, float, Run]
 """What it costs or does, its quality in percent, and whose it is."""
 
 
-def pareto_charts(view: View) -> list[Figure]:
+def pareto_charts(view: View) -> list[Scatter]:
     """The plots that at least two runs have numbers for."""
     return [figure for figure in (_quality_speed(view), _quality_memory(view)) if figure is not None]
 
 
 def qualities(view: View) -> list[float | None]:
     """Each run's mean of the tasks' (or groups') primary metrics in percent; None where one of them is missing."""
-    rows = [row for block in view.blocks for row in block.standing if row.share]
+    rows = _rows(view)
     found: list[float | None] = []
     for run in view.runs:
         values = [cell.value for row in rows if (cell := row.cells[run.number]) and cell.value is not None]
         found.append(100 * sum(values) / len(values) if rows and len(values) == len(rows) else None)
     return found
+
+
+def _rows(view: View) -> list[Row]:
+    return [row for block in view.blocks for row in block.standing if row.share]
+
+
+def half_width(view: View, run: Run) -> float | None:
+    """Half the 95 % interval of a run's quality in percent, its tasks taken as independent; None where one has none."""
+    cells = [row.cells[run.number] for row in _rows(view)]
+    bounds = [cell.bounds for cell in cells if cell and cell.bounds]
+    if not cells or len(bounds) < len(cells):
+        return None
+    return 100 * math.sqrt(sum(((high - low) / 2) ** 2 for low, high in bounds)) / len(cells)
 
 
 def memory(run: Run) -> float | None:
@@ -61,7 +73,7 @@ def _positive(value: Any) -> float | None:
     return float(value) if known else None
 
 
-def _quality_speed(view: View) -> Figure | None:
+def _quality_speed(view: View) -> Scatter | None:
     flat = [{path[-1]: value for path, value in flatten(run.result.counters)} for run in view.runs]
     name = next((name for name in SPEEDS if sum(isinstance(one.get(name), int | float) for one in flat) > 1), None)
     if name is None:
@@ -71,7 +83,7 @@ def _quality_speed(view: View) -> Figure | None:
     return _figure(view, "Quality against speed", note, speeds, name.replace("_", " "), larger_is_better=True)
 
 
-def _quality_memory(view: View) -> Figure | None:
+def _quality_memory(view: View) -> Scatter | None:
     sizes = [None if size is None else size / 1e9 for size in map(memory, view.runs)]
     note = (
         "Mean of the tasks' primary metrics against the peak of device memory (GPU runs) or of the process while it "
@@ -83,7 +95,7 @@ def _quality_memory(view: View) -> Figure | None:
 
 def _figure(
     view: View, title: str, note: str, values: Sequence[float | None], axis: str, *, larger_is_better: bool
-) -> Figure | None:
+) -> Scatter | None:
     points = [
         (value, quality, run)
         for value, quality, run in zip(values, qualities(view), view.runs, strict=True)
@@ -92,47 +104,48 @@ def _figure(
     if len(points) < 2:
         return None
     best = front(points, larger_is_better)
+    halves = [half_width(view, run) for _, _, run in points]
+    ends = [
+        end
+        for (_, quality, _), half in zip(points, halves, strict=True)
+        for end in (quality - (half or 0), quality + (half or 0))
+    ]
+    across, up = scale(value for value, _, _ in points), scale(ends, 0.0, 100.0)
     # Neighbours in height write above and below their points in turn.
     heights = sorted(range(len(points)), key=lambda place: (points[place][1], points[place][0]))
     above = {place for rank, place in enumerate(heights) if rank % 2}
-    dots = [
-        {
-            "type": "scatter",
-            "mode": "markers+text",
-            "name": safe(run.label),
-            "series": run.number,
-            "x": [value],
-            "y": [quality],
-            "text": [safe(run.label, 24)],
-            "textposition": "top center" if place in above else "bottom center",
-            "textfont": {"size": 11},
-            "cliponaxis": False,
-            "showlegend": False,
-            "marker": {"size": 11, "symbol": SYMBOLS[run.number // COLOURS % len(SYMBOLS)]},
-            "hovertemplate": "%{x:.3g}<br>%{y:.1f} %<extra>%{fullData.name}</extra>",
-        }
-        for place, (value, quality, run) in enumerate(points)
-    ]
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "Pareto front",
-        "x": [point[0] for point in best],
-        "y": [point[1] for point in best],
-        # Between two of its points the front is as good as the next one at least: a step, and never a slope.
-        "line": {"dash": "dot", "shape": "vh" if larger_is_better else "hv"},
-        "neutral": True,
-    }
-    return {
-        "title": title,
-        "note": note,
-        "data": [*dots, line],
-        "layout": {
-            "height": 380,
-            "xaxis": {"title": {"text": axis}},
-            "yaxis": {"title": {"text": "mean score, percent"}},
-        },
-    }
+    marks = tuple(
+        Mark(
+            x=across.at(value),
+            y=100 - up.at(quality),
+            tip=f"{run.label}: {value:.3g}, {quality:.1f} %" + (f" ± {half:.1f}" if half else ""),
+            tone=run.number % COLOURS,
+            symbol=SYMBOLS[run.number // COLOURS % len(SYMBOLS)],
+            low=None if half is None else 100 - up.at(quality - half),
+            high=None if half is None else 100 - up.at(quality + half),
+            label=run.label,
+            above=place in above,
+        )
+        for place, ((value, quality, run), half) in enumerate(zip(points, halves, strict=True))
+    )
+    return Scatter(
+        title=title,
+        note=f"{note} Lines are 95 % intervals.",
+        x=Axis(axis, across.ticks()),
+        y=Axis("mean score, percent", up.ticks()),
+        marks=marks,
+        segments=tuple(_steps([(across.at(x), 100 - up.at(y)) for x, y, _ in best], larger_is_better)),
+        legend=((None, "Pareto front"),),
+        height=380,
+    )
+
+
+def _steps(points: Sequence[tuple[float, float]], first_up: bool) -> Iterator[Segment]:
+    """Between two of its points the front is as good as the next one at least: a step, and never a slope."""
+    for (x1, y1), (x2, y2) in pairwise(points):
+        corner = (x1, y2) if first_up else (x2, y1)
+        yield Segment(x1, y1, *corner)
+        yield Segment(*corner, x2, y2)
 
 
 def front(points: Sequence[Point], larger_is_better: bool) -> list[Point]:

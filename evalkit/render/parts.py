@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.render.charts import Figure, charts
-from evalkit.render.page import Attachment, Library, embed, plot_library
+from evalkit.render.charts import charts
+from evalkit.render.figures import Figure
+from evalkit.render.page import Attachment, embed
 from evalkit.render.pareto import pareto_charts
 from evalkit.render.performance_charts import performance_charts
 from evalkit.render.sample_charts import sample_charts
@@ -22,27 +22,14 @@ def shipped(name: str) -> Path:
     return share("reports") / "sections" / name
 
 
-@dataclass(frozen=True, slots=True)
-class Plots:
-    """Figures, and what draws them."""
-
-    figures: list[Figure]
-    library: Library
-
-
-def _plots(source: Source) -> Plots | None:
+def _plots(source: Source) -> list[Figure] | None:
     figures = [
         *charts(source.view),
         *pareto_charts(source.view),
         *sample_charts(source.opened, source.runs),
         *performance_charts(source.runs),
     ]
-    return Plots(figures, plot_library()) if figures else None
-
-
-def _plot_data(plots: Plots) -> Iterator[Attachment]:
-    yield Attachment("figures", embed(plots.figures), "application/json")
-    yield plots.library.attachment
+    return figures or None
 
 
 def _browser(source: Source) -> Browser:
@@ -86,8 +73,6 @@ PLOTS = Section(
     build=_plots,
     html=shipped("plots.html.j2"),
     order=300,
-    attach=_plot_data,
-    hashes=lambda plots: [plots.library.hash],
 )
 PERFORMANCE = Section(
     title="Performance",

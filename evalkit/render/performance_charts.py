@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.render.charts import Figure, safe
+from evalkit.render.figures import Bars, bars
 from evalkit.render.view import Run
 
 MEMORY = {
@@ -33,8 +33,12 @@ the rest.
 """
 
 
-def performance_charts(runs: Sequence[Run]) -> list[Figure]:
-    """Memory in GB, and percentiles of latencies in milliseconds: grouped bars, one colour a run."""
+def performance_charts(runs: Sequence[Run]) -> list[Bars]:
+    """Memory in GB, and percentiles of latencies in milliseconds, of runs side by side; one run's numbers stand under
+    Performance.
+    """
+    if len(runs) < 2:
+        return []
     memory = [_numbers(run.result.counters.get("memory")) for run in runs]
     names = [name for name in MEMORY if any(name in one for one in memory)]
     figures = []
@@ -67,28 +71,8 @@ def _latencies(values: Any, marks: Sequence[str]) -> list[tuple[str, float]]:
     ]
 
 
-def _bars(title: str, note: str, unit: str, runs: Sequence[Run], rows: Sequence[Mapping[str, float]]) -> Figure:
+def _bars(title: str, note: str, unit: str, runs: Sequence[Run], rows: Sequence[Mapping[str, float]]) -> Bars:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    traces = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": safe(run.label),
-            "y": names,
-            "x": [row.get(name) for name in names],
-            "hovertemplate": "%{y}<br>%{x:.3g} " + unit + "<extra>%{fullData.name}</extra>",
-        }
-        for run, row in zip(runs, rows, strict=True)
-    ]
-    axis: dict[str, Any] = {"title": {"text": unit}, "rangemode": "tozero"}
-    return {
-        "title": title,
-        "note": note,
-        "data": traces,
-        "layout": {
-            "barmode": "group",
-            "height": 120 + max(30, 13 * len(runs) + 10) * len(names),
-            "xaxis": axis,
-            "yaxis": {"autorange": "reversed", "automargin": True},
-        },
-    }
+    return bars(
+        title, note, unit, names, [(run.number, run.label, dict(row)) for run, row in zip(runs, rows, strict=True)]
+    )

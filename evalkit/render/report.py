@@ -26,7 +26,7 @@ BANNERS = {
 }
 
 EARLY = ("theme.js",)
-SCRIPTS = ("unpack.js", "charts.js", "choices.js", "samples.js", "page.js")
+SCRIPTS = ("unpack.js", "choices.js", "samples.js", "page.js")
 
 
 def write(runs: Sequence[Path], out: Path) -> Path:
@@ -54,7 +54,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         "facts": [fact_line(run) for run in source.runs],
         "banner_words": BANNERS,
         "policy": page.policy(hashes),
-        "style": markup(page.assets(("base.css", "report.css"))),
+        "style": markup(page.assets(("base.css", "plots.css", "report.css"))),
         "early": markup(early),
         "script": markup(script),
         "sections": nested(parts),

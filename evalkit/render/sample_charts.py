@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from evalkit.render.charts import Figure, safe
+from evalkit.render.figures import COLOURS, Axis, Figure, Heat, HeatCell, Mark, Scale, Scatter, Segment
 from evalkit.render.samples import PART, SampleReader, part_of
 from evalkit.render.view import Run
+from evalkit.statistics.intervals import wilson
 from evalkit.text.reading import parse_json
 
 if TYPE_CHECKING:
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 BINS = 10
 FIRST_FEW = 100
 """Items that tell whether a task's have a place in a grid."""
-CALIBRATION_FROM = 20
+CALIBRATION_FROM = 100
 """Items below which a calibration curve is noise alone."""
+BIN_FROM = 10
+"""Items below which a bin is not drawn."""
 
 
 def sample_charts(opened: Sequence[SampleReader], runs: Sequence[Run]) -> list[Figure]:
@@ -33,9 +37,11 @@ def sample_charts(opened: Sequence[SampleReader], runs: Sequence[Run]) -> list[F
 # -- calibration ------------------------------------------------------------------------------------------------------
 
 
-def _calibration(opened: Sequence[SampleReader], runs: Sequence[Run]) -> Figure | None:
+def _calibration(opened: Sequence[SampleReader], runs: Sequence[Run]) -> Scatter | None:
     """Reliability diagram (Guo et al. 2017, arXiv 1706.04599): accuracy of items by the model's confidence."""
-    traces = []
+    marks: list[Mark] = []
+    segments = [Segment(0, 100, 100, 0)]
+    legend: list[tuple[int | None, str]] = [(None, "perfectly calibrated")]
     asked: dict[str, None] = {}
     for reader, run in zip(opened, runs, strict=True):
         names = [task.info.name for task in run.result.tasks if task.info.kind == "multiple_choice"]
@@ -43,31 +49,27 @@ def _calibration(opened: Sequence[SampleReader], runs: Sequence[Run]) -> Figure 
         asked.update(dict.fromkeys(names))
         pairs = [pair for name in names for pair in _confidences(reader, name)]
         if len(pairs) >= CALIBRATION_FROM:
-            traces.append(_curve(pairs, run))
-    if not traces:
+            curve, error = _curve(pairs, run)
+            marks += curve
+            segments += [
+                Segment(one.x, one.y, other.x, other.y, run.number % COLOURS) for one, other in pairwise(curve)
+            ]
+            legend.append((run.number, f"{run.label} (expected error {error:.1f} points, n {len(pairs):,})"))
+    if not marks:
         return None
-    diagonal = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "perfectly calibrated",
-        "x": [0, 100],
-        "y": [0, 100],
-        "line": {"dash": "dot"},
-        "hoverinfo": "skip",
-        "neutral": True,
-    }
-    return {
-        "title": "Calibration",
-        "note": "Multiple-choice items in ten bins of the model's confidence (the largest softmax of the choices' "
-        "log-likelihoods): how often it was right. Larger dots hold more items; below the line it is too sure."
-        + part_of(opened, list(asked)),
-        "data": [*traces, diagonal],
-        "layout": {
-            "height": 420,
-            "xaxis": {"title": {"text": "confidence, percent"}, "range": [0, 102]},
-            "yaxis": {"title": {"text": "right, percent"}, "range": [-2, 102]},
-        },
-    }
+    axis = Scale(0, 100).ticks()
+    return Scatter(
+        title="Calibration",
+        note="Multiple-choice items in ten bins of the model's confidence (the largest softmax of the choices' "
+        "log-likelihoods): how often it was right, with 95 % intervals. Larger dots hold more items; bins of fewer "
+        f"than {BIN_FROM} are left out; below the dotted line it is too sure." + part_of(opened, list(asked)),
+        x=Axis("confidence, percent", axis),
+        y=Axis("right, percent", axis),
+        marks=tuple(marks),
+        segments=tuple(segments),
+        legend=tuple(legend),
+        height=380,
+    )
 
 
 def _confidences(reader: SampleReader, task: str) -> Iterator[tuple[float, bool]]:
@@ -91,27 +93,33 @@ def _confidences(reader: SampleReader, task: str) -> Iterator[tuple[float, bool]
         yield 1 / sum(math.exp(score - top) for score in scores), scores.index(top) == gold
 
 
-def _curve(pairs: Sequence[tuple[float, bool]], run: Run) -> dict[str, Any]:
+def _curve(pairs: Sequence[tuple[float, bool]], run: Run) -> tuple[list[Mark], float]:
+    """The bins of enough items, and the expected calibration error over all of them, in points."""
     bins: dict[int, list[tuple[float, bool]]] = {}
     for confidence, right in pairs:
         bins.setdefault(min(int(confidence * BINS), BINS - 1), []).append((confidence, right))
-    x, y, counts = [], [], []
+    marks, error = [], 0.0
     for number in sorted(bins):
         inside = bins[number]
-        x.append(100 * sum(confidence for confidence, _ in inside) / len(inside))
-        y.append(100 * sum(right for _, right in inside) / len(inside))
-        counts.append(len(inside))
-    error = sum(count * abs(a - b) for a, b, count in zip(x, y, counts, strict=True)) / len(pairs)
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": safe(f"{run.label} (expected error {error:.1f} points)", 90),
-        "x": x,
-        "y": y,
-        "customdata": counts,
-        "hovertemplate": "confidence %{x:.0f}, right %{y:.0f}, %{customdata} items<extra></extra>",
-        "marker": {"size": [6 + 12 * math.sqrt(count / len(pairs)) for count in counts]},
-    }
+        n, hits = len(inside), sum(right for _, right in inside)
+        x, y = 100 * sum(confidence for confidence, _ in inside) / n, 100 * hits / n
+        error += n * abs(x - y) / len(pairs)
+        if n < BIN_FROM:
+            continue
+        low, high = wilson(hits, n)
+        tip = f"{run.label}: confidence {x:.0f} %, right {y:.0f} % ({100 * low:.0f} to {100 * high:.0f}), {n:,} items"
+        marks.append(
+            Mark(
+                round(x, 2),
+                round(100 - y, 2),
+                tip,
+                tone=run.number % COLOURS,
+                size=round(3 + 6 * math.sqrt(n / len(pairs)), 1),
+                low=round(100 - 100 * low, 2),
+                high=round(100 - 100 * high, 2),
+            )
+        )
+    return marks, error
 
 
 # -- needles ----------------------------------------------------------------------------------------------------------
@@ -158,37 +166,29 @@ def _place(text: Any) -> tuple[float, float] | None:
     return (float(length), float(depth)) if math.isfinite(length + depth) else None  # type: ignore[arg-type,operator]
 
 
-def _needle_map(name: str, run: Run, many: bool, grid: Grid) -> Figure:
+def _needle_map(name: str, run: Run, many: bool, grid: Grid) -> Heat:
     lengths = sorted({length for length, _ in grid})
     depths = sorted({depth for _, depth in grid})
     factor = 1 if max(depths) > 1 else 100
-    z = [
-        [100 * sum(cell) / len(cell) if (cell := grid.get((length, depth))) else None for length in lengths]
-        for depth in depths
-    ]
-    return {
-        "title": safe(f"{name}: needles found" + (f", {run.label}" if many else ""), 110),
-        "note": "Percent right by context length (across) and by how deep in the context the needle stood (down).",
-        "data": [
-            {
-                "type": "heatmap",
-                "x": [f"{length:,.0f}" for length in lengths],
-                "y": [f"{depth * factor:.0f} %" for depth in depths],
-                "z": z,
-                "zmin": 0,
-                "zmax": 100,
-                "text": [[None if value is None else f"{value:.0f}" for value in row] for row in z],
-                "texttemplate": "%{text}",
-                "hovertemplate": "%{x} tokens, depth %{y}: %{z:.1f}<extra></extra>",
-                "colorbar": {"thickness": 10, "outlinewidth": 0},
-                "ramp": True,
-                "xgap": 2,
-                "ygap": 2,
-            }
-        ],
-        "layout": {
-            "height": 130 + 26 * len(depths),
-            "xaxis": {"type": "category", "title": {"text": "context length, tokens"}},
-            "yaxis": {"type": "category", "autorange": "reversed"},
-        },
-    }
+    most = max(len(cell) for cell in grid.values())
+    fewest = min(len(cell) for cell in grid.values())
+    n = f"{most:,}" if most == fewest else f"{fewest:,} to {most:,}"
+    return Heat(
+        title=f"{name}: needles found" + (f", {run.label}" if many else ""),
+        note="Percent right by context length in tokens (across) and by how deep in the context the needle stood "
+        f"(down); higher is better. {n} items a cell.",
+        corner="Depth",
+        across="Context length, tokens",
+        columns=tuple(f"{length:,.0f}" for length in lengths),
+        rows=tuple(
+            (f"{depth * factor:.0f} %", tuple(_found(grid.get((length, depth))) for length in lengths))
+            for depth in depths
+        ),
+    )
+
+
+def _found(values: Sequence[float] | None) -> HeatCell | None:
+    if not values:
+        return None
+    share = 100 * sum(values) / len(values)
+    return HeatCell(f"{share:.0f}", round(share, 1))

@@ -25,7 +25,7 @@ from evalkit.store.paths import share
 LAST = 550
 """Behind all of evalkit's own but "reproduce", which is 600."""
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,60}")
-TAKEN = re.compile(r"main|title|theme|controls|browser|figures|plotly|manifest|[bh]-.*|[ci]\d.*")
+TAKEN = re.compile(r"main|title|theme|controls|browser|manifest|[bh]-.*|[ci]\d.*")
 """What the page itself calls its elements."""
 Format = Literal["html", "md"]
 

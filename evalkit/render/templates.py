@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from evalkit import __version__
 from evalkit.store import kept
-from evalkit.store.paths import cache_dir
+from evalkit.store.paths import cache_dir, share
 from evalkit.text.escape import visible
 from evalkit.text.markdown import code_block, inline
 from evalkit.text.numbers import MISSING
@@ -36,11 +36,11 @@ def breakable(name: Any) -> Markup:
 
 @lru_cache(maxsize=8)
 def environment(folder: Path) -> jinja2.Environment:
-    """Templates of ``folder``. In .html.j2 all is escaped that our own code did not mark as markup; in .md.j2 that is
-    for the filters md and code.
+    """Templates of ``folder``, and behind them the report's, whose figures boards draw too. In .html.j2 all is escaped
+    that our own code did not mark as markup; in .md.j2 that is for the filters md and code.
     """
     made = ImmutableSandboxedEnvironment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader([folder, share("reports")]),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html", "html.j2"), default=False),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -26,7 +26,7 @@ DIGEST = hashlib.sha256().digest_size
 FOLDER = "derived"
 ENCODINGS = "encodings"
 HASHES = "hashes"
-FOLDERS = {"token ids": ENCODINGS, "templates and plot library": FOLDER, "hashes of files": HASHES}
+FOLDERS = {"token ids": ENCODINGS, "templates": FOLDER, "hashes of files": HASHES}
 """What is kept, and in which folder of the cache."""
 
 LIMIT = 2_000_000_000

@@ -37,7 +37,7 @@ def _assets() -> dict[str, Any]:
     early, script = page.assets(("theme.js",)), page.assets(SCRIPTS)
     return {
         "policy": page.policy([page.script_hash(early), page.script_hash(script)], server=True),
-        "style": markup(page.assets(("base.css", "report.css", "view.css"))),
+        "style": markup(page.assets(("base.css", "plots.css", "report.css", "view.css"))),
         "early": markup(early),
         "script": markup(script),
     }

@@ -13,7 +13,6 @@ HEAVY = {
     "scipy",
     "statsmodels",
     "datasets",
-    "plotly",
     "sacrebleu",
     "lm_eval",
 }

@@ -198,7 +198,7 @@ def test_cache_commands_without_a_folder_are_about_what_evalkit_keeps_for_itself
         os.utime(file, (time.time() - 3600 * (number + 1),) * 2)
     shown = evalkit("cache", "stats").output
     assert f"token ids: 2 files, 2,000 bytes in {tmp_path / 'mine' / 'encodings'}\n" in shown
-    assert "templates and plot library: 1 files, 1,000 bytes" in shown
+    assert "templates: 1 files, 1,000 bytes" in shown
     assert "hashes of files: 1 files" in shown
     assert "removed 1 files" in evalkit("cache", "prune", "--max-size", "3k").output
     assert not (tmp_path / "mine" / "hashes" / "d.json").exists()

@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-PRELOAD = ["torch", "transformers.models.llama.modeling_llama", "pandas", "pyarrow.parquet", "plotly.graph_objects",
+PRELOAD = ["torch", "transformers.models.llama.modeling_llama", "pandas", "pyarrow.parquet",
            "statsmodels.stats.proportion", "typer", "rich.table", "jinja2"]  # fmt: skip
 
 _context = multiprocessing.get_context("forkserver")

@@ -8,14 +8,16 @@ from typing import Any
 import made_runs as made
 import pytest
 
+from evalkit.render.figures import Scatter
 from evalkit.render.pareto import front, memory, pareto_charts
 from evalkit.render.report import load
 from evalkit.render.view import Marks, build
+from evalkit.statistics.intervals import wilson
 
 GB = 1_000_000_000
 
 
-def figures(tmp_path: Path, *runs: tuple[str, float, float, float]) -> dict[str, Any]:
+def figures(tmp_path: Path, *runs: tuple[str, float, float, float]) -> dict[str, Scatter]:
     """The plots of runs (label, quality, tokens a second, GB), by title."""
     paths = [
         made.write_run(
@@ -28,7 +30,7 @@ def figures(tmp_path: Path, *runs: tuple[str, float, float, float]) -> dict[str,
     ]
     _, loaded = load(paths)
     view = build(loaded, Marks())
-    return {figure["title"]: figure for figure in pareto_charts(view)}
+    return {figure.title: figure for figure in pareto_charts(view)}
 
 
 def test_the_fronts_hold_what_no_other_beats(tmp_path: Path) -> None:
@@ -36,10 +38,25 @@ def test_the_fronts_hold_what_no_other_beats(tmp_path: Path) -> None:
         tmp_path, ("slow", 0.9, 10, 4), ("quick", 0.5, 90, 1), ("worse", 0.4, 50, 2), ("middle", 0.7, 40, 3)
     )
     speed, size = found["Quality against speed"], found["Quality against memory"]
-    assert (speed["data"][-1]["x"], speed["data"][-1]["y"]) == ([10, 40, 90], [90, 70, 50])
-    assert (size["data"][-1]["x"], size["data"][-1]["y"]) == ([1, 3, 4], [50, 70, 90])
-    assert [trace["name"] for trace in size["data"]] == ["slow", "quick", "worse", "middle", "Pareto front"]
-    assert (speed["data"][-1]["line"]["shape"], size["data"][-1]["line"]["shape"]) == ("vh", "hv")
+    assert corners(speed) == ["slow", "middle", "quick"]
+    assert corners(size) == ["quick", "middle", "slow"]
+    assert [mark.label for mark in size.marks] == ["slow", "quick", "worse", "middle"]
+    # A step goes up first where more is better across, else it goes across first.
+    assert speed.segments[0].x1 == speed.segments[0].x2
+    assert size.segments[0].y1 == size.segments[0].y2
+    low, high = wilson(90, 100)
+    slow = speed.marks[0]
+    assert slow.low is not None
+    assert slow.high is not None
+    assert slow.low > slow.y > slow.high
+    assert f"± {50 * (high - low):.1f}" in slow.tip
+
+
+def corners(figure: Scatter) -> list[str]:
+    """The labels of the marks that the front goes through, from left to right."""
+    ends = {(one.x1, one.y1) for one in figure.segments} | {(one.x2, one.y2) for one in figure.segments}
+    on = [mark for mark in figure.marks if (mark.x, mark.y) in ends]
+    return [mark.label for mark in sorted(on, key=lambda mark: mark.x)]
 
 
 def test_one_run_has_no_front(tmp_path: Path) -> None:
@@ -74,7 +91,7 @@ def test_memory_is_that_of_where_the_model_is(device: str, held: dict[str, int],
 
 def test_points_carry_their_runs_name_and_colour(tmp_path: Path) -> None:
     found = figures(tmp_path, *((f"run{n}", 0.5, 10.0 + n, 1.0 + n) for n in range(9)))
-    dots = found["Quality against speed"]["data"][:-1]
-    assert [dot["text"] for dot in dots] == [[f"run{n}"] for n in range(9)]
-    assert [dot["series"] for dot in dots] == list(range(9))
-    assert dots[0]["marker"]["symbol"] != dots[8]["marker"]["symbol"]
+    dots = found["Quality against speed"].marks
+    assert [dot.label for dot in dots] == [f"run{n}" for n in range(9)]
+    assert [dot.tone for dot in dots] == [*range(8), 0]
+    assert dots[0].symbol != dots[8].symbol

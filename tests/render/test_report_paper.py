@@ -52,16 +52,6 @@ def test_numbers_stay_on_one_line_and_names_break_after_underscores(page: Any) -
     assert page.evaluate("document.documentElement.scrollWidth") == 1280
 
 
-def test_plots_are_drawn_without_being_seen(page: Any) -> None:
-    for _ in range(400):
-        if page.evaluate("Array.from(document.querySelectorAll('.chart')).every(c => c.querySelector('.main-svg'))"):
-            break
-        page.wait_for_timeout(25)
-    else:
-        raise AssertionError("a plot was not drawn")
-    assert page.evaluate("scrollY") == 0
-
-
 def test_paper_is_white_and_the_page_is_as_it_was_after(page: Any) -> None:
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = false })")
     page.evaluate("document.documentElement.dataset.theme = 'dark'")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import threading
 from pathlib import Path
 
 import made_runs as made
 import pytest
 
-from evalkit.render import page, templates
+from evalkit.render import templates
 from evalkit.render.report import write_report
 from evalkit.store import kept
 from evalkit.store.paths import cache_dir, share
@@ -18,7 +17,6 @@ from evalkit.store.paths import cache_dir, share
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path / "cache"))
-    page.plot_library.cache_clear()
     templates.environment.cache_clear()
     return tmp_path / "cache"
 
@@ -61,23 +59,10 @@ def test_a_report_is_the_same_with_an_empty_a_filled_and_no_cache(
     (tmp_path / "file").write_text("no folder can be made here")
     for place in (cache, cache, tmp_path / "file"):
         monkeypatch.setenv("EVALKIT_CACHE", str(place))
-        page.plot_library.cache_clear()
         templates.environment.cache_clear()
         pages.append(write_report([run], tmp_path / "r.html").read_bytes())
-        assert any(cache.rglob("plotly-*.gz"))
         assert any(cache.rglob("templates/*.bin"))
     assert pages[0] == pages[1] == pages[2]
-
-
-def test_the_plot_library_is_the_packages_own(cache: Path) -> None:
-    from plotly.offline import get_plotlyjs
-
-    packed = page.plot_library()
-    (file,) = cache.rglob("plotly-*.gz")
-    content = kept.read(file)
-    assert content is not None
-    assert gzip.decompress(content).decode() == get_plotlyjs()
-    assert packed.hash == page.script_hash(get_plotlyjs())
 
 
 def test_compiled_templates_are_taken_only_from_files_that_no_other_may_write(cache: Path) -> None:
