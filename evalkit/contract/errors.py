@@ -11,10 +11,12 @@ class UserError(Exception):
     exit_code = 2
 
 
-class LimitReached(Exception):
+class LimitReached(UserError):
     """The model answers no more, by a limit that the user set; what came before stands. The message says why, and how
-    to go on.
+    to go on. The exit code is that of an interrupted run.
     """
+
+    exit_code = 130
 
 
 class MetricsFailed(UserError):

@@ -14,6 +14,9 @@ Status = Literal["ok", "unscored", "error"]
 UNFINISHED = "unfinished thought"
 """How a reply ended (``finish``) that was still a thought when the model stopped or was cut."""
 
+WITHHELD = "content_filter"
+"""How a reply ended (``finish``) that its provider keeps back, or a prompt that it refuses to ask."""
+
 ONLY_IF_SET = "only if set"
 """Marks a field that came later: while it is empty it is no part of a value's identity, so that old keys stay."""
 

@@ -105,6 +105,8 @@ class Outcomes:
     empty: int = 0
     cut: int = 0
     unfinished_thoughts: int = 0
+    withheld: int = 0
+    """Answers that the provider kept back: they are no replies, and their items have no score."""
     answers: int = 0
     """Items with an answer: a choice or a text."""
     most_frequent: str = ""

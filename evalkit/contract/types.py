@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from evalkit.contract.requests import (
     ONLY_IF_SET,
     UNFINISHED,
+    WITHHELD,
     Asked,
     Classify,
     Embed,
@@ -52,6 +53,7 @@ __all__ = [
     "ONLY_IF_SET",
     "SHARE_UNIT",
     "UNFINISHED",
+    "WITHHELD",
     "Asked",
     "Bounds",
     "Classify",

@@ -9,6 +9,7 @@ from typing import Any
 
 from evalkit.contract.types import (
     UNFINISHED,
+    WITHHELD,
     Classify,
     Generate,
     Outcomes,
@@ -31,6 +32,7 @@ def outcomes(samples: Sequence[SampleResult], info: TaskInfo) -> Outcomes:
         empty=sum(reply.finish != UNFINISHED and not (reply.text or "").strip() for reply in replies),
         cut=sum(reply.finish == "length" for reply in replies),
         unfinished_thoughts=sum(reply.finish == UNFINISHED for reply in replies),
+        withheld=sum(one.finish == WITHHELD and one.status != "ok" for sample in samples for one in sample.responses),
         answers=among,
         most_frequent=answer,
         most_frequent_count=count,

@@ -196,6 +196,7 @@ def test_what_passes_is_asked_again(kind: str) -> None:
 
 
 OVER = {
+    "api=responses": error("openai", 404, "invalid_request_error", "This model is only supported in v1/responses"),
     "credit": error("openai", 429, "insufficient_quota", "You exceeded your current quota"),
     "refuses the key": error("openai", 401, "invalid_api_key", f"Incorrect API key provided: {KEY}"),
 }

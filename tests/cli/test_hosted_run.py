@@ -122,6 +122,7 @@ def test_withheld_answers_are_counted_and_said(evalkit: Any) -> None:
         done = evalkit(*line(url, "--limit", "3", "--output", "out"))
     assert done.exit_code == 0, done.output
     assert "items without a score: triviaqa 1" in done.stdout
+    assert "triviaqa: 1 answer withheld by the provider's content filter (no score)" in done.stdout
 
 
 def test_without_the_packages_the_extra_is_named(evalkit: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ class ServerBackend:
             await self._find_scorer()
         ahead = iter(self._units(requests))
         workers: set[asyncio.Task[None]] = set()
-        failed: list[UserError | LimitReached] = []
+        failed: list[UserError] = []
 
         async def work() -> None:
             for unit in ahead:
@@ -124,7 +124,7 @@ class ServerBackend:
                         await self._budget.settle(held, sum(one.usage.cost or 0.0 for one in responses if one.usage))
                     for index, response in zip(unit, responses, strict=False):
                         put((index, response))
-                except (UserError, LimitReached) as error:
+                except UserError as error:
                     failed.append(error)
                 if failed or len(workers) > self._client.concurrency.limit:
                     return
@@ -145,7 +145,7 @@ class ServerBackend:
             pace = self._client.pace
             self._note(rate_limited={"refusals": pace.refusals, "held_seconds": round(pace.held_seconds, 3)})
         if failed:
-            raise next((one for one in failed if isinstance(one, UserError)), failed[0])
+            raise next((one for one in failed if not isinstance(one, LimitReached)), failed[0])
 
     def _stopped(self) -> bool:
         """Whether the user asked to stop; told in the main thread when what is under way has come."""

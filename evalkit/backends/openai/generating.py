@@ -19,7 +19,7 @@ from evalkit.backends.openai.streaming import Stream
 from evalkit.backends.openai.wire import Counted, OpenAIWire, Said, Wire
 from evalkit.backends.pricing import Price
 from evalkit.backends.thinking import PAIRS, Answer, Marks, answer_of
-from evalkit.contract.types import UNFINISHED, Generate, Response, Status, Usage
+from evalkit.contract.types import UNFINISHED, WITHHELD, Generate, Response, Usage
 from evalkit.perf.meter import Exchange, Meter
 
 REFUSALS = frozenset({400, 406, 415, 422, 501})
@@ -120,10 +120,15 @@ class Generator:
         try:
             said = self._wire.said(timed.reply, chat)
         except Unusable as error:
-            failed: Status = "unscored" if isinstance(error, Withheld) else "error"
-            given, made = counted.given or 0, counted.made or 0
-            usage = self._usage(counted, cost)
-            return Response(failed, error=str(error), prompt_tokens=given, output_tokens=made, usage=usage)
+            kept = isinstance(error, Withheld)
+            return Response(
+                "unscored" if kept else "error",
+                error=str(error),
+                finish=WITHHELD if kept else None,
+                prompt_tokens=counted.given or 0,
+                output_tokens=counted.made or 0,
+                usage=self._usage(counted, cost),
+            )
         said = replace(said, text=self._client.blot(said.text), thought=self._client.blot(said.thought))
         if counted.made is None and self._tokens_of is not None:
             counted = replace(counted, made=self._tokens_of(said.thought + said.text))
@@ -201,7 +206,8 @@ def _more(usage: Usage | None, paid: float) -> Usage:
 def _outcome(error: RequestFailed, overlength: str) -> Response | None:
     """What a refusal is that another try would not change and that says something of the question; None: a failure."""
     if is_filtered(error.code, str(error)):
-        return Response("unscored", error=f"the provider's content filter refuses the prompt ({error})")
+        said = f"the provider's content filter refuses the prompt ({error})"
+        return Response("unscored", error=said, finish=WITHHELD)
     if error.status in (400, 413, 422) and is_too_long(error.code, str(error)):
         said = f"the prompt does not fit the model's window ({error})"
         return Response("unscored" if overlength == "skip" else "error", error=said)

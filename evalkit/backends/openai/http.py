@@ -279,8 +279,13 @@ class Client:
             )
         return UserError(
             f"{self._shown}: the server has no {url.removeprefix(self.root)}, or not this model "
-            f"(HTTP {status}: {said}): check the URL and model=NAME in --model_args"
+            f"(HTTP {status}: {said}): {self._advice(said)}"
         )
+
+    def _advice(self, said: str) -> str:
+        if "v1/responses" in said:
+            return "ask by responses: --model_args api=responses (docs/hosted.md)"
+        return "check the URL and model=NAME in --model_args"
 
     @property
     def _shown(self) -> str:
