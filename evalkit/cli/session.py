@@ -101,6 +101,10 @@ def _carry_out(job: Job, screen: Screen, finished: list[Reported]) -> int:
         screen.note("stopped at once; what was answered is kept" if screen.output else "stopped")
         screen.say_resume()
         return INTERRUPTED
+    except UserError:
+        if screen.asked:
+            screen.say_resume()
+        raise
     finally:
         screen.ready()
     finished.append(done)
@@ -133,6 +137,8 @@ class Screen:
         self._err = console(stderr=True)
         self._out = console()
         self.output: Path | None = None
+        self.asked = False
+        """Whether the model was asked something: then the run can be resumed."""
         self._loading = ExitStack()
 
     def plan(self, plan: Plan) -> None:
@@ -163,6 +169,7 @@ class Screen:
     def answering(self) -> Iterator[Progress]:
         """The progress display; within it Ctrl-C works in two steps."""
         self.ready()
+        self.asked = True
         stop = Stop()
         progress = for_console(self._err, self._quiet)
         announce = "stopping after the batch at work and writing partial results; Ctrl-C again stops at once"

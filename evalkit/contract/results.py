@@ -107,6 +107,10 @@ class Outcomes:
     unfinished_thoughts: int = 0
     withheld: int = 0
     """Answers that the provider kept back: they are no replies, and their items have no score."""
+    failure: str = ""
+    """Why most of the failed items failed, shortened."""
+    failure_count: int = 0
+    """How many failed for that reason."""
     answers: int = 0
     """Items with an answer: a choice or a text."""
     most_frequent: str = ""

@@ -25,7 +25,7 @@ def expectation(found: Expected) -> list[str]:
     time = f"at most about {numbers.seconds(found.most_seconds)}, {found.quote.at_once} at a time"
     tokens = f"about {found.prompt_tokens:,} tokens to read, at most {found.most_output_tokens:,} to write"
     if price is None or found.prompt_usd is None or found.most_usd is None:
-        return [f"cost: price not known, see --price ({source}); {time}", tokens]
+        return [f"cost: price not known: {source} (--price in=...,out=...)", f"{tokens}; {time}"]
     money = f"{usd(found.prompt_usd).removesuffix(' USD')} to at most {usd(found.most_usd)}"
     rate = f"at {price[0]:g} USD a million tokens read, {price[1]:g} written ({source})"
     return [f"cost: {money}; {time}", tokens, rate]

@@ -21,6 +21,9 @@ def sentences(found: Outcomes) -> Iterator[str]:
     ):
         if count:
             yield f"{count:,} of {found.replies:,} replies are {what}"
+    if found.failure:
+        many = "s" if found.failure_count > 1 else ""
+        yield f"{found.failure_count:,} item{many} failed: {found.failure}"
     if found.withheld:
         many = "s" if found.withheld > 1 else ""
         yield f"{found.withheld:,} answer{many} withheld by the provider's content filter (no score)"

@@ -19,6 +19,8 @@ from evalkit.contract.types import (
     TaskInfo,
 )
 
+REASON = 160
+"""Characters of a reason that are kept."""
 SHOWN = 60
 """Characters of the most frequent answer that are kept."""
 
@@ -27,12 +29,16 @@ def outcomes(samples: Sequence[SampleResult], info: TaskInfo) -> Outcomes:
     """Counted over all replies that came back and, for the most frequent answer, over the items that have one."""
     replies = [reply for sample in samples for reply in _replies(sample)]
     answer, count, among = _most_frequent(samples, info)
+    reasons = Counter(sample.error or "" for sample in samples if sample.status == "error")
+    (failure, failures), *_ = [*reasons.most_common(1), ("", 0)]
     return Outcomes(
         replies=len(replies),
         empty=sum(reply.finish != UNFINISHED and not (reply.text or "").strip() for reply in replies),
         cut=sum(reply.finish == "length" for reply in replies),
         unfinished_thoughts=sum(reply.finish == UNFINISHED for reply in replies),
         withheld=sum(one.finish == WITHHELD and one.status != "ok" for sample in samples for one in sample.responses),
+        failure=" ".join(failure.split())[:REASON],
+        failure_count=failures,
         answers=among,
         most_frequent=answer,
         most_frequent_count=count,

@@ -202,3 +202,17 @@ def test_every_provider_is_in_the_pages_table() -> None:
         (line,) = (one for one in PAGE.splitlines() if one.startswith(f"| `{row['name'].partition('/')[0]}/"))
         assert row["provider"] in line
         assert all(variable in line for variable in row["variable"].split(" or ")) or row["key"] == "-"
+
+
+def test_what_failed_and_why_and_how_to_go_on_are_said(evalkit: Any) -> None:
+    faults = [error("openai", 400, "bad_request", "the flux is not aligned")] * 2
+    with serving(Provider(faults=faults)) as url:
+        failed = evalkit(*line(url, "--limit", "3", "--output", "out"))
+        assert failed.exit_code == 1
+        assert "triviaqa: 2 items failed: HTTP 400: the flux is not aligned" in failed.stdout
+        assert evalkit("retry", "out").exit_code == 0
+    with serving(Provider(faults=[error("openai", 401, "invalid_api_key", "no")])) as url:
+        refused = evalkit(*line(url, "--limit", "3", "--output", "other"))
+    assert refused.exit_code == 2
+    assert "evalkit run --resume other" in refused.stderr
+    assert "set the environment variable OPENAI_API_KEY" in refused.stderr

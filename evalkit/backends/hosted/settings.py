@@ -84,7 +84,7 @@ class Hosted:
         if self.provider.own and not model.price:
             return FREE, None
         found = self.listed()
-        where = f"see the price list of {self.provider.title}"
+        where = f"see {self.provider.title}'s list"
         return quoted(model, found, where, self.chosen.num_concurrent or START)
 
     def listed(self) -> Listed | None:
