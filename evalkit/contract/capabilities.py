@@ -99,6 +99,15 @@ class KnowsTarget(Protocol):
 
 
 @runtime_checkable
+class Converses(Protocol):
+    """A task whose next question depends on the answers so far."""
+
+    def follow(self, document: Any, requests: Any, responses: Any, style: Any) -> tuple[Any, ...]:
+        """What is asked next of a document, after these requests and responses; nothing at the conversation's end."""
+        ...
+
+
+@runtime_checkable
 class FollowsWindow(Protocol):
     """A task whose lengths follow the model's window."""
 

@@ -59,9 +59,11 @@ def family(name: str, catalog: Catalog) -> Defined:
     return define(name, catalog, f"{prefix}.yaml", DERIVE[prefix], DerivedTask)
 
 
-def define(name: str, catalog: Catalog, file: str, derive: Derive, make: type[DerivedTask]) -> Defined:
-    """The tasks behind a parametrised name whose argument is a task or group. UserError where none of it has
-    choices.
+def define(
+    name: str, catalog: Catalog, file: str, derive: Derive, make: type[DerivedTask], inner_shots: Shots = NO_SHOTS
+) -> Defined:
+    """The tasks behind a parametrised name whose argument is a task or group; ``inner_shots``: the examples that the
+    inner task has at hand. UserError where none of it has choices.
     """
     prefix, _, inner_name = name.partition(":")
     if not inner_name:
@@ -77,7 +79,7 @@ def define(name: str, catalog: Catalog, file: str, derive: Derive, make: type[De
         groups = (Group(name, tuple(made), template.tasks[0].version, None, (template.tasks[0].primary_key,)),)
 
     def build(definition: Definition, source: Any, options: Any) -> NativeTask:
-        inner = catalog.task(definition.name.partition(":")[2], replace(options, shots=NO_SHOTS, metrics=()))
+        inner = catalog.task(definition.name.partition(":")[2], replace(options, shots=inner_shots, metrics=()))
         return make(inner, derive, definition, source, options)
 
     # One that the run asks for by itself as well is there already.

@@ -36,7 +36,7 @@ FORMS = {
     "labels:TASK": "a multiple-choice task with its options under other labels",
     "templates:TASK": "a multiple-choice task's questions in five prompts",
 }
-_LETTERS = "ABCDEFGHIJKLMNOPQRST"
+LETTERS = "ABCDEFGHIJKLMNOPQRST"
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
 _SOURCE = "evalkit's probes of robustness, docs/probes.md"
 FIRST_PLACE = "first_place,none"
@@ -172,12 +172,16 @@ def _spread(table: Sequence[Sequence[float]], seed: int, shown: str) -> MetricRe
 # -- variants ------------------------------------------------------------------------------------------------------
 
 
-def _usable(inner: NativeTask, document: Document) -> Item | None:
+def usable(inner: NativeTask, document: Document) -> Item | None:
+    """The document's item; None for one without a single right choice."""
     item = inner.item(document)
     return None if item.problem or not isinstance(item.target, int) else item
 
 
-def _row(document: Document, variant: str, prompt: str, choices: Sequence[str], gold: int, order: Sequence[int]) -> Row:
+def row_of(
+    document: Document, variant: str, prompt: str, choices: Sequence[str], gold: int, order: Sequence[int]
+) -> Row:
+    """One variant of a document, as variants.yaml reads it."""
     return {
         "prompt": prompt,
         "choices": list(choices),
@@ -188,13 +192,14 @@ def _row(document: Document, variant: str, prompt: str, choices: Sequence[str], 
     }
 
 
-def _lettered(question: str, texts: Sequence[str], labels: Sequence[str], head: str = "Question: ") -> str:
+def lettered(question: str, texts: Sequence[str], labels: Sequence[str], head: str = "Question: ") -> str:
+    """A question with its options by label."""
     listed = "\n".join(f"{label}. {text.strip()}" for label, text in zip(labels, texts, strict=True))
     return f"{head}{question}\n{listed}\nAnswer:"
 
 
 def _orders(inner: NativeTask, document: Document, seed: int) -> Sequence[Row]:
-    item = _usable(inner, document)
+    item = usable(inner, document)
     if item is None:
         return ()
     found = options_of(inner, document, item)
@@ -205,54 +210,54 @@ def _orders(inner: NativeTask, document: Document, seed: int) -> Sequence[Row]:
         if found.labelled:
             prompt, choices = inner.item(with_options(document, found, texts)).question, item.choices
         else:
-            choices = tuple(_LETTERS[:count])
-            prompt = _lettered(bare_question(inner, document, item, found), texts, choices)
-        rows.append(_row(document, f"shift{shift}", prompt, choices, order.index(item.target), order))
+            choices = tuple(LETTERS[:count])
+            prompt = lettered(bare_question(inner, document, item, found), texts, choices)
+        rows.append(row_of(document, f"shift{shift}", prompt, choices, order.index(item.target), order))
     return rows
 
 
 def _labels(inner: NativeTask, document: Document, seed: int) -> Sequence[Row]:
-    item = _usable(inner, document)
+    item = usable(inner, document)
     if item is None:
         return ()
     found = options_of(inner, document, item)
     count = len(found.texts)
     question = bare_question(inner, document, item, found)
     # The same mix for all documents with so many options.
-    mixed = random.Random(f"labels/{seed}/{count}").sample(_LETTERS[:count], count)
+    mixed = random.Random(f"labels/{seed}/{count}").sample(LETTERS[:count], count)
     sets = {
-        "letters": list(_LETTERS[:count]),
-        "small": [letter.lower() for letter in _LETTERS[:count]],
+        "letters": list(LETTERS[:count]),
+        "small": [letter.lower() for letter in LETTERS[:count]],
         "digits": [str(number) for number in range(1, count + 1)],
         "roman": list(_ROMAN[:count]),
         "mixed": mixed,
     }
     order = list(range(count))
     return [
-        _row(document, name, _lettered(question, found.texts, labels), labels, item.target, order)
+        row_of(document, name, lettered(question, found.texts, labels), labels, item.target, order)
         for name, labels in sets.items()
         if len(labels) == count
     ]
 
 
 def _templates(inner: NativeTask, document: Document, seed: int) -> Sequence[Row]:
-    item = _usable(inner, document)
+    item = usable(inner, document)
     if item is None:
         return ()
     found = options_of(inner, document, item)
     question = bare_question(inner, document, item, found)
-    letters = list(_LETTERS[: len(found.texts)])
+    letters = list(LETTERS[: len(found.texts)])
     texts = [text.strip() for text in found.texts]
     plain = "\n".join(f"- {text}" for text in texts)
     prompts: list[tuple[str, str, Sequence[str]]] = [
         ("own", item.question, item.choices),
-        ("lettered", _lettered(question, texts, letters), letters),
-        ("exam", _lettered(question, texts, letters, "The following is a question of an exam.\n\n"), letters),
+        ("lettered", lettered(question, texts, letters), letters),
+        ("exam", lettered(question, texts, letters, "The following is a question of an exam.\n\n"), letters),
         ("options", f"{question}\nOptions:\n{plain}\nThe right option is:", texts),
         ("bare", f"{question}", texts),
     ]
     order = list(range(len(texts)))
-    return [_row(document, name, prompt, choices, item.target, order) for name, prompt, choices in prompts]
+    return [row_of(document, name, prompt, choices, item.target, order) for name, prompt, choices in prompts]
 
 
 VARIANTS: Mapping[str, Derive] = {"order": _orders, "labels": _labels, "templates": _templates}

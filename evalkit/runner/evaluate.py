@@ -33,6 +33,7 @@ from evalkit.perf.counters import CountingProgress, Metered, run_counters
 from evalkit.perf.memory import Sampler
 from evalkit.runner import suitability
 from evalkit.runner.aftermath import Aftermath
+from evalkit.runner.conversing import converse
 from evalkit.runner.costs import Expected, expected
 from evalkit.runner.interruptible import answer_all
 from evalkit.runner.live import WatchedBook, WatchedProgress, watched
@@ -149,7 +150,6 @@ def evaluate(
     about in its order, round by round, until it has seen enough.
     Raises UserError for bad input, before the model is loaded wherever that can be known.
     """
-
     clock, aftermath = Clock(), Aftermath()
     selection = catalog.resolve(spec, live.tasks)
     model = opening.resolve(spec.model) if live.backend is None else spec.model
@@ -169,7 +169,7 @@ def evaluate(
     workloads = load_workloads(selection, open_source(spec.data_dir), spec, later, schedule)
     suitability.require(workloads, model_label(model), can)
     if schedule is not None:
-        require_rounds(model_label(model), can)
+        require_rounds(model_label(model), can, workloads)
     observer.plan(_plan(spec, model, workloads, selection.groups))
     for warning in selection.warnings:
         observer.note(warning)
@@ -191,7 +191,8 @@ def evaluate(
                     return answer_all(backend, requests, book, spec.engine, counting, observer.note)
 
             if schedule is None:
-                responses, partial = ask(_all_requests(workloads))
+                first = ask(_all_requests(workloads))
+                workloads, responses, partial = converse(workloads, *first, ask, style_of(spec.model, backend))
             else:
                 judged = functools.partial(look_at, schedule, selection.groups, {})
                 workloads, responses, partial = answer_in_rounds(schedule, workloads, ask, judged)

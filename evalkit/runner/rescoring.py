@@ -13,6 +13,7 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.types import (
     Asked,
     Classify,
+    Embed,
     PromptStyle,
     Request,
     Response,
@@ -202,7 +203,7 @@ def _with(request: Request, prompt: str) -> Request:
     """The request as it was asked."""
     if isinstance(request, Rolling):
         return replace(request, text=prompt)
-    return request if isinstance(request, Classify) else replace(request, context=prompt, messages=None)
+    return request if isinstance(request, Classify | Embed) else replace(request, context=prompt, messages=None)
 
 
 def _require_choices(task: str, row: Mapping[str, Any], requests: Sequence[Request]) -> None:

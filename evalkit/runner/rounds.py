@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from evalkit.contract.capabilities import Capabilities
+from evalkit.contract.capabilities import Capabilities, Converses
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import (
     Group,
@@ -114,8 +114,10 @@ def answer_in_rounds(
     return (*_so_far(workloads, answers), partial)
 
 
-def require_rounds(model: str, can: Capabilities) -> None:
-    """UserError for a model that must be asked everything at once."""
+def require_rounds(model: str, can: Capabilities, workloads: Sequence[Workload] = ()) -> None:
+    """UserError for a model that must be asked everything at once, and for a task that is a conversation."""
+    if told := [one.info.name for one in workloads if isinstance(one.task, Converses)]:
+        raise UserError(f"task {told[0]}: is a conversation: make a run of it (evalkit run), then evalkit gate")
     if can.by_document:
         raise UserError(f"{model}: is asked all at once: make a run of it (evalkit run), then evalkit gate")
 
