@@ -19,7 +19,7 @@ VLLM_PYTHON ?= python3.11
 VLLM_VENV ?= build/vllm-venv
 VLLM_PIP := $(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: help demo test test-fast nightly test-vllm vllm-venv lint format docs clean
+.PHONY: help demo test test-fast nightly test-vllm vllm-venv quantizers test-quantizers lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "make test-fast  those that need no model, no browser and no lm-eval"
 	@echo "make nightly the long loops: kills, garbled journals, processes on one cache, a million requests"
 	@echo "make test-vllm  make $(VLLM_VENV) with vLLM's CPU build (Python 3.11, x86-64 with AVX2) and run its tests there"
+	@echo "make test-quantizers  add GPTQ, AWQ and llmcompressor to $(VENV), make quantized checkpoints and test them"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make docs    write the documentation's site into build/site"
@@ -76,6 +77,16 @@ vllm-venv: $(VLLM_VENV)/.installed
 
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_VENV)/bin/python -m pytest tests/backends/vllm_cpu
+
+# Beside the tests' own packages, and none of them changed: constraints-quantizers.txt names every one.
+$(VENV)/.quantizers: $(VENV)/.tested constraints-quantizers.txt
+	$(PIP) --no-build-isolation --no-deps -r constraints-quantizers.txt
+	@touch $@
+
+quantizers: $(VENV)/.quantizers
+
+test-quantizers: $(VENV)/.quantizers
+	$(BIN)/python -m pytest tests/backends/test_quantized_checkpoints.py
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

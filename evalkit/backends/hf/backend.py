@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from evalkit.backends.hf import CAPABILITIES, attention, memory, own_attention, replay, vocabulary
+from evalkit.backends.hf import CAPABILITIES, attention, memory, own_attention, quantization, replay, vocabulary
 from evalkit.backends.hf.batches import SHARED, Batches
 from evalkit.backends.hf.decoding import Decoder
 from evalkit.backends.hf.loaded import Generating
@@ -44,7 +44,7 @@ class HfBackend(Generating):
         implementation = self._model.config._attn_implementation
         self._plain_attention = "sdpa" if implementation == attention.NAME else implementation
         window = model.max_length or vocabulary.window(self._model.config, parts.tokenizer) - self._virtual_tokens()
-        coarse = parts.details.get("quantization") == "int8"
+        coarse = quantization.rounds_activations(self._model.config, model.quant)
         self._adapted = own_attention.adapt(self._model)
         self._set_attention(self._plain_attention)
         self._serving = probe(

@@ -93,8 +93,8 @@ def load_parts(spec: ModelSpec) -> Parts:
         **prompting_identity(spec),
     )
     details: dict[str, Any] = {"architecture": kind, "commit": commit, **kept}
-    if spec.quant:
-        details["quantization"] = spec.quant
+    if quantized := spec.quant or quantization.held_words(model.config):
+        details["quantization"] = quantized
     if placed:
         details["weights_by_device"] = placed
     if adapter:
@@ -234,6 +234,8 @@ def _model(
     model = model.eval() if placed else model.eval().to(device)
     if spec.quant == "hqq4":
         quantization.by_hqq(model, device)
+    if family != "encoder-decoder":
+        quantization.settle(model)
     return model, kept
 
 

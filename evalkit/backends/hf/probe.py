@@ -31,8 +31,12 @@ TOLERANCE = {torch.float32: 2e-3, torch.float64: 2e-3, torch.float16: 0.05}
 """Difference of logits (the mean over the vocabulary, at the worst token) by their standard deviation, at which two
 ways count as the same, by dtype."""
 COARSE = 0.3
-"""The same for bfloat16, and for bitsandbytes' int8, which keeps a column in 16 bit if any row of the batch has an
-outlier in it: an answer depends on its batch on either path, here and elsewhere."""
+"""The same for bfloat16."""
+ROUNDED = 0.6
+"""The same for models that round their activations to 8 bits, or (LLM.int8) keep a column in 16 bit if any row of the
+batch has an outlier in it: rounding makes much of a last digit, so that an answer depends on its batch on either path,
+here and elsewhere. The first half of a text by itself differs from the same in the whole text by 0.1 to 0.2 (SmolLM2
+as W8A8 and FP8), two unrelated answers by 1.1."""
 
 LENGTH = 24
 NARROW = 5
@@ -81,7 +85,7 @@ class _Probe:
         self._plain_name = plain
         self._window = window
         self._calls = CallState(model)
-        self._tolerance = COARSE if coarse else TOLERANCE.get(model.dtype, COARSE)
+        self._tolerance = ROUNDED if coarse else TOLERANCE.get(model.dtype, COARSE)
         self._embedding: Head = model.get_output_embeddings()
 
     def serving(self, refused: str | None) -> Serving:

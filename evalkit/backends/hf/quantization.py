@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,36 @@ def _held_quantization(source: str, spec: ModelSpec) -> dict[str, Any] | None:
     except (OSError, ValueError, AttributeError):
         return None
     return dict(held) if isinstance(held, dict) else None
+
+
+def held_words(config: Any) -> str | None:
+    """A checkpoint's own quantization as a run records it: its method, and its format where it names one."""
+    held = getattr(config, "quantization_config", None)
+    if held is None:
+        return None
+    told = held if isinstance(held, dict) else held.to_dict()
+    method, form = told.get("quant_method"), told.get("format")
+    method = str(getattr(method, "value", method))
+    return f"{method} ({form})" if form and str(form) != method else method
+
+
+def rounds_activations(config: Any, quant: str | None) -> bool:
+    """Whether a model rounds what goes into its layers to 8 bits, and not its weights alone."""
+    held = getattr(config, "quantization_config", None)
+    told = held if isinstance(held, dict) or held is None else held.to_dict()
+    groups = (told or {}).get("config_groups") or {}
+    rounded = any(isinstance(one, dict) and one.get("input_activations") for one in groups.values())
+    return rounded or quant in ("int8", "int8da")
+
+
+def settle(model: Any) -> None:
+    """Have compressed-tensors decompress its weights now: it does so in the first forward pass, in which its progress
+    bar would stand among a run's own lines, and what weights take would be measured before.
+    """
+    if (held_words(model.config) or "").startswith("compressed-tensors"):
+        first = torch.zeros((1, 1), dtype=torch.long, device=model.get_input_embeddings().weight.device)
+        with redirect_stderr(StringIO()), torch.inference_mode():
+            model(input_ids=first, use_cache=False)
 
 
 def quantization(spec: ModelSpec, source: str, dtype: Any, device: torch.device) -> dict[str, Any]:
