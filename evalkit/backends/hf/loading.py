@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from evalkit.backends.chat_template import prompting_identity
 from evalkit.backends.hf import architecture, local_files, peft_adapters, placement, quantization, vocabulary, weights
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.hub import look_up
-from evalkit.backends.hf.quiet import quiet
+from evalkit.backends.hf.quiet import no_bars, quiet
 from evalkit.backends.hf.speculation import Speculation
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import ModelSpec
@@ -219,7 +220,7 @@ def _model(
     if spread is not None:
         placed |= placement.settings(spread, spec)
     settings = {"dtype": DTYPES[spec.dtype], "use_safetensors": True, **extra, **placed}
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), no_bars() if placed else nullcontext():
         torch.manual_seed(0)  # weights that may be missing are the same numbers when a run goes on
         loaded: Any = kind.from_pretrained(
             source,

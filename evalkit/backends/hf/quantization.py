@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import redirect_stderr
 from dataclasses import dataclass
 from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from evalkit.backends.hf.quiet import no_bars
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.spec.models import ModelSpec
 from evalkit.text.reading import parse_json
@@ -168,7 +167,7 @@ def settle(model: Any) -> None:
     """
     if (held_words(model.config) or "").startswith("compressed-tensors"):
         first = torch.zeros((1, 1), dtype=torch.long, device=model.get_input_embeddings().weight.device)
-        with redirect_stderr(StringIO()), torch.inference_mode():
+        with no_bars(), torch.inference_mode():
             model(input_ids=first, use_cache=False)
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import logging as log
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Nothing on stderr: for progress bars of libraries that have no switch for them."""
+    with redirect_stderr(StringIO()):
+        yield
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars or warnings of transformers while loading; errors still come as exceptions."""
-    for name in ("torchao", "torch.utils._pytree", "bitsandbytes"):
+    for name in ("torchao", "torch.utils._pytree", "bitsandbytes", "accelerate.big_modeling"):
         log.getLogger(name).setLevel(log.ERROR)  # notes on kernels for other devices
     from transformers.utils import logging
 
