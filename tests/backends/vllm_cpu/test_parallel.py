@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models as tiny
+from backends import tiny_models as tiny
 
 from evalkit.backends.hf import load
 from evalkit.spec.models import EngineSpec, ModelSpec
