@@ -121,7 +121,15 @@ class VllmBackend:
 
     def _run(self, prompts: Sequence[Sequence[int]], sampling: Sequence[Any]) -> Sequence[Any]:
         given = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
-        outputs: Sequence[Any] = self._engine.generate(given, list(sampling), use_tqdm=False)
+        try:
+            outputs: Sequence[Any] = self._engine.generate(given, list(sampling), use_tqdm=False)
+        except Exception as error:
+            if type(error).__name__ != "EngineDeadError":  # its module moved between versions
+                raise
+            raise UserError(
+                "vLLM's engine has ended, for the reason that it gives above; with what was answered so far, "
+                "--resume goes on"
+            ) from error
         return outputs
 
     def _sampling(self, row: GenerateRow, scan: StopScan) -> Any:
