@@ -151,3 +151,20 @@ def test_a_mistake_in_a_flag_names_the_flag(flags, words):
 def test_an_unreadable_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"missing\.yaml"):
         config.load(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("model", "args", "name"),
+    [
+        ("openai-chat-completions", "model=gpt-4o-mini,num_concurrent=4", "openai/gpt-4o-mini"),
+        ("anthropic-chat-completions", "model=claude-x", "anthropic/claude-x"),
+        ("local-chat-completions", "model=x,base_url=http://a:1/v1/chat/completions", "http://a:1/v1/chat/completions"),
+        ("local-completions", "base_url=http://a:1/v1/completions", "http://a:1/v1/completions"),
+    ],
+)
+def test_lm_evals_names_of_servers_and_providers(model: str, args: str, name: str) -> None:
+    (run,) = from_flags(model=model, model_args=args, tasks="boolq")
+    assert run.model.name == name
+    assert run.model.args.get("num_concurrent") == (4 if "num" in args else None)
+    with pytest.raises(UserError, match="model=NAME"):
+        from_flags(model="openai-chat-completions", tasks="boolq")

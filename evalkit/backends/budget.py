@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from evalkit.backends.pricing import Price
-from evalkit.contract.errors import LimitReached
+from evalkit.contract.errors import LimitReached, UserError
 from evalkit.contract.types import Generate, Request
 
 AROUND = 64
@@ -27,6 +27,14 @@ class Budget:
         """USD, of earlier parts of the run too."""
         self._held = 0.0
         self._changed = asyncio.Condition()
+
+    def require_text(self) -> None:
+        """UserError where log-likelihoods are asked for under a limit: what they cost is not told by a server."""
+        if self._limit is not None:
+            raise UserError(
+                "--max-cost: what log-likelihoods cost at a server is not known: ask for choices as text by "
+                "--model_args mc=generate, or leave --max-cost out"
+            )
 
     async def admit(self, requests: Sequence[Request]) -> float:
         """Set aside, and return, what ``requests`` may cost; waits for others under way where only they stand in the
@@ -62,8 +70,6 @@ class Budget:
 
 def _most(request: Request) -> tuple[int, int]:
     """The most tokens that a request can have read and written."""
-    if not isinstance(request, Generate):
-        text = request.context + request.continuation if hasattr(request, "continuation") else request.text  # type: ignore[union-attr]
-        return len(text.encode()) + AROUND, 1
+    assert isinstance(request, Generate)
     turns = [request.context] if request.messages is None else [one.content for one in request.messages]
     return sum(len(turn.encode()) + AROUND for turn in turns), request.max_tokens

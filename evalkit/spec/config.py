@@ -180,6 +180,12 @@ def _model(model: Any, shared: Mapping[str, Any], place: Keys, origin: Origin) -
     if "pretrained" in args:
         merged["backend"] = merged.get("backend") or BACKENDS.get(str(merged.get("name")), merged.get("name"))
         merged["name"] = str(args.pop("pretrained"))
+    elif (name := str(merged.get("name"))) in HOSTED and not merged.get("backend"):
+        if not (named := args.pop("model", None)):
+            raise UserError(f"{origin.name(('model_args',))}: {name} needs the model's name: model=NAME")
+        merged["name"] = f"{HOSTED[name]}/{named}"
+    elif BACKENDS.get(name) == "openai" and args.get("base_url") and not merged.get("backend"):
+        merged["name"] = str(args.pop("base_url"))
     elif merged.get("name") == "mock" and not merged.get("backend"):
         merged["backend"] = "mock"
     for setting in SETTINGS.values():
@@ -197,6 +203,13 @@ def _fields(entry: Mapping[Any, Any], settings: Iterable[Setting]) -> dict[str, 
 
 BACKENDS = {"huggingface": "hf", "hf-auto": "hf", "local-completions": "openai", "local-chat-completions": "openai"}
 """lm_eval's names for a backend that has another name here."""
+
+HOSTED = {
+    "openai-chat-completions": "openai",
+    "anthropic-chat": "anthropic",
+    "anthropic-chat-completions": "anthropic",
+}
+"""lm_eval's names for a provider, whose model stands in the arguments."""
 
 
 def _tasks(tasks: Any, origin: Origin) -> list[Any]:

@@ -241,3 +241,17 @@ def test_endpoints_of_lm_eval_configurations_are_understood() -> None:
     spec = ModelSpec(name="m", backend="openai", args={"base_url": "http://h:1/v1/chat/completions"})
     assert (settings(spec).base_url, settings(spec).model) == ("http://h:1/v1", "m")
     assert settings(ModelSpec(name="http://h:1")).base_url == "http://h:1/v1"
+
+
+def test_scores_have_no_price_and_no_limit() -> None:
+    paid = {"args": {"num_concurrent": 1}, "price": {"in": 1, "out": 2}}
+    with serving(Script([echo])) as url:
+        backend = opening.open_backend(ModelSpec(name=url, **paid), EngineSpec())
+        ((_, one),) = backend.respond([Score("a b", " cde f")])  # type: ignore[union-attr]
+        backend.close()
+        assert one.usage is not None
+        assert one.usage.cost is None
+        backend = opening.open_backend(ModelSpec(name=url, max_cost=1, **paid), EngineSpec())
+        with pytest.raises(UserError, match="mc=generate"):
+            list(backend.respond([Score("a b", " cde f")]))  # type: ignore[union-attr]
+        backend.close()

@@ -26,7 +26,7 @@ from evalkit.backends.thinking import marks_of
 from evalkit.contract.backend import no_op
 from evalkit.contract.errors import LimitReached, MissingExtra, UserError
 from evalkit.contract.registry import nearest
-from evalkit.contract.types import Classify, Embed, Generate, ModelInfo, Request, Response, Score
+from evalkit.contract.types import Classify, Embed, Generate, ModelInfo, Request, Response, Score, Usage
 from evalkit.perf.meter import Meter
 from evalkit.spec.models import EngineSpec, ModelSpec
 from evalkit.store.identity import digest
@@ -105,6 +105,7 @@ class ServerBackend:
         is under way is paid for, so it is kept.
         """
         if any(not isinstance(request, Generate) for request in requests):
+            self._budget.require_text()
             await self._find_scorer()
         ahead = iter(self._units(requests))
         workers: set[asyncio.Task[None]] = set()
@@ -198,6 +199,8 @@ class ServerBackend:
             self._count_failure(error)
             return [Response(status="error", error=str(error))] * len(requests)
         self._failures_in_a_row = 0
+        if self._budget.price is not None:  # what scoring costs is not told: said, not left out
+            return [one if one.usage is not None else replace(one, usage=Usage()) for one in responses]
         return responses
 
     async def _ask(self, request: Request) -> Response:
