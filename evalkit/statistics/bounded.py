@@ -74,19 +74,31 @@ FEW = 6
 """Distinct values up to which plain floats are faster than arrays: shares and their differences."""
 
 
+TINY = 1e-80
+"""Differences this much smaller than the largest are none: their cubes and inverses leave the range of floats."""
+
+
 def mass_below(points: Vector, shapes: Vector, m: float, unseen: float) -> float:
     """P(weighted mean <= m): gamma weights of ``shapes`` on ``points``, and of shape 1 on ``unseen``."""
     import numpy as np
 
     if len(points) < FEW:
         pairs = [*zip((points - m).tolist(), shapes.tolist(), strict=True), (unseen - m, 1.0)]
-        gaps, weights = [gap for gap, _ in pairs if gap], [shape for gap, shape in pairs if gap]
+        largest = max(abs(gap) for gap, _ in pairs)
+        if not TINY < largest < 1 / TINY:  # the probability does not know units
+            pairs = [(gap / largest if largest else 0.0, shape) for gap, shape in pairs]
+            largest = 1.0
+        kept = [(gap, shape) for gap, shape in pairs if abs(gap) > TINY * largest]
+        gaps, weights = [gap for gap, _ in kept], [shape for _, shape in kept]
         if not gaps or max(gaps) < 0:
             return 1.0
         return 0.0 if min(gaps) > 0 else _few_below_zero(gaps, weights)
     every = np.append(points - m, unseen - m)
-    kept = every != 0
-    held, counted = every[kept], np.append(shapes, 1.0)[kept]
+    largest = float(np.abs(every).max())
+    if not TINY < largest < 1 / TINY:
+        every, largest = every / largest, 1.0
+    told = np.abs(every) > TINY * largest
+    held, counted = every[told], np.append(shapes, 1.0)[told]
     if not len(held) or held.max() < 0:
         return 1.0
     return 0.0 if held.min() > 0 else _sum_below_zero(held, counted)
