@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from scripted import write_script, write_task
 
+import evalkit
 from evalkit.analysis.baseline import save_baseline
 from evalkit.analysis.gate import gate
 from evalkit.analysis.policy import Policy
@@ -151,6 +152,22 @@ def test_levels_are_those_of_the_design(check: Check) -> None:
     look = design([0.25, 0.5, 0.75, 1.0])[done.look - 1]
     first = next(one for one in done.gate.checks if one.kind == "margin")
     assert f"{100 * look.level:g} % interval" in first.message
+
+
+def test_a_group_that_few_items_cannot_judge_is_judged_when_there_are_more(tmp_path: Path) -> None:
+    """BLEU needs items of every language: at the first looks the gate falls back to the languages by themselves."""
+
+    def model(name: str, text: str) -> evalkit.Backend:
+        return evalkit.mock(lambda request: text, name=name)
+
+    base = evalkit.evaluate(model("silent", ""), "translation@bundled", output=tmp_path / "base", progress=False)
+    wide = {"default": {"margin": 90.0}}
+    done = evalkit.check(
+        model("same", "xyzzy"), base, wide, looks=12, output=tmp_path / "run", progress=False,
+    )  # fmt: skip
+    assert (done.outcome, done.exit_code) == ("pass", 0)
+    assert done.look > 1
+    assert [check.task for check in done.gate.checks if check.kind == "margin"] == ["translation"]  # type: ignore[union-attr]
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------

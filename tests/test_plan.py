@@ -99,6 +99,23 @@ def test_clusters_are_drawn_whole(tmp_path: Path) -> None:
     assert sorted(labels.count(label) for label in set(labels)) == [5] * 20
 
 
+def test_assumed_flips_are_judged_in_the_clusters_there_are(tmp_path: Path) -> None:
+    """60 items in 3 passages have the degrees of freedom of 3, as the gate's own test has."""
+    samples = [made.choice_sample(number, right) for number, right in enumerate(BASE[:60])]
+    for number, one in enumerate(samples):
+        one.document.data["passage"] = f"passage {number % 3}"  # type: ignore[index]
+    base = load_scores(made.write_run(tmp_path / "base", [(made.info("t"), samples)]))
+    changes = assumed(base.tasks["t"].series["acc,none"], 0.05, 1.0, 1, base.tasks["t"].clusters)
+    assert changes.clustered
+    assert {len(unit) for unit in changes.units} == {20}
+    assert changes.rate == pytest.approx(0.05, abs=0.02)
+    wide = Policy(default=Rule(margin=0.3))
+    assert plan(base, wide, flips=0.05, draws=50).rows[0].odds[NO_CHANGE].passed == 0
+    free = Policy(default=Rule(margin=0.3), cluster_by="none")
+    alone = load_scores(tmp_path / "base", "none")
+    assert plan(alone, free, flips=0.05, draws=50).rows[0].odds[NO_CHANGE].passed == 1
+
+
 def test_several_tasks_and_their_average(tmp_path: Path) -> None:
     tasks = [(name, made.answers(400, 0.6, seed)) for seed, name in enumerate("abc")]
     found = scores(tmp_path / "base", *tasks)

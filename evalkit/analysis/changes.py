@@ -8,7 +8,8 @@ where that is not enough, changes more units.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -108,9 +109,9 @@ def observed(pairs: Sequence[tuple[TaskScores, TaskScores]], key: str, width: fl
     return Changes(tuple(units), tuple(still), width, clustered)
 
 
-def assumed(series: Series, flips: float, width: float, seed: int) -> Changes:
+def assumed(series: Series, flips: float, width: float, seed: int, clusters: Sequence[str] | None = None) -> Changes:
     """A share ``flips`` of the items changes: right to wrong or back; of other values, by as much as two of the
-    baseline's items differ.
+    baseline's items differ. In ``clusters`` (one label an item) as many, each item by itself.
     """
     import numpy as np
 
@@ -122,5 +123,23 @@ def assumed(series: Series, flips: float, width: float, seed: int) -> Changes:
     else:
         sizes = np.abs(generator.choice(values, 4 * count) - generator.choice(values, 4 * count))
         sizes = sizes[sizes > 0][:count] if (sizes > 0).any() else np.full(count, width)
+    if clusters is not None:
+        return _assumed_in_clusters(Counter(clusters), sizes, flips, width, count, generator)
     changed = round(flips * count)
     return Changes(tuple(np.array([size]) for size in sizes[:changed]), (1,) * (count - changed), width)
+
+
+def _assumed_in_clusters(
+    times: Mapping[str, int], sizes: Vector, flips: float, width: float, count: int, generator: np.random.Generator
+) -> Changes:
+    """Clusters of the sizes there are, so many times over that they hold ``count`` items."""
+
+    units, still = [], []
+    for size in list(times.values()) * math.ceil(count / sum(times.values())):
+        signs = generator.choice([-1.0, 1.0], size) * (generator.random(size) < flips)
+        unit = signs * generator.choice(sizes, size)
+        if unit.any():
+            units.append(unit if unit.sum() >= 0 else -unit)
+        else:
+            still.append(size)
+    return Changes(tuple(units), tuple(still), width, clustered=True)

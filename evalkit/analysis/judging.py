@@ -110,7 +110,7 @@ def judge_margin(
         bounds = (-bounds[1], -bounds[0])
     points = " points" if share else ""
     message = (
-        f"difference {numbers.signed(row.difference.value or 0.0, share)}, {100 * (1 - alpha):g} % interval "
+        f"difference {numbers.signed(row.difference.value or 0.0, share)}, {100 * (1 - alpha):.10g} % interval "
         f"{numbers.interval(bounds, share, plus=True)}; allowed loss {numbers.score(margin, share)}{points}"
     )
     found = Check(
@@ -141,7 +141,9 @@ def _with_items(
     check: Check, gain: Inference, margin: float, width: float | None, total: int | None, alpha: float, share: bool
 ) -> Check:
     """How many items would tell, never more than there are; else the margin that all of them would be enough for."""
-    n, stderr = gain.n, gain.stderr or 0.0
+    n, stderr, bounds = gain.n, gain.stderr or 0.0, gain.interval(1 - alpha)
+    if bounds is None:
+        return replace(check, message=f"{check.message}; {n:,} items cannot tell")
     needed = items_needed(stderr, n, gain.value, margin, width=width, alpha=alpha)
     if needed is not None and (total is None or needed <= total):
         of = "" if total is None else f" of the {total:,} there are"
@@ -150,8 +152,7 @@ def _with_items(
         )
     if total is None:
         return replace(check, message=f"{check.message}; {n:,} items cannot tell")
-    bounds = gain.interval(1 - alpha)
-    if n < total or bounds is None:
+    if n < total:
         enough = margin_enough(stderr, n, gain.value, max(total, n), width=width, alpha=alpha)
         words = f"{n:,} items cannot tell; all {total:,} there are would be enough for a margin of about"
     else:
@@ -198,7 +199,7 @@ def judge_floor(
         words = f"{check.message}; not judged: {why} (floor_by: value judges the number itself)"
         return replace(check, outcome="inconclusive", message=words)
     check = replace(check, interval=bounds, n=found.n,
-                    message=f"{numbers.score(value, share)}, {100 * (1 - alpha):g} % interval "
+                    message=f"{numbers.score(value, share)}, {100 * (1 - alpha):.10g} % interval "
                             f"{numbers.interval(bounds, share)}, {wanted}")  # fmt: skip
     reached, missed = found.p_value(floor, "greater"), found.p_value(floor, "less")
     if not higher:

@@ -165,12 +165,17 @@ def plan(
         raise UserError("plan: give earlier runs or --flips, not both")
     rate = None if runs else FLIPS if flips is None else flips
     judged: list[_Judged | Row] = []
-    for question in _questions(base, policy):
+    questions, undecided = _questions(base, policy)
+    for question in questions:
         judged.append(_populated(question, base, runs, rate, policy.fail_on, limit, seed))
     drawn = [one for one in judged if isinstance(one, _Judged)]
     if not drawn:
-        reasons = [one.reason for one in judged if isinstance(one, Row)]
-        raise UserError(f"plan: nothing can be drawn: {reasons[0] if reasons else 'the policy judges no task'}")
+        reasons = [
+            *(f"{one.task}: {one.reason}" for one in judged if isinstance(one, Row)),
+            *undecided,
+            "the policy judges no task",
+        ]
+        raise UserError(f"plan: nothing can be drawn: {reasons[0]}")
     scenarios = {NO_CHANGE: 0.0, TWICE: 2.0}
     single, whole = _simulate(drawn, policy.alpha, scenarios, loss, draws, seed)
     rows = []
@@ -188,16 +193,16 @@ def plan(
     return Plan(base.label, tuple(rows), names, overall, rate, draws, policy.alpha)
 
 
-def _questions(base: RunScores, policy: Policy) -> list[Question]:
-    """What the gate will judge."""
+def _questions(base: RunScores, policy: Policy) -> tuple[list[Question], list[str]]:
+    """What the gate will judge, and why it cannot judge what it should."""
     found: list[Question] = []
 
     def note(questions: Sequence[Question], fail_on: FailOn, alpha: float) -> list[Any]:
         found.extend(questions)
         return []
 
-    gate_scores(base, base, policy, judge=note)
-    return found
+    checks = gate_scores(base, base, policy, judge=note).checks
+    return found, [check.message for check in checks if check.outcome == "inconclusive"]
 
 
 def _populated(
@@ -213,6 +218,10 @@ def _populated(
     row, margin = question.row, margin_of(question.rule, question.row)
     names = row.tasks or (row.task,)
     tasks = [base.tasks[name] for name in names]
+    if row.reason:
+        totals = tuple(max(task.n_total or 0, len(task.keys)) for task in tasks)
+        n = sum(len(task.keys) for task in tasks)
+        return Row(row.task, row.metric, n, sum(totals), margin, 0.0, row.is_share, reason=row.reason)
     keys = [row.metric if row.metric in task.series else task.primary for task in tasks]
     series = tuple(task.series[key] for task, key in zip(tasks, keys, strict=True))
     totals = tuple(max(task.n_total or 0, len(task.keys)) for task in tasks)
@@ -237,7 +246,7 @@ def _populated(
         ]
         if runs and not pairs:
             return refused("no earlier run has it")
-        found = observed(pairs, key, row.width) if runs else assumed(one, flips or 0.0, row.width, seed)
+        found = observed(pairs, key, row.width) if runs else assumed(one, flips or 0.0, row.width, seed, task.clusters)
         if not found.items:
             return refused("no earlier run shares its items")
         changes.append(found)

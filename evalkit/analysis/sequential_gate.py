@@ -108,6 +108,11 @@ class SequentialGate:
         return judge_question(one, fail_on, 2 * alpha, worse=levels.worse(plain), plain=plain, tests=self._tests)
 
     def _levels(self, name: Name) -> Levels | None:
+        """None for what cannot be shown yet, and for a task that stands in for its group where the items so far are too
+        few for the group: no error was put aside for it.
+        """
+        if name not in self._tasks:
+            return None
         found = [self._asked[task] for task in self._tasks[name] if task in self._asked]
         most = sum(one.most for one in found)
         return self._boundaries[name].at(min(1.0, sum(one.items for one in found) / most)) if most else None

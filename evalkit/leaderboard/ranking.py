@@ -1,7 +1,8 @@
 """Ranks of a board's rows: which rows are surely better, all pairs taken together.
 
-Rows whose runs kept their samples are compared on the same items, by `analysis.decision`'s instruments; others
-(entries, published numbers) by the standard errors of both, as if they had answered different items.
+Rows whose runs kept their samples are compared on the same items, by `analysis.decision`'s instruments, and not told
+apart where these can judge nothing; others (entries, published numbers) by the standard errors of both, as if they had
+answered different items.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from evalkit.analysis.instruments import Part, average_difference
 from evalkit.analysis.pairing import pairs_of
 from evalkit.analysis.scores import RunScores, scores_of_run
 from evalkit.contract.errors import UserError
-from evalkit.statistics.inference import Inference, Shifted
+from evalkit.statistics.inference import Inference, Shifted, Unknown
 from evalkit.statistics.ranks import Pairwise, Ranks, joint_alpha, ranks_of_pairs
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def _pair(row: Standing, other: Standing, scores: Scores) -> tuple[float, float,
     gap, error = row.score - other.score, math.hypot(row.error, other.error)
     if row.error == 0 or other.error == 0 or abs(gap) < FAR * error:
         found = _paired(row, other, scores)
+        if isinstance(found, Unknown):
+            return gap, 1.0, None
         if found is not None:
             refused = len(row.parts) == 1 and not _shown(row.parts[0], other.parts[0], scores)
             p_value = 1.0 if refused else found.p_value()
@@ -126,7 +129,9 @@ def _shown(one: Counted, base: Counted, scores: Scores) -> bool:
 
 
 def _paired(row: Standing, other: Standing, scores: Scores) -> Inference | None:
-    """``row`` less ``other`` on the items that both answered; None where some part cannot be paired."""
+    """``row`` less ``other`` on the items that both answered; None where some part has no such items, `Unknown` where
+    nothing can be said of them.
+    """
     parts: list[Part] = []
     weights: list[float] = []
     if not row.parts or [(one.task, one.metric) for one in row.parts] != [
@@ -144,10 +149,12 @@ def _paired(row: Standing, other: Standing, scores: Scores) -> Inference | None:
     try:
         alone = parts[0].inference() if len(parts) == 1 and weights[0] > 0 else None
         inference = average_difference(parts, weights) if alone is None else Shifted(alone, 0.0, weights[0])
-    except UserError:
-        return None
+    except UserError as error:
+        return Unknown(row.score - other.score, sum(len(part.a) for part in parts), str(error))
     equal = all(part.a == part.b for part in parts)
-    return None if inference.reason and not equal else inference
+    if not inference.reason or equal:
+        return inference
+    return Unknown(inference.value, inference.n, inference.reason)
 
 
 def _parts(base: RunScores, run: RunScores, name: str, metric: str) -> list[Part] | None:
@@ -162,7 +169,7 @@ def _parts(base: RunScores, run: RunScores, name: str, metric: str) -> list[Part
             return None
         pairs = pairs_of(one, other)
         a, b, kept = pairs.values(one.series[metric], other.series[metric])
-        if len(kept) < 2:
+        if not kept:
             return None
         found.append(Part(one.series[metric], other.series[metric], a, b, pairs.labels(kept)))
     return found or None

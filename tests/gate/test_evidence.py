@@ -17,6 +17,7 @@ from evalkit.analysis.baseline import save_baseline
 from evalkit.analysis.compare import compare
 from evalkit.analysis.gate import gate
 from evalkit.analysis.policy import Policy, Rule
+from evalkit.api.comparing import plan
 from evalkit.cli.app import app
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Group
@@ -59,6 +60,24 @@ def test_a_limited_candidate_is_no_pass(tmp_path: Path) -> None:
 def test_a_candidate_with_more_items_is_judged(tmp_path: Path) -> None:
     base, candidate = run(tmp_path / "a", task("t", n=50)), run(tmp_path / "b", task("t"))
     assert gate(base, candidate, Policy(default=Rule(margin=0.2))).exit_code == 0
+
+
+def test_copies_of_one_document_are_one_piece_of_evidence(tmp_path: Path) -> None:
+    info, samples = task("t", [True] * 60)
+    copies = [replace(samples[0], document=replace(samples[0].document, id=number)) for number in range(60)]
+    base, candidate = (run(tmp_path / name, (info, copies)) for name in "ab")
+    assert "60 items cannot tell" in undecided(base, candidate, Policy(default=Rule(margin=0.5)))
+    pairs = [replace(one, document=samples[number // 2].document) for number, one in enumerate(samples)]
+    (row,) = compare(run(tmp_path / "c", (info, pairs)), [run(tmp_path / "d", (info, pairs))]).candidates[0].metrics
+    assert (row.cluster_field, row.difference.clusters) == ("document", 30)
+
+
+def test_what_no_gate_can_judge_has_no_plan(tmp_path: Path) -> None:
+    base = run(tmp_path / "a", task("t", unscored=60))
+    with pytest.raises(UserError, match=r"nothing can be drawn: t: the baseline has no value of acc,none"):
+        plan(base)
+    saved = CliRunner().invoke(app, ["baseline", "save", str(base), "--output", str(tmp_path / "b.json")])
+    assert (saved.exit_code, (tmp_path / "b.json").is_file()) == (0, True)
 
 
 def test_items_without_a_score_are_no_pass(tmp_path: Path) -> None:

@@ -110,6 +110,12 @@ def test_a_board_does_not_say_more_than_compare(tmp_path: Path) -> None:
     assert {one.rank for one in rows(paths, "t").values()} == {1}
 
 
+def test_what_compare_cannot_judge_is_not_told_apart(tmp_path: Path) -> None:
+    """One item, right in one run and wrong in the other: both errors alone would tell the rows apart."""
+    found = rows([run(tmp_path / "a", t=[True]), run(tmp_path / "b", t=[False])], "t")
+    assert {(row.rank, row.worst) for row in found.values()} == {(1, 2)}
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_runs_without_shared_items_are_compared_by_their_errors(tmp_path: Path, shared: bool) -> None:
     def folder(name: str, outcomes: list[bool], salt: str) -> Path:
