@@ -119,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
     # -- refusals -----------------------------------------------------------------------------------------------------
 
     def unauthorised(self, kind: str) -> Fault | None:
-        bearer = (self.headers.get("authorization") or "").removeprefix("Bearer ")
+        bearer = self.headers.get("api-key") or (self.headers.get("authorization") or "").removeprefix("Bearer ")
         carried = {
             "anthropic": self.headers.get("x-api-key") or bearer,
             "gemini": self.headers.get("x-goog-api-key"),

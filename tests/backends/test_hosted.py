@@ -363,6 +363,35 @@ def test_a_model_that_the_provider_lacks_is_told_with_near_names(model: str) -> 
     assert "\n" not in str(caught.value)
 
 
+def test_azure_is_asked_at_ones_own_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Provider()
+    with serving(provider) as url:
+        monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", f"{url}/")
+        ((one,), backend) = ask(ModelSpec(name="azure/my-deployment", price=PRICE), [Generate("a")])
+    assert one.text == "Paris"
+    assert provider.seen[0][1]["model"] == "my-deployment"
+    assert backend.info.details["url"] == f"{url}/openai/v1"
+
+
+def test_what_providers_call_otherwise_is_sent_so() -> None:
+    from evalkit.backends.openai.wire import OpenAIWire
+
+    wire = OpenAIWire(chat_only=True, seed="random_seed", counts_unasked=True)
+    asked = Generate("a", sampling=Sampling(temperature=0.5, seed=3), repeat=2)
+    body = wire.body("m", wire.lengths[0], asked, {})
+    assert body["random_seed"] == 5
+    assert "seed" not in body
+    assert wire.streams == {"stream": True}
+
+
+@pytest.mark.parametrize("model", ["openai/small-1", "ollama/small-1"])
+def test_nobody_there_is_told_at_once(model: str) -> None:
+    there = opening.resolve(spec("http://127.0.0.1:9", model))
+    with pytest.raises(UserError, match="failed") as caught:
+        opening.find(there)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("1s", 1.0), ("6m0s", 360.0), ("20ms", 0.02), ("7.66", 7.66), ("nan", None), ("soon", None)]
 )

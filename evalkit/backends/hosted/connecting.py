@@ -39,14 +39,14 @@ _LISTS: Mapping[Protocol, tuple[str, str, str]] = {
 
 
 def find(model: ModelSpec) -> None:
-    """UserError for a model that the provider lists others without, for a key that it refuses, and for a server of
-    one's own that is not there. Silent where the provider cannot be reached or is slow.
+    """UserError for a model that the provider lists others without, for a key that it refuses, and where nobody can be
+    reached. Silent where the provider is slow or busy.
     """
     asked = hosted(model)
     try:
         _listed(asked, PATIENCE_S)
     except RequestFailed as error:
-        if asked.provider.own:
+        if asked.provider.own or not (error.status or error.late):
             raise _unreachable(asked, error) from None
 
 
@@ -125,7 +125,7 @@ def _wire(asked: Hosted, api: str, window: int | None) -> Wire:
 
 
 def _unreachable(asked: Hosted, error: RequestFailed) -> UserError:
-    advice = "is it running?" if asked.provider.own else "try again, or look at the provider's status page"
+    advice = "is it running?" if asked.provider.own else "look at the network, or at the provider's status page"
     return UserError(f"{asked.name}: {asked.chosen.base_url}: {error}: {advice}")
 
 
