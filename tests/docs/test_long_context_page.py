@@ -17,7 +17,7 @@ COMMANDS = [
     line.strip().replace("MODEL", "mock")
     for page in ("long_context.md", "probes.md")
     for line in (DOCS / page).read_text("utf-8").splitlines()
-    if re.match(r"    evalkit run .*(needle|ruler|rag|noise|conversation)", line)
+    if re.match(r"    evalkit run .*(needle|ruler|rag|noise|conversation|perplexity_by_length)", line)
 ]
 
 

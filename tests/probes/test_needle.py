@@ -207,3 +207,25 @@ def test_the_group_has_every_kind():
 def test_reports_call_a_grid_by_a_short_name(name, alias):
     (task,) = resolve(RunSpec.model_validate({"model": {"name": "mock"}, "tasks": [{"name": name}]})).tasks
     assert (task.info.name, task.info.alias) == (name, alias)
+
+
+@pytest.mark.parametrize("lang", ["de", "fr", "es", "zh"])
+def test_other_languages_hide_and_ask_in_their_own_words(lang):
+    model, task, documents, asked = prompts(Grid(lengths=(900,), depths=(0, 50), repeats=1, lang=lang), "byte")
+    for document, (request,) in zip(documents, asked, strict=True):
+        assert len(model.encode([request.context])[0]) + task.grid.max_tokens == 900
+        assert document.data["needles"][0] in request.context
+        assert "Question" not in request.context or lang == "fr"
+        assert document.data["answers"][0] in request.context
+    with pytest.raises(UserError, match="only the kind single"):
+        Catalog.of().require(f"needle:multi:lang={lang}")
+
+
+def test_found_by_depth_is_a_metric_of_its_own():
+    name = "needle:passkey:lengths=640:depths=0+100:repeats=2"
+    rows = [one.data for one in NeedleTask("x", Grid(kind="passkey", lengths=(640,), repeats=2)).documents(NoData())]
+    early = [
+        {"match": rf"(?s)^.{{0,80}}The pass key is {row['answers'][0]}", "text": row["answers"][0]} for row in rows
+    ]
+    found = metrics_of(name, *early, {"text": "no"}, tokenizer="word")
+    assert (found["found_at_0_percent"], found["found_at_100_percent"]) == (1, 0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
 from evalkit.probes import options
+from evalkit.probes.needle.languages import LANGUAGES
 from evalkit.probes.needle.task import Grid, NeedleTask
 from evalkit.store import paths
 from evalkit.task.definition import Defined, load_task
@@ -31,6 +32,7 @@ READERS: options.Readers = {
     "threshold": options.share,
     "max_tokens": options.whole(1),
     "text": Path,
+    "lang": options.one_of(("en", *LANGUAGES)),
 }
 
 
@@ -41,6 +43,8 @@ def family(name: str, catalog: Catalog) -> Defined:
         asked["text"] = asked["text"].expanduser()
         if not asked["text"].exists():
             raise UserError(f"{name}: there is no file or folder {asked['text']}")
+    if asked.get("lang", "en") != "en" and asked.get("kind", "single") != "single":
+        raise UserError(f"{name}: lang={asked['lang']}: only the kind single is there in other languages than English")
     template = load_task(paths.share("tasks") / "needle" / "grid.yaml")
     kind = asked.get("kind", "single").replace("_", " ")
     one = template.tasks[0].model_copy(update={"name": name, "description": f"{template.description} Kind: {kind}."})

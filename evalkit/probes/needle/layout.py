@@ -21,7 +21,7 @@ CHARACTERS_A_TOKEN = 4
 """What is assumed of a tokenizer that is not at hand (a server's)."""
 _FILLERS = (" so", " a", ".", " .", "\n", "!", " and")
 """What makes up the last missing tokens; most tokenizers have one token for each."""
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def fit(
     """
 
     def prompt(text: str) -> tuple[str, tuple[Message, ...] | None]:
-        return _prompt(puzzle.task, text, question, style, prefix)
+        return _prompt(puzzle, text, question, style, prefix)
 
     def size(text: str) -> int:
         return haystack.count([prompt(text)[0]])[0]
@@ -146,15 +146,16 @@ def _filled(text: str, following: str, tokens: int, size: Callable[[str], int]) 
 
 
 def _prompt(
-    task: str, text: str, question: Question, style: PromptStyle, prefix: bool
+    puzzle: Puzzle, text: str, question: Question, style: PromptStyle, prefix: bool
 ) -> tuple[str, tuple[Message, ...] | None]:
-    asked = f"{task}\n\n{text}\n\nQuestion: {question.text}"
+    before, after, begin = puzzle.labels
+    asked = f"{puzzle.task}\n\n{text}\n\n{before}: {question.text}"
     system = style.system or ""
     if style.chat is None:
         head = f"{system}\n\n" if system else ""
-        return head + asked + "\nAnswer:" + (f" {question.lead}" if prefix else ""), None
+        return f"{head}{asked}\n{after}:" + (f" {question.lead}" if prefix else ""), None
     if prefix:
-        asked += f"\nBegin your answer with these words: {question.lead}"
+        asked += f"\n{begin}: {question.lead}"
     messages = (*((Message("system", system),) if system else ()), Message("user", asked))
     return style.chat(messages, True), messages
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import cycle
 
 from evalkit.probes import prose
+from evalkit.probes.needle import languages
 
 _COLOURS = ("amber", "crimson", "indigo", "silver", "turquoise", "violet", "scarlet", "ivory")
 _MONOTONE = (
@@ -54,6 +55,8 @@ class Puzzle:
     inserts: tuple[Insert, ...]
     questions: tuple[Question, ...]
     task: str = "Read the text and answer the question about it."
+    labels: tuple[str, str, str] = ("Question", "Answer", "Begin your answer with these words")
+    """What stands before the question, before the answer, and before the beginning that is asked for."""
 
 
 def single(draw: random.Random, count: int) -> Puzzle:
@@ -69,6 +72,19 @@ def single(draw: random.Random, count: int) -> Puzzle:
             Question(f"What colour is the door of the {place} vault?", (colour,), f"The door of the {place} vault is"),
         ),
     )
+
+
+def single_in(language: str, draw: random.Random) -> Puzzle:
+    """`single` in another language."""
+    words = languages.LANGUAGES[language]
+    (place,) = prose.invented_names(draw, 1)
+    number, colour = _number(draw), draw.choice(words.colours)
+    needle = words.needle.format(place=place, number=number, colour=colour)
+    questions = tuple(
+        Question(asked.format(place=place), (answer,), lead.format(place=place))
+        for (asked, lead), answer in ((words.number, number), (words.colour, colour))
+    )
+    return Puzzle((Insert(needle),), questions, words.task, (words.question, words.answer, words.begin))
 
 
 def multi(draw: random.Random, count: int) -> Puzzle:

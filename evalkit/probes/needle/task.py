@@ -29,7 +29,7 @@ from evalkit.metrics import base
 from evalkit.metrics.aggregate import aggregate
 from evalkit.metrics.filters import strip_thinking
 from evalkit.probes import windows
-from evalkit.probes.needle import layout, puzzles
+from evalkit.probes.needle import languages, layout, puzzles
 from evalkit.statistics import intervals
 from evalkit.store.identity import digest
 
@@ -56,6 +56,8 @@ class Grid:
     threshold: float = 0.85
     max_tokens: int = 32
     text: Path | None = None
+    lang: str = "en"
+    """The language of what is hidden and asked, and of the prose that it lies in; of the kind "single"."""
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -102,6 +104,8 @@ class NeedleTask:
 
     def _config(self, name: str) -> dict[str, Any]:
         grid = {**asdict(self.grid), "lengths": self.grid.steps}
+        if self.grid.lang == "en":
+            del grid["lang"]
         # The folder above is nobody's business; what it holds is in the documents' hashes.
         grid["text"] = self.grid.text.name if self.grid.text else None
         generation = {"until": [], "max_gen_toks": self.grid.max_tokens, "temperature": 0.0}
@@ -236,12 +240,16 @@ class NeedleTask:
 
     def _puzzle(self, repeat: int) -> puzzles.Puzzle:
         grid = self.grid
+        if grid.lang != "en":
+            return puzzles.single_in(grid.lang, random.Random(f"needle/{grid.lang}/{grid.seed}/{repeat}"))
         count = grid.needles or puzzles.DEFAULT_COUNT.get(grid.kind, 1)
         return puzzles.KINDS[grid.kind](random.Random(f"needle/{grid.kind}/{grid.seed}/{repeat}"), count)
 
     def _filling(self, puzzle: puzzles.Puzzle, repeat: int) -> Iterator[str]:
         if self.grid.text is not None and self.grid.kind != "words":
             return iter(layout.from_folder(self.grid.text))
+        if self.grid.lang != "en":
+            return languages.sentences(self.grid.lang, self.grid.seed)
         # One seed for all repetitions: their prompts share what stands before the first needle.
         return puzzles.filling(self.grid.kind, puzzle, self.grid.seed)
 
