@@ -19,13 +19,14 @@ VLLM_PYTHON ?= python3.11
 VLLM_VENV ?= build/vllm-venv
 VLLM_PIP := $(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: help demo test test-fast nightly test-vllm vllm-venv quantizers test-quantizers lint format docs clean
+.PHONY: help demo test test-fast first-hour nightly test-vllm vllm-venv quantizers test-quantizers lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install into $(VENV) and score SmolLM2-135M on five tasks' bundled items"
 	@echo "make test    install the test packages too and run the tests"
 	@echo "make test-fast  those that need no model, no browser and no lm-eval"
+	@echo "make first-hour  build the wheel, install it into an empty environment and play the README there"
 	@echo "make nightly the long loops: kills, garbled journals, processes on one cache, a million requests"
 	@echo "make test-vllm  make $(VLLM_VENV) with vLLM's CPU build (Python 3.11, x86-64 with AVX2) and run its tests there"
 	@echo "make test-quantizers  add GPTQ, AWQ and llmcompressor to $(VENV), make quantized checkpoints and test them"
@@ -59,6 +60,9 @@ test: $(VENV)/.tested
 
 test-fast: $(VENV)/.tested
 	$(BIN)/python -m pytest --fast $(FAST_ARGS)
+
+first-hour: $(VENV)/.installed
+	$(BIN)/python scripts/first_hour.py --venv build/hour-venv
 
 nightly: $(VENV)/.tested
 	$(BIN)/python -m pytest --nightly -m nightly

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from evalkit import __version__
 from evalkit.cli import help as help_text
 from evalkit.contract.errors import UserError
+from evalkit.contract.registry import did_you_mean
 
 COMMANDS = {
     "run": "Evaluate a model on tasks; write results, samples and a report.",
@@ -126,6 +127,9 @@ class Commands(Group):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """The command that a line asks for, imported."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = did_you_mean(args[0], COMMANDS, most=0)
+            raise UserError(f"there is no command {args[0]!r}{near}; evalkit --help shows them all")
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and load(str(name)), rest
 
