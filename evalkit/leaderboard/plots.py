@@ -31,7 +31,8 @@ def _unit(table: Table) -> str:
 
 def _up(rows: Sequence[Row]) -> Scale:
     ends = [row.score + sign * Z95 * (row.error or 0) for row in rows if row.score is not None for sign in (-1, 1)]
-    return scale(ends)
+    scores = [row.score for row in rows if row.score is not None]
+    return scale(ends, 0.0 if min(scores) >= 0 else None)
 
 
 def _mark(row: Row, x: float, up: Scale, tone: int, whisker: bool) -> Mark:

@@ -79,6 +79,8 @@
       head.cells[index].classList.toggle("off", off);
       rows.forEach(function (row) { row.cells[index].classList.toggle("off", off); });
     });
+    const told = document.querySelector(".chooser summary");
+    told.textContent = "Columns (" + columns.filter(function (c) { return c.kind === "model" || state.shown.has(c.id); }).length + " of " + columns.length + ")";
     const groups = table.tHead.rows.length > 1 ? Array.from(table.tHead.rows[0].cells) : [];
     groups.forEach(function (cell) {
       const from = Number(cell.dataset.from), span = Number(cell.dataset.span);
