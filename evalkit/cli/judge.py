@@ -1,4 +1,4 @@
-"""`evalkit judge pairwise|pointwise|faithfulness|truthful|rag|rate|answer|ratings|validate`."""
+"""`evalkit judge pairwise|pointwise|faithfulness|truthful|rag|rate|answer|ratings|validate|selfcheck`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from evalkit.cli.judging import (
 from evalkit.cli.options import Given
 from evalkit.cli.output import console
 from evalkit.cli.validate import command as validate
+from evalkit.cli.validate import selfcheck_command as selfcheck
 from evalkit.contract.errors import UserError
 from evalkit.data import rows as row_files
 from evalkit.render.terminal import rows_table
@@ -37,6 +38,7 @@ from evalkit.text.reading import Malformed, parse_json, read_text
 app = typer.Typer(help="A model as judge of answers that are already there.", no_args_is_help=True)
 
 app.command("validate")(validate)
+app.command("selfcheck")(selfcheck)
 
 Rows = Annotated[Path, typer.Argument(help="The rows: JSON lines, CSV or Parquet.")]
 

@@ -73,7 +73,44 @@ def validate(
         save(found, output)
 
 
-command = takes(*of_panel(MODEL), "chat_template", short={"model": "-M -m"})(validate)
+def selfcheck(
+    settings: Given,
+    grader: Annotated[
+        str, typer.Option("--grader", help="Also by this grader: lexical, embedding, nli, lm or a plug-in's.")
+    ] = "",
+    grader_args: Annotated[
+        str, typer.Option("--grader-args", metavar="K=V,...", help="Arguments of the grader (nli: supported=1).")
+    ] = "",
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="A mirror of data sets.")] = None,
+    output: Output = None,
+) -> None:
+    """SelfCheckGPT on the labelled passages of WikiBio: areas under the precision-recall curve by sentence (NonFact,
+    NonFact*, Factual) and correlations by passage, of its unigram scores and of any grader.
+    """
+    from evalkit.data import open_source
+    from evalkit.judge import selfcheck_labels as labels
+
+    check_output(output)
+    found = labels.passages(open_source(data_dir))
+    scores = labels.by_unigram(found)
+    if grader:
+        made = _grader(grader, settings, grader_args)
+        scores[made.identity] = labels.by_grader(found, made)
+    every = [labels.detection(name, found, own) for name, own in scores.items()]
+    heads = ("score", "sentences", "passages", "NonFact", "NonFact*", "Factual", "Pearson", "Spearman")
+    rows = [
+        (one.score, one.sentences, one.passages, *map(_text, (one.nonfact, one.nonfact_star, one.factual, one.pearson,
+                                                              one.spearman)))
+        for one in every
+    ]  # fmt: skip
+    rows.append(("random", "", "", *(f"{share:.3f}" for share in every[0].random), "0", "0"))
+    console().print(rows_table(heads, rows))
+    if output:
+        save({"scores": every, "data": labels.DATA.id}, output)
+
+
+_model = takes(*of_panel(MODEL), "chat_template", short={"model": "-M -m"})
+command, selfcheck_command = _model(validate), _model(selfcheck)
 
 
 def _grader(name: str, settings: Given, given: str) -> Grader:

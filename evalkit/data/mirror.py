@@ -1,9 +1,12 @@
-"""A mirror of data sets in a folder: ``<id>/<config or default>/<split>.jsonl`` (or .jsonl.gz, .csv, .parquet)."""
+"""A mirror of data sets in a folder: ``<id>/<config or default>/<split>.jsonl`` (or .jsonl.gz, .csv, .parquet); a set
+without configs may have its splits in its own folder.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,43 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 """Other ids of the same rows: copies, and old names of sets that moved. Used where the id itself is not there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file that holds rows of another set, as a mirror may have them: ``fields`` are what the set calls them, by
+    what the file calls them, and only rows that say ``where`` count.
+    """
+
+    dataset: str
+    config: str | None
+    split: str
+    where: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def _aggrefact(origin: str, document: str, summary: str) -> tuple[Part, ...]:
+    return tuple(
+        Part("Liyan06/AggreFact", config, "test", {"origin": origin}, {"doc": document, "summ": summary})
+        for config in ("cliff_error_types", "goyal21_error_types")
+    )
+
+
+PARTS: Mapping[tuple[str, str | None, str], tuple[Part, ...]] = {
+    ("pminervini/inverse-scaling", "memo-trap", "data"): tuple(
+        Part("liujch1998/memo-trap", None, split)
+        for split in ("1-proverb-ending", "2-proverb-translation", "4-history-of-science-qa")
+    ),
+    ("pminervini/true-false", None, "cieacf"): tuple(
+        Part("azaria-mitchell/true-false", config, "train")
+        for config in ("cities", "inventions", "elements", "animals", "companies", "facts")
+    ),
+    ("EdinburghNLP/xsum", "default", "test"): _aggrefact("xsum", "document", "model_summary"),
+    ("abisee/cnn_dailymail", "3.0.0", "test"): _aggrefact("cnndm", "article", "model_summary"),
+}
+"""Where else the rows of a split may lie, in the layout of their first publishers or inside another set. Used where the
+id itself is not there.
+"""
+
+
 class MirrorSource:
     """Documents from a folder, nothing from the network."""
 
@@ -46,16 +86,39 @@ class MirrorSource:
         """Rows of one split. Raises UserError for an absent data set, config or split, and for broken or no rows."""
         if testsets.is_test_set(dataset) and not (self.folder / dataset.id).is_dir():
             return testsets.from_folder(self.folder, dataset, split)
-        path = self._file(dataset, split)
-        found = rows.read(path)
+        parts = self._parts(dataset, split)
+        found = self._joined(parts) if parts else rows.read(self._file(dataset, split))
         if not found:
+            path = self._file(dataset, split)
             raise UserError(f"{path}: the split {split!r} is empty; fetch it again with `evalkit data pull`")
         return found
 
     def provenance(self, dataset: DatasetRef, split: str) -> str:
-        """ "mirror:sha256=" and the first twelve hex digits of the file's SHA-256."""
+        """ "mirror:sha256=" and the first twelve hex digits of the file's SHA-256; of several files, of theirs."""
+        parts = self._parts(dataset, split)
+        if parts:
+            digests = "".join(self.provenance(DatasetRef(one.dataset, one.config, None), one.split) for one in parts)
+            return f"mirror:parts={len(parts)}:sha256={hashlib.sha256(digests.encode()).hexdigest()[:12]}"
         with self._file(dataset, split).open("rb") as file:
             return f"mirror:sha256={hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+
+    def _parts(self, dataset: DatasetRef, split: str) -> tuple[Part, ...]:
+        """The other files that hold a split; () where the set itself is there, or one of them is not."""
+        known = PARTS.get((dataset.id, dataset.config, split), ())
+        if not known or self._has(dataset.id) or not all(self._has(part.dataset) for part in known):
+            return ()
+        return known
+
+    def _joined(self, parts: Sequence[Part]) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
+        for part in parts:
+            every = self.load(DatasetRef(part.dataset, part.config, None), part.split)
+            kept = [row for row in every if all(str(row.get(key)) == value for key, value in part.where.items())]
+            found += [{part.fields.get(key, key): value for key, value in row.items()} for row in kept]
+        return found
+
+    def _has(self, id: str) -> bool:
+        return self.folder.joinpath(*(_inside(part, "data set") for part in id.split("/"))).is_dir()
 
     def splits(self, dataset: DatasetRef) -> dict[str, Path]:
         """The files of a data set's config, by split. Raises UserError where the set or config is absent."""
@@ -87,6 +150,8 @@ class MirrorSource:
             return folder
         if "default" in there:
             return home / "default"
+        if not there and split_files(home):
+            return home
         if len(there) == 1:
             return home / there[0]
         raise UserError(

@@ -161,16 +161,17 @@ def roc_auc(labels: NDArray[np.bool_], scores: Vector) -> float:
 
 
 def _figure(table: Any, codes: Any, function: Any, bounds: Range) -> Figure:
-    return _of(corpus_estimate(table, function, codes=codes, bounds=bounds))
+    return figure_of(corpus_estimate(table, function, codes=codes, bounds=bounds))
 
 
 def _area(labels: Any, scores: Any, codes: Any) -> Figure:
-    return _of(
+    return figure_of(
         items_estimate(len(labels), lambda rows: roc_auc(labels[rows], scores[rows]), codes=codes, bounds=(0.0, 1.0))
     )
 
 
-def _of(found: Inference) -> Figure:
+def figure_of(found: Inference) -> Figure:
+    """An estimate with its interval; without either where it is not defined."""
     if math.isnan(found.value):
         return Figure(None, None)
     span = found.interval()

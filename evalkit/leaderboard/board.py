@@ -52,18 +52,46 @@ class Board(Strict):
     title: str = Field(min_length=1, max_length=120)
     description: str = Field(default="", max_length=2000)
     columns: tuple[Column, ...] = Field(min_length=1)
-    score: Literal["mean", "win_rate", "column"] = "mean"
-    """What rows are ranked by: the weighted mean of the columns, the mean win rate, or the first column."""
+    score: Literal["mean", "families", "win_rate", "column"] = "mean"
+    """What rows are ranked by: the weighted mean of the columns, the mean over families (the columns' groups) of each
+    one's weighted mean, the mean win rate, or the first column."""
     facts: tuple[Facts, ...] = ("type", "parameters", "precision", "quantization", "adapters")
     """Facts of a model that are shown at first; the rest can be chosen."""
     published: tuple[str, ...] = ()
     """Files of leaderboards/published whose numbers stand beside the measured ones."""
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """What each column counts in the score; with families these sum to 1."""
+        own = [column.weight for column in self.columns]
+        if self.score != "families":
+            return tuple(own)
+        totals: dict[str, float] = {}
+        for column in self.columns:
+            totals[column.group] = totals.get(column.group, 0.0) + column.weight
+        counted = [group for group, total in totals.items() if total]
+        return tuple(
+            column.weight / (totals[column.group] * len(counted)) if column.weight else 0.0 for column in self.columns
+        )
+
+    @property
+    def formula(self) -> str:
+        """The score of a board of families, spelled out: which columns make up which of them."""
+        families: dict[str, list[str]] = {}
+        for column in self.columns:
+            if column.weight:
+                weight = "" if column.weight == 1 else f" (weight {column.weight:g})"
+                families.setdefault(column.group, []).append(f"{column.title}{weight}")
+        means = " + ".join(f"mean({', '.join(titles)})" for titles in families.values())
+        return f"({means}) / {len(families)}"
 
     @model_validator(mode="after")
     def _distinct(self) -> Board:
         titles = [column.title for column in self.columns]
         if len(set(titles)) != len(titles):
             raise ValueError("two columns have the same title")
+        if self.score == "families" and not all(column.group for column in self.columns if column.weight):
+            raise ValueError("score: families needs a group for every column that counts")
         return self
 
 

@@ -22,7 +22,7 @@ FACTS = {
     "hardware": "Hardware",
     "date": "Date",
 }
-SCORES = {"mean": "Average", "win_rate": "Mean win rate, %", "column": ""}
+SCORES = {"mean": "Average", "families": "Index", "win_rate": "Mean win rate, %", "column": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def heads(table: Table) -> list[Head]:
         found.append(Head("score", score_title(board), "", True, True, True, "score"))
     for place, column in enumerate(board.columns):
         found.append(_column_head(table, place, column))
-    if board.score == "mean":
+    if board.score in ("mean", "families"):
         found.append(Head("win", "Mean win rate, %", "", True, True, True, "win"))
     for name, title in FACTS.items():
         known = any(fact(row.entry, name) for row in table.rows)
@@ -118,7 +118,18 @@ def note(cell: Cell | None) -> str:
         parts.append(f"{cell.n:,} of {cell.n_total:,} documents" if part else f"{cell.n:,} documents")
     parts.append("bundled items" if cell.sample else "")
     parts.append("" if cell.num_fewshot is None else f"{cell.num_fewshot}-shot")
+    parts.append(graded(cell))
     return ", ".join(part for part in parts if part)
+
+
+def graded(cell: Cell | None) -> str:
+    """By which grader a cell's texts were judged, and the kappa that it was measured at; "" where none was."""
+    parts = dict(part.split(":", 1) for part in cell.signature.split("|") if ":" in part) if cell else {}
+    if "grader" not in parts:
+        return ""
+    kappa = parts.get("kappa", "not validated")
+    measured = "which was not validated" if kappa == "not validated" else f"kappa {kappa}"
+    return f"graded by {parts['grader']}, {measured}"
 
 
 def fact(entry: Entry, name: str) -> str:

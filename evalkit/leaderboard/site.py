@@ -23,7 +23,7 @@ from evalkit.leaderboard.exports import write_exports
 from evalkit.leaderboard.feed import feed
 from evalkit.leaderboard.from_runs import lacking, own_board
 from evalkit.leaderboard.plots import plots
-from evalkit.leaderboard.rows import FILTERS, Line, column_page, heads, lines, note, options, value_text
+from evalkit.leaderboard.rows import FILTERS, Line, column_page, graded, heads, lines, note, options, value_text
 from evalkit.leaderboard.table import Cell, Row, Table, build_table
 from evalkit.render import page
 from evalkit.render.templates import environment, markup
@@ -130,6 +130,7 @@ def _write_pages(table: Table, out: Path, reports: dict[int, str]) -> None:
         "early": markup(early),
         "badges": BADGES,
         "note": note,
+        "graded": graded,
         "value_text": value_text,
     }
     _index(template, out, table, columns, found, common)
@@ -173,6 +174,7 @@ def _index(template: Any, out: Path, table: Table, columns: Any, found: list[Lin
         "figures": figures,
         "data_json": markup(page.embed(data)),
         "ranked": table.ranked,
+        "graders": sorted({told for row in table.rows for cell in row.cells if (told := graded(cell))}),
         "counts": {status: sum(line.row.status == status for line in found) for status in BADGES},
         "by_hardware": table.board.score == "column" and table.board.columns[0].counter is not None,
     }

@@ -209,7 +209,7 @@ def _cell(column: Column, entry: Entry, number: int) -> Cell | None:
 def _rank(board: Board, found: tuple[Found, ...], rows: list[Row], by_entry: Any) -> Table:
     import numpy as np
 
-    weights = np.array([column.weight for column in board.columns], float)
+    weights = np.array(board.weights, float)
     counted = [place for place, weight in enumerate(weights) if weight > 0] or [0]
     if board.score == "column":
         counted = [0]
@@ -222,6 +222,7 @@ def _rank(board: Board, found: tuple[Found, ...], rows: list[Row], by_entry: Any
         pool += averaged
     by_hardware = board.score == "column" and board.columns[0].counter is not None
     falling = _falling(board, rows, counted)
+    _refuse_mixed(board, rows, counted)
     placed: dict[str, Row] = {}
     for hardware in sorted({row.entry.hardware if by_hardware else "" for row in pool}):
         group = [r for r in pool if r.score is not None and (not by_hardware or r.entry.hardware == hardware)]
@@ -254,6 +255,22 @@ def _falling(board: Board, rows: Sequence[Row], counted: Sequence[int]) -> bool:
             "give one sort weight: 0, or rank by score: win_rate"
         )
     return not all(rising.values())
+
+
+def _refuse_mixed(board: Board, rows: Sequence[Row], counted: Sequence[int]) -> None:
+    """UserError where a mean would add shares and numbers of another unit: percents and nats have no common mean."""
+    if board.score in ("win_rate", "column"):
+        return
+    units: dict[str, str] = {}
+    for place in counted:
+        cell = next((row.cells[place] for row in rows if row.cells[place]), None)
+        if cell is not None and board.columns[place].counter is None and cell.unit not in ("", "percent"):
+            units.setdefault(cell.unit, board.columns[place].title)
+    if len(units) > 1:
+        told = ", ".join(f"{title} in {unit}" for unit, title in units.items())
+        raise UserError(
+            f"board {board.name}: {told} have no common mean: give one sort weight: 0, or rank by score: win_rate"
+        )
 
 
 def _scored(board: Board, row: Row, counted: Sequence[int], weights: Matrix) -> Row:
@@ -316,7 +333,7 @@ def _parts(board: Board, row: Row, counted: Sequence[int], found: Sequence[Found
     """What a row's score is made of, where it is one metric or a mean of metrics that runs were measured by."""
     if row.as_published:
         return ()
-    weights = [1.0] if board.score == "column" else [board.columns[place].weight for place in counted]
+    weights = [1.0] if board.score == "column" else [board.weights[place] for place in counted]
     parts: list[Counted] = []
     for place, weight in zip(counted, weights, strict=True):
         cell = row.cells[place]

@@ -48,7 +48,7 @@ class Settings:
         if unknown := sorted(set(args) - known):
             raise UserError(f"metric selfcheck_nli: there is no argument {unknown[0]!r}; it takes {', '.join(known)}")
         if not args.get("model"):
-            raise UserError("metric selfcheck_nli: which model of entailment? Name it: --tasks selfcheck:nli=MODEL")
+            raise UserError("metric selfcheck_nli: which model of entailment? Name it: --tasks selfcheckgpt:nli=MODEL")
         found = cls(**args)
         if found.premise not in ("sample", "sentence"):
             raise UserError(f"metric selfcheck_nli: premise is {found.premise!r}; choose sample or sentence")

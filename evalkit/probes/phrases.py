@@ -91,16 +91,17 @@ _NOT_THERE = re.compile(
     re.IGNORECASE,
 )
 _PRONOUN = re.compile(r"^\W*(?:no\W+)?(?:but |and )?(?:it|that|this|he|she|they)\b", re.IGNORECASE)
-_NAME = re.compile(r"[A-Z][\w'-]*(?:(?: of| de| the| von| van)? [A-Z][\w'-]*)*")
+_NAME = re.compile(r"[A-Z][\w'-]*(?:(?: of| de| the| von| van)? [A-Z][\w'-]*)*|\d+")
 _CORRECTION = re.compile(
     r"\b(?:actually|in fact|instead|rather|but|by|it is|it was|that is|that was|is|was|are|named|called)"
-    r"(?: (?:actually|written|by|in fact|called|named|rather|instead|the \w+))* (?=[A-Z])"
+    r"(?: (?:actually|written|by|in fact|called|named|rather|instead|the \w+))* (?=[A-Z0-9])"
 )
 _RELATIONS = {
     "wrote": ("wrote", "write", "written", "writes", "writer", "author", "authored", "penned", "composed", "work"),
     "capital": ("capital",),
     "symbol": ("symbol", "abbreviation", "abbreviated"),
     "currency": ("currency", "money"),
+    "number": ("number",),
 }
 
 
@@ -114,12 +115,13 @@ def not_there(text: str) -> bool:
     return _NOT_THERE.search(spelled(text)) is not None
 
 
-def refutes(text: str, premise: str) -> bool:
+def refutes(text: str, premise: str, sides: Sequence[str] = ()) -> bool:
     """Whether a reply contradicts the claim ``premise`` ("Tokyo is the capital of Norway"): by a verdict ("No.", "that
-    is false"), or by a denial that names both sides of the claim, or one of them and its relation beside a pronoun.
+    is false"), or by a denial that names both ``sides`` of the claim (its names, where they are not given), or one of
+    them and its relation beside a pronoun.
     To say that one does not know, and to deny something else, is none.
     """
-    names = [name.split()[-1] for name in _NAME.findall(premise)]
+    names = list(sides) or [name.split()[-1] for name in _NAME.findall(premise)]
     words = {one for key, group in _RELATIONS.items() if re.search(rf"\b{key}\b", premise) for one in group}
     plain = _UNKNOWN.sub(" ", _DECLINES.sub(" ", spelled(text)))
     for sentence in _SENTENCE.split(plain):

@@ -1,11 +1,12 @@
 """Does a model say the same when asked again? SelfCheckGPT by n-gram and by entailment (Manakul et al. 2023, arXiv
 2303.08896).
 
-The first of several sampled replies is the passage under test. By n-gram: a unigram model with add-one smoothing is
-made of all of them (the passage included, as in the paper). A sentence's score is minus the mean, or minus the
-smallest, log-probability of its words: what no other sample says is improbable. By entailment: a sentence's score is
-the probability that a sample contradicts it, P(contradiction) / (P(entailment) + P(contradiction)), averaged over the
-samples. Higher is less consistent, so more likely made up. A refusal states nothing and has no score.
+The first of several sampled replies is the passage under test. By n-gram: a unigram model is made of all of them, the
+passage included (which is all the smoothing that the paper and its authors' package have). A sentence's score is minus
+the mean, or minus the smallest, log-probability of its words: what no other sample says is improbable. By entailment:
+a sentence's score is the probability that a sample contradicts it, P(contradiction) / (P(entailment) +
+P(contradiction)), averaged over the samples. Higher is less consistent, so more likely made up. A refusal states
+nothing and has no score.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evalkit.metrics.base import SHARE, Metric, ScoringInput
+from evalkit.metrics.base import SHARE, Metric, ScoringInput, share_metric
 from evalkit.probes import entailment, options
 from evalkit.probes.entailment import Contradiction, Settings
 from evalkit.probes.summaries import is_answer
@@ -26,10 +27,14 @@ from evalkit.task.definition import Defined, MetricEntry, load_task
 if TYPE_CHECKING:
     from evalkit.task.catalog import Catalog
 
-FORMS = {"selfcheck:nli=MODEL": "the task selfcheck with its entailment score by that model beside the others"}
+_NLI = "the task of that name with its entailment score by that model beside the others"
+FORMS = {"selfcheckgpt:nli=MODEL": _NLI, "selfcheck_subjects:nli=MODEL": _NLI}
+FORMERLY = {"selfcheck": "selfcheck_subjects"}
 _WORD = re.compile(r"\w+", re.UNICODE)
+_TOKEN = re.compile(r"\w+|[^\w\s]", re.UNICODE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 SOURCE = "SelfCheckGPT, unigram (Manakul et al. 2023, arXiv 2303.08896)"
+AGREEMENT_SOURCE = "evalkit: words in common with other samples, docs/probes.md"
 NLI_SOURCE = "SelfCheckGPT, entailment (Manakul et al. 2023, arXiv 2303.08896)"
 
 
@@ -43,15 +48,28 @@ def sentences(passage: str) -> list[str]:
     return [part.strip() for part in _SENTENCE.split(passage) if _WORD.search(part)]
 
 
-def sentence_scores(passage: str, samples: Sequence[str]) -> list[tuple[float, float]]:
-    """(mean, largest) of -log p over the words of each sentence of ``passage``, in nats."""
-    counts = Counter(word for text in (passage, *samples) for word in words(text))
-    total = sum(counts.values()) + len(counts)
+def tokens(text: str) -> list[str]:
+    """Lower-cased words and punctuation marks."""
+    return [token.lower() for token in _TOKEN.findall(text)]
+
+
+def surprises(passage: str, samples: Sequence[str], tested: Sequence[str]) -> list[tuple[float, float]]:
+    """(mean, largest) of -log p over the tokens of each of ``tested``, sentences of ``passage``, in nats: p is a
+    token's share of all tokens of the passage and the samples.
+    """
+    counts = Counter(token for text in (passage, *samples) for token in tokens(text))
+    total = sum(counts.values())
     scores = []
-    for sentence in sentences(passage):
-        surprises = [-math.log((counts[word] + 1) / total) for word in words(sentence)]
-        scores.append((sum(surprises) / len(surprises), max(surprises)))
+    for sentence in tested:
+        # A sentence may be cut otherwise than the passage: a token that is not there counts as seen once.
+        found = [math.log(total) - math.log(max(counts[token], 1)) for token in tokens(sentence)]
+        scores.append((sum(found) / len(found), max(found)))
     return scores
+
+
+def sentence_scores(passage: str, samples: Sequence[str]) -> list[tuple[float, float]]:
+    """`surprises` of all sentences of ``passage``."""
+    return surprises(passage, samples, sentences(passage))
 
 
 def contradiction_scores(
@@ -112,6 +130,25 @@ def _surprise(name: str, part: int) -> Metric:
 
 
 selfcheck_avg, selfcheck_max = _surprise("selfcheck_avg", 0), _surprise("selfcheck_max", 1)
+
+
+def _agreement(sample: ScoringInput) -> float | None:
+    """The share of the passage's words that another sample has too, averaged over the samples and sentences: a share
+    beside the paper's scores in nats, so that it can stand on a board of shares. A refusal agrees with nothing: 0.
+    """
+    passage, *others = sample.texts
+    others = [one for one in others if _WORD.search(one)]
+    if not others or not is_answer(passage):
+        return 0.0
+    known = [set(words(one)) for one in others]
+    shares = [
+        sum(sum(word in one for word in said) / len(said) for one in known) / len(known)
+        for said in (words(sentence) for sentence in sentences(passage))
+    ]
+    return sum(shares) / len(shares)
+
+
+selfcheck_agreement = share_metric("selfcheck_agreement", _agreement, source=AGREEMENT_SOURCE)
 selfcheck_nli = Metric(
     name="selfcheck_nli",
     kind="text",
@@ -135,10 +172,11 @@ READERS: options.Readers = {
 
 
 def family(name: str, catalog: Catalog) -> Defined:
-    """selfcheck:nli=MODEL: the probe, with its entailment score by that model beside the others."""
+    """selfcheckgpt:nli=MODEL: the probe, with its entailment score by that model beside the others."""
     asked = options.parse(name, READERS)
     args = {("model" if key == "nli" else key): value for key, value in asked.items()}
-    template = load_task(paths.share("tasks") / "selfcheck" / "task.yaml")
+    prefix = name.partition(":")[0]
+    template = load_task(paths.share("tasks") / FORMERLY.get(prefix, prefix) / "task.yaml")
     one = template.tasks[0]
     entry = MetricEntry(metric="selfcheck_nli", filter=one.metrics[0].filter, args=args)
     made = one.model_copy(update={"name": name, "metrics": (*one.metrics, entry), "primary": entry.key})

@@ -32,17 +32,20 @@ def source_of(document: Mapping[str, Any]) -> str:
     return next((str(document[key]) for key in _FIELDS if document.get(key)), "")
 
 
-def _graded(sample: ScoringInput) -> dict[str, float | None] | None:
-    """Of an answer: the share of its sentences that are supported, and whether all are."""
+def _graded(sample: ScoringInput) -> dict[str, float | None]:
+    """Of an answer the share of its sentences that are supported, and whether all are. ``faithful`` counts what is no
+    answer as well, as 0: it is the answer rate times the consistency rate.
+    """
     text = sample.text or ""
     if not is_answer(text):
-        return None
+        return {"supported": None, "consistent": None, "hallucinated": None, "faithful": 0.0}
     source = source_of(sample.document)
     scores = finding.of_metric(sample.args).grade([Claim(source, one) for one in sentences(text)])
     if any(score is None for score in scores):
-        return {"supported": None, "consistent": None, "hallucinated": None}
+        return {"supported": None, "consistent": None, "hallucinated": None, "faithful": None}
     share = sum(score is not None and score >= SUPPORTED for score in scores) / len(scores)
-    return {"supported": share, "consistent": float(share == 1), "hallucinated": float(share < 1)}
+    whole = float(share == 1)
+    return {"supported": share, "consistent": whole, "hallucinated": 1 - whole, "faithful": whole}
 
 
 def _words(sample: ScoringInput) -> float | None:
@@ -61,6 +64,7 @@ def _by_grader(name: str, **more: Any) -> Metric:
 supported = _by_grader("supported")
 hallucinated = _by_grader("hallucinated", binary=True, higher_is_better=False)
 consistent = _by_grader("consistent", binary=True)
+faithful = _by_grader("faithful", binary=True)
 answered = share_metric("answered", lambda sample: float(is_answer(sample.text or "")), source=SOURCE, binary=True)
 summary_words = Metric(
     name="summary_words",

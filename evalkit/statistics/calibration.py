@@ -55,7 +55,9 @@ def calibration_error(gaps: Vector, bins: NDArray[np.int64], level: float = LEVE
     shapes = (means, np.full(len(means), plain))
     low = min(_stretch(plain, shares, shape, errors, need) for shape in shapes)
     high = max(_stretch(plain, shares, shape, errors, -need) for shape in shapes)
-    return CalibrationError(plain, middle * plain, (low * plain, min(high * plain, 1.0)))
+    # Where no gap varies, the root finder's tolerance alone tells the three apart.
+    low, high = min(low, middle), max(high, middle)
+    return CalibrationError(plain, middle * plain, (low * plain, max(min(high * plain, 1.0), low * plain)))
 
 
 def _variances(counts: Vector, within: Vector) -> Vector:

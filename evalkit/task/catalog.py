@@ -113,6 +113,8 @@ class Catalog:
         self.files: dict[str, Path] = {}
         self.notes: dict[str, str] = {}
         self.shots: dict[str, Mapping[str, int]] = {}
+        self.renamed: dict[str, str] = {}
+        """Old names of tasks, and those that they have now."""
         self.broken: dict[Path, UserError] = {}
         """What is wrong with a file of the user's, which is in nobody's way until its folder's name is asked for."""
         self._own = frozenset(folder.resolve() for folder in own)
@@ -152,6 +154,7 @@ class Catalog:
                 )
             self.files[name] = defined.source.file
         self.tasks |= {one.name: (one, defined) for one in defined.tasks}
+        self.renamed |= {old: one.name for one in defined.tasks for old in one.formerly}
         self.groups |= {one.name: one for one in defined.groups}
         if defined.groups:
             self.notes[defined.groups[-1].name] = defined.description
@@ -192,7 +195,7 @@ class Catalog:
 
     def expand(self, name: str) -> tuple[str, ...]:
         """The task and group names that a name, tag or pattern stands for."""
-        if name in self.files or families.of(name) is not None:
+        if name in self.files or name in self.renamed or families.of(name) is not None:
             self.require(name)
             return (name,)
         if name in self.tags:
@@ -210,6 +213,11 @@ class Catalog:
         may raise UserError.
         """
         if name in self.files:
+            return True
+        if name in self.renamed:
+            definition, defined = self.tasks[self.renamed[name]]
+            kept = definition.model_copy(update={"name": name, "formerly": ()})
+            self.add(replace(defined, tasks=(kept,), groups=()))
             return True
         family = families.of(name)
         if family is None:
@@ -307,6 +315,7 @@ def _from_catalog(
         task = catalog.task(name, replace(options, shots=decided))
         tasks.append(task)
         notes += [*shots.notes(definition, decided, number, fixed.get(name)), *traits(task).warnings]
+    notes += [f"{name}: is called {catalog.renamed[name]} now" for name in tops if name in catalog.renamed]
     if entry.num_fewshot is not None and any(one.number != entry.num_fewshot for one in fixed.values()):
         notes.append(f"{entry.name}: this group fixes its few-shot examples; {entry.num_fewshot} is ignored")
     return tasks, groups, notes

@@ -153,6 +153,8 @@ class Definition(Strict):
     citation: str = ""
     tags: tuple[Name, ...] = ()
     alias: str | None = None
+    formerly: tuple[Name, ...] = Field(default=(), exclude=True)
+    """Old names: each still stands for it, and results keep the name that was asked for."""
     dataset: Dataset
     kind: Kind
     prompt: str = ""

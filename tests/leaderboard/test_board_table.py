@@ -11,9 +11,10 @@ from made_entries import BOARD, entry, result
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Group
 from evalkit.leaderboard import published
-from evalkit.leaderboard.board import Board, load_board, names
+from evalkit.leaderboard.board import Board, Column, load_board, names
 from evalkit.leaderboard.collect import Found, collect, run_entry
 from evalkit.leaderboard.entry import Entry, from_run, parse, write_entry
+from evalkit.leaderboard.rows import graded
 from evalkit.leaderboard.table import Table, build_table
 from evalkit.store import RunDir
 
@@ -207,3 +208,50 @@ def test_a_published_metrics_direction_is_told_or_evalkits_own(tmp_path: Path) -
     file.write_text("model,task,metric,value,source,higher_is_better\nm,a,acc,0.5,here,maybe\n", "utf-8")
     with pytest.raises(UserError, match=r"own\.csv:2: higher_is_better is 'maybe'"):
         published.read_csv(file)
+
+
+def families(**changes: str) -> Board:
+    columns = (("A", "a", 1.0, "one"), ("B", "b", 1.0, "one"), ("C", "c", 2.0, "two"), ("D", "d", 0.0, "two"))
+    return Board(
+        name="families",
+        title="Families",
+        columns=tuple(
+            Column(title=title, task=task, weight=weight, group=changes.get(title, group))
+            for title, task, weight, group in columns
+        ),
+        score="families",
+    )
+
+
+def test_an_index_is_the_mean_of_its_families() -> None:
+    board = families()
+    assert board.weights == pytest.approx((0.25, 0.25, 0.5, 0.0))
+    assert board.formula == "(mean(A, B) + mean(C (weight 2))) / 2"
+    results = {"a": result(0.2), "b": result(0.4), "c": result(0.9)}
+    (row,) = table(entry("m", None, None, results=results), board=board).rows
+    assert row.score == pytest.approx((30 + 90) / 2)
+    with pytest.raises(ValueError, match="needs a group"):
+        families(C="")
+
+
+def test_shares_and_nats_have_no_common_mean() -> None:
+    nats = result(0.9)
+    score = nats.metrics["acc,none"].model_copy(update={"proportion": False, "unit": "nats"})
+    nats = nats.model_copy(update={"metrics": {"acc,none": score}})
+    results = {"a": result(0.2), "b": result(0.4), "c": nats}
+    with pytest.raises(UserError, match="A in %, C in nats have no common mean"):
+        table(entry("m", None, None, results=results), board=families())
+
+
+def test_a_graded_column_says_by_which_grader() -> None:
+    told = "consistent|agg:mean|grader:lexical:2|kappa:0.33 [0.28 to 0.38] on qags+wice|ci:wilson|n:9"
+    one = result(0.2)
+    score = one.metrics["acc,none"].model_copy(update={"signature": told})
+    results = {"a": one.model_copy(update={"metrics": {"acc,none": score}}), "b": result(0.1)}
+    (row,) = table(entry("m", None, None, results=results)).rows
+    assert graded(row.cells[0]) == "graded by lexical:2, kappa 0.33 [0.28 to 0.38] on qags+wice"
+    assert graded(row.cells[1]) == ""
+    unknown = score.model_copy(update={"signature": told.replace("0.33 [0.28 to 0.38] on qags+wice", "not validated")})
+    results["a"] = one.model_copy(update={"metrics": {"acc,none": unknown}})
+    (row,) = table(entry("m", None, None, results=results)).rows
+    assert graded(row.cells[0]) == "graded by lexical:2, which was not validated"

@@ -117,7 +117,7 @@ def test_what_cannot_be_made(name, message):
 
 def test_the_groups_resolve(tmp_path):
     names = {task.info.name for task in resolve(spec(tmp_path, "hallucination", "long-context", "robustness")).tasks}
-    assert {"medhalt_fct", "halueval", "needle:single", "stuffing", "reversal"} <= names
+    assert {"medhalt_fake", "halueval_general", "needle:single", "stuffing", "reversal"} <= names
 
 
 def test_a_run_of_orders_is_verified_and_says_what_was_not(tmp_path):

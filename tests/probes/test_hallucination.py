@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 from probe_runs import metrics_of
 
 from evalkit.contract.errors import UserError
+from evalkit.contract.types import SampleResult
 from evalkit.metrics.base import ScoringInput
-from evalkit.probes import generated, hallucination, options, phrases, prose
+from evalkit.probes import generated, hallucination, known_facts, made_up, options, phrases, prose
 from evalkit.probes.grading.lexical import is_supported
 from evalkit.probes.selfcheck import sentence_scores
 from evalkit.spec.models import RunSpec
@@ -24,9 +26,21 @@ OPEN = (
     "closed_book_popqa",
     "false_premise",
     "fabricated_entities",
-    "nq_swap",
+    "swapped_facts",
+    "nqswap",
 )
-CHOICE = ("medhalt_fct", "medhalt_nota", "medhalt_fake", "halueval", "memotrap")
+CHOICE = (
+    "medhalt_fct",
+    "medhalt_nota",
+    "medhalt_fake",
+    "halueval_general",
+    "halueval_qa",
+    "altered_sayings",
+    "memo_trap",
+    "fever",
+    "true_false",
+    "faithdial",
+)
 
 
 @pytest.mark.parametrize("name", OPEN)
@@ -74,9 +88,9 @@ def test_a_model_that_admits_to_not_knowing_passes_the_fake_questions():
 
 
 def test_memory_against_instruction():
-    rows = [json.loads(line) for line in (Catalog.of().files["memotrap"].parent / "sample.jsonl").open()]
+    rows = [json.loads(line) for line in (Catalog.of().files["altered_sayings"].parent / "sample.jsonl").open()]
     by_memory = [{"match": row["start"], "prefer": row["classes"][1 - row["gold"]].strip()} for row in rows]
-    assert metrics_of("memotrap", *by_memory)["acc"] == 0.0
+    assert metrics_of("altered_sayings", *by_memory)["acc"] == 0.0
 
 
 def test_a_model_that_denies_everything_fails_the_sound_twins():
@@ -85,7 +99,7 @@ def test_a_model_that_denies_everything_fails_the_sound_twins():
 
 
 def test_a_careful_model_is_told_from_one_that_never_answers():
-    rows = generated.fabricated_entities("seed=24:n=24")
+    rows = made_up.fabricated_entities("seed=24:n=24")
     knows = [{"match": row["entity"], "text": row["answers"][0]} for row in rows if row["real"]]
     found = metrics_of("fabricated_entities", *knows, {"text": "There is no such thing."})
     assert (found["fabrication"], found["correct_real"]) == (0.0, 1.0)
@@ -94,9 +108,9 @@ def test_a_careful_model_is_told_from_one_that_never_answers():
 
 
 def test_memory_against_the_passage():
-    rows = generated.nq_swap("seed=24:n=24")
-    recalls = [{"match": f"(?s){row['context'][-60:]}", "text": row["original"][0]} for row in rows]
-    found = metrics_of("nq_swap", *[{**rule, "match": rule["match"].replace(".", r"\.")} for rule in recalls])
+    rows = made_up.swapped_facts("seed=24:n=24")
+    recalls = [{"match": re.escape(row["context"]), "text": row["original"][0]} for row in rows]
+    found = metrics_of("swapped_facts", *recalls)
     assert (found["memorisation"], found["correct"]) == (1.0, 0.0)
 
 
@@ -134,23 +148,26 @@ def test_a_model_that_knows_facts_in_one_direction():
 
 
 def test_selfcheck_tells_a_steady_model_from_one_that_makes_things_up():
-    steady = metrics_of("selfcheck", {"text": "It is a river in Europe. It flows to the sea."})
+    steady = metrics_of("selfcheck_subjects", {"text": "It is a river in Europe. It flows to the sea."})
     varied = [
         "Zorn built it in 1431 with gold.",
         "A quiet queen sold her ships there.",
         "Nine owls guard the copper door.",
         "Milk and salt were its only trade.",
     ]
-    inventive = metrics_of("selfcheck", {"text": varied})
+    inventive = metrics_of("selfcheck_subjects", {"text": varied})
     assert steady["selfcheck_avg"] < inventive["selfcheck_avg"]
     assert steady["selfcheck_max"] < inventive["selfcheck_max"]
 
 
 def test_selfcheck_by_hand():
-    # Words: a a b | a b, total 5 and 2 kinds: p(a) = 4/7, p(b) = 3/7.
+    # Tokens: a a b | a b, five in all: p(a) = 3/5, p(b) = 2/5, as the authors' package has it (its k is 0).
     ((mean, largest),) = sentence_scores("a a b", ["a b"])
-    assert mean == pytest.approx((2 * 0.559616 + 0.847298) / 3, abs=1e-5)
-    assert largest == pytest.approx(0.847298, abs=1e-5)
+    assert mean == pytest.approx((2 * 0.510826 + 0.916291) / 3, abs=1e-5)
+    assert largest == pytest.approx(0.916291, abs=1e-5)
+    # A full stop is a token too.
+    ((mean, _),) = sentence_scores("a.", ["b."])
+    assert mean == pytest.approx((1.386294 + 0.693147) / 2, abs=1e-5)
 
 
 def test_summaries():
@@ -252,22 +269,68 @@ def test_the_right_answer_counts_beside_doubt_and_exactly_if_asked():
 
 
 def test_generators_depend_on_their_seed_alone():
-    for name in generated.MAKERS:
-        make = getattr(generated, name)
+    for make, number in (
+        (generated.reversal, 200),
+        (generated.persistence, 200),
+        (generated.stuffing, 200),
+        (made_up.false_premise, 1000),
+        (made_up.fabricated_entities, 668),
+        (made_up.swapped_facts, 500),
+    ):
         assert make("seed=3:n=9") == make("n=9:seed=3")
         assert make("seed=3:n=9") == make("seed=3:n=20")[:9]
         assert make("seed=3:n=9") != make("seed=4:n=9")
-        assert len(make(None)) == 200
+        assert len(make(None)) == number
+
+
+def test_five_hundred_distinct_facts():
+    assert len({fact.name for fact in known_facts.FACTS}) == len(known_facts.FACTS) >= 500
+    assert len({row["of"] for row in made_up.false_premise(None)}) == 500
+    assert len({row["of"] for row in made_up.swapped_facts(None)}) == 500
+    for row in made_up.swapped_facts("n=200"):
+        assert not set(row["answers"]) & set(row["original"])
+        assert row["answers"][0] in row["context"]
+
+
+def test_twins_of_one_fact_are_one_cluster():
+    spec = {"model": {"name": "mock", "backend": "mock"}, "tasks": [{"name": "false_premise:seed=9:n=40"}]}
+    (task,) = resolve(RunSpec.model_validate(spec)).tasks
+    documents = task.documents(None)
+    scored = [
+        SampleResult(document, (), (), None, status="ok", metrics={"correct,answer": float(place % 2)})
+        for place, document in enumerate(documents)
+    ]
+    found = next(one for one in task.summarize(scored) if one.name == "correct")
+    assert (found.n, found.clusters) == (40, 20)
 
 
 def test_a_seed_in_the_name_makes_other_documents():
     spec = {"model": {"name": "mock"}, "tasks": [{"name": "false_premise:seed=9:n=4"}, {"name": "false_premise"}]}
     one, other = resolve(RunSpec.model_validate(spec)).tasks
     first, second = one.documents(None), other.documents(None)
-    assert (len(first), len(second)) == (4, 200)
+    assert (len(first), len(second)) == (4, 1000)
     assert first[0].hash != second[0].hash
     with pytest.raises(UserError, match="no parameter"):
         Catalog.of().require("false_premise:sed=9")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("memotrap", "altered_sayings"),
+        ("nq_swap", "swapped_facts"),
+        ("selfcheck", "selfcheck_subjects"),
+        ("halueval", "halueval_general"),
+    ],
+)
+def test_an_old_name_keeps_working_with_a_note(old, new):
+    spec = {"model": {"name": "mock"}, "tasks": [{"name": old}]}
+    found = resolve(RunSpec.model_validate(spec))
+    assert [task.info.name for task in found.tasks] == [old]
+    assert any(f"{old}: is called {new} now" in note for note in found.warnings)
+    assert (
+        len(resolve(RunSpec.model_validate({**spec, "tasks": [{"name": "nq_swap:n=6"}]})).tasks[0].documents(None)) == 6
+    )
 
 
 def test_options_are_read():
@@ -285,7 +348,20 @@ def test_invented_names_are_many():
 
 @pytest.mark.mirror
 @pytest.mark.parametrize(
-    "name", ["medhalt_fake", "halueval", "truthfulqa_gen", "closed_book_triviaqa", "closed_book_nq"]
+    "name",
+    [
+        "medhalt_fake",
+        "medhalt_fake_paper",
+        "halueval_general",
+        "halueval_qa",
+        "truthfulqa_gen",
+        "closed_book_triviaqa",
+        "closed_book_nq",
+        "closed_book_popqa",
+        "memo_trap",
+        "fever",
+        "true_false",
+    ],
 )
 def test_the_mirrors_rows_are_read(name):
     folder = os.environ.get("EVALKIT_DATA_DIR")

@@ -5,6 +5,7 @@ What each probe says of each of them; the finer cases are in the other files of 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -31,8 +32,8 @@ SAID: list[tuple[str, dict[str, Any], dict[str, float | None]]] = [
     ("closed_book_popqa", ABSTAINS, {"abstained": 1, "coverage": 0, "correct_rare": 0, "correct_popular": 0}),
     ("fabricated_entities", ABSTAINS, {"fabrication": 0, "correct_real": 0, "abstained": 1}),
     ("false_premise", ABSTAINS, {"fabrication": 0, "correct_sound": 0, "abstained": 1}),
-    ("nq_swap", ABSTAINS, {"abstained": 1, "memorisation": None}),
-    ("selfcheck", ABSTAINS, {"answered": 0, "selfcheck_max": None, "selfcheck_avg": None}),
+    ("swapped_facts", ABSTAINS, {"abstained": 1, "memorisation": None}),
+    ("selfcheck_subjects", ABSTAINS, {"answered": 0, "selfcheck_max": None, "selfcheck_avg": None}),
     ("summary_faithfulness", ABSTAINS, {"answered": 0, "hallucinated": None, "consistent": None}),
     ("stuffing", ABSTAINS, {"abstained": 1, "wrong": 0, "among_0": 0}),
     ("persistence", ABSTAINS, {"correct": 0, "turn_1": 0}),
@@ -44,8 +45,8 @@ SAID: list[tuple[str, dict[str, Any], dict[str, float | None]]] = [
     ("closed_book_popqa", WRONG, {"wrong": 1, "correct_rare": 0, "correct_middle": 0, "correct_popular": 0}),
     ("fabricated_entities", WRONG, {"fabrication": 1, "abstained": 0}),
     ("false_premise", WRONG, {"fabrication": 1, "correct_sound": 0}),
-    ("nq_swap", WRONG, {"wrong": 1, "memorisation": None}),
-    ("selfcheck", WRONG, {"answered": 1}),
+    ("swapped_facts", WRONG, {"wrong": 1, "memorisation": None}),
+    ("selfcheck_subjects", WRONG, {"answered": 1}),
     ("summary_faithfulness", WRONG, {"answered": 1, "hallucinated": 1, "consistent": 0}),
     ("stuffing", WRONG, {"wrong": 1, "abstained": 0}),
     ("persistence", WRONG, {"wrong": 1}),
@@ -55,8 +56,8 @@ SAID: list[tuple[str, dict[str, Any], dict[str, float | None]]] = [
     ("medhalt_fct", NO, {"false_confidence": 0, "acc": 0.5}),
     ("fct:arc_easy", YES, {"false_confidence": 1}),
     ("fct:arc_easy", NO, {"false_confidence": 0}),
-    ("halueval", YES, {"made_up_found": 1, "sound_passed": 0}),
-    ("halueval", NO, {"made_up_found": 0, "sound_passed": 1}),
+    ("halueval_general", YES, {"made_up_found": 1, "sound_passed": 0}),
+    ("halueval_general", NO, {"made_up_found": 0, "sound_passed": 1}),
     ("false_premise", AGREES, {"correct_false": 0, "fabrication": 1}),
     ("false_premise", DENIES, {"correct_false": 1, "correct_sound": 0}),
     ("fabricated_entities", AGREES, {"fabrication": 1, "correct_real": 0}),
@@ -85,15 +86,15 @@ def test_none_of_the_above_is_told_from_the_first_option() -> None:
 
 
 def test_memory_is_told_from_the_passage_and_from_the_ending() -> None:
-    rows = _rows("nq_swap")
+    rows = _rows("swapped_facts")
     memory = [{"match": row["question"].replace("?", "."), "text": row["original"][0]} for row in rows]
-    found = metrics_of("nq_swap", *memory, limit=1)
+    found = metrics_of("swapped_facts", *memory, limit=1)
     assert (found["memorisation"], found["correct"], found["abstained"]) == (1, 0, 0)
-    reads = [{"match": row["context"][-40:].replace(".", r"\."), "text": row["answers"][0]} for row in rows]
-    found = metrics_of("nq_swap", *reads)
+    reads = [{"match": re.escape(row["context"]), "text": row["answers"][0]} for row in rows]
+    found = metrics_of("swapped_facts", *reads)
     assert (found["memorisation"], found["correct"]) == (0, 1)
-    right = [{"match": row["start"], "prefer": row["classes"][row["gold"]].strip()} for row in _rows("memotrap")]
-    assert metrics_of("memotrap", *right)["acc"] == 1
+    right = [{"match": row["start"], "prefer": row["classes"][row["gold"]].strip()} for row in _rows("altered_sayings")]
+    assert metrics_of("altered_sayings", *right)["acc"] == 1
 
 
 def test_labels_and_templates_tell_a_taste_for_a_letter_from_knowledge() -> None:
@@ -105,8 +106,8 @@ def test_labels_and_templates_tell_a_taste_for_a_letter_from_knowledge() -> None
 
 def test_every_probe_of_the_groups_is_here() -> None:
     catalog = Catalog.of()
-    members = {leaf for group in ("hallucination", "robustness") for leaf in catalog.leaves(group)}
-    here = {name.partition(":")[0] for name, _, _ in SAID} | {"medhalt_nota", "memotrap", "reversal"}
+    members = {leaf for group in ("hallucination_own", "robustness") for leaf in catalog.leaves(group)}
+    here = {name.partition(":")[0] for name, _, _ in SAID} | {"altered_sayings", "reversal"}
     assert members <= here, "write down what the new probe says of the four models"
 
 

@@ -118,13 +118,13 @@ def test_a_model_that_is_none(tmp_path: Path) -> None:
         Settings.of({"modell": "x"})
     with pytest.raises(UserError, match="two classes"):
         Settings.of({"model": "x", "entail": 1})
-    with pytest.raises(UserError, match=r"Name it: --tasks selfcheck:nli=MODEL"):
+    with pytest.raises(UserError, match=r"Name it: --tasks selfcheckgpt:nli=MODEL"):
         Settings.of({})
 
 
 def test_the_task_in_a_run(tmp_path: Path) -> None:
     folder = classifier(tmp_path / "nli", ["contradiction", "neutral", "entailment"])
-    name = f"selfcheck:nli={folder}:device=cpu"
+    name = f"selfcheck_subjects:nli={folder}:device=cpu"
     found = metrics_of(
         name,
         {
