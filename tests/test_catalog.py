@@ -53,6 +53,12 @@ MADE_ELSEWHERE = (
     "EleutherAI/race",
     "jannalu/crows_pairs_multilingual",
     "openlifescienceai/Med-HALT",
+    "McGill-NLP/faithdial-audit",
+    "fever/fever",
+    "pminervini/inverse-scaling",
+    "pminervini/NQ-Swap",
+    "pminervini/true-false",
+    "potsawee/wiki_bio_gpt3_hallucination",
     "pminervini/HaluEval",
 )
 """Data sets that have no commit on the Hub, or whose commit we have not been able to look up."""

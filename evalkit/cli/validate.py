@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalkit.cli.judging import Output, check_output, interval_text, save, spec_of
+from evalkit.cli.judging import Output, check_output, interval_text, plain, save, spec_of
 from evalkit.cli.options import Given, takes
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
@@ -106,7 +106,7 @@ def selfcheck(
     rows.append(("random", "", "", *(f"{share:.3f}" for share in every[0].random), "0", "0"))
     console().print(rows_table(heads, rows))
     if output:
-        save({"scores": every, "data": labels.DATA.id}, output)
+        save({"scores": [plain(one) for one in every], "data": labels.DATA.id}, output)
 
 
 _model = takes(*of_panel(MODEL), "chat_template", short={"model": "-M -m"})
