@@ -131,6 +131,8 @@ class Quote:
     """Where the price is from, or where to look for it."""
     at_once: int
     """Requests under way at a time."""
+    at: str = ""
+    """Who is asked, for people; empty: the model's name says it."""
 
 
 PAID_SETTINGS = frozenset(("price", "max_cost"))

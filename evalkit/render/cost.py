@@ -26,6 +26,8 @@ def expectation(found: Expected) -> list[str]:
     tokens = f"about {found.prompt_tokens:,} tokens to read, at most {found.most_output_tokens:,} to write"
     if price is None or found.prompt_usd is None or found.most_usd is None:
         return [f"cost: price not known: {source} (--price in=...,out=...)", f"{tokens}; {time}"]
+    if not any(price):
+        return [f"{tokens}; {time}"]
     money = f"{usd(found.prompt_usd).removesuffix(' USD')} to at most {usd(found.most_usd)}"
     rate = f"at {price[0]:g} USD a million tokens read, {price[1]:g} written ({source})"
     return [f"cost: {money}; {time}", tokens, rate]
@@ -40,6 +42,9 @@ def bill(result: RunResult) -> str | None:
     read, written = counters.get("prompt_tokens", 0), counters.get("output_tokens", 0)
     cached = f" ({cost['cached_tokens']:,} from the provider's cache)" if cost.get("cached_tokens") else ""
     thought = f" ({cost['reasoning_tokens']:,} of them thought)" if cost.get("reasoning_tokens") else ""
+    price = (result.model.get("details") or {}).get("price") or {}
+    if price and not (price.get("in") or price.get("out")):
+        return f"tokens: {read:,} read, {written:,} written{thought}"
     known = "price not known" if cost.get("usd") is None else usd(cost["usd"])
     without = f"; of {cost['unpriced']:,} answers the price is not known" if cost.get("unpriced") else ""
     return f"cost: {known}: {read:,} tokens read{cached}, {written:,} written{thought}{without}"

@@ -30,7 +30,9 @@ def plan_table(plan: Plan) -> Sheet:
             Column("requests", "whole", right=True),
             Column("data"),
         ],
-        title=f"{plan.model} on {plan.backend}",
+        title=f"{plan.model} at {plan.cost.quote.at}"
+        if plan.cost is not None and plan.cost.quote.at
+        else f"{plan.model} on {plan.backend}",
     )
     by_name = {task.info.name: task for task in plan.tasks}
     for name, tasks in _families(plan.groups, by_name):

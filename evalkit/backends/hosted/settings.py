@@ -6,7 +6,7 @@ Validated before a run directory is written: keys never stand in arguments or ad
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import Field
@@ -77,15 +77,14 @@ class Hosted:
     def _own_variable(self) -> bool:
         return self.chosen.api_key_env not in self.provider.keys
 
-    def terms(self, model: ModelSpec) -> tuple[Price | None, Quote | None]:
-        """The price, and what is told of it; None for what nobody pays for. Raises UserError where there is a limit and
-        no price.
-        """
+    def terms(self, model: ModelSpec) -> tuple[Price | None, Quote]:
+        """The price, and what is told of it. Raises UserError where there is a limit and no price."""
         if self.provider.own and not model.price:
-            return FREE, None
+            return FREE, Quote((0.0, 0.0), FREE.source, self.chosen.num_concurrent or START, self.provider.title)
         found = self.listed()
         where = f"see {self.provider.title}'s list"
-        return quoted(model, found, where, self.chosen.num_concurrent or START)
+        price, quote = quoted(model, found, where, self.chosen.num_concurrent or START)
+        return price, replace(quote, at=self.provider.title)
 
     def listed(self) -> Listed | None:
         """What the price list knows of the model."""
