@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
@@ -29,7 +29,7 @@ class Document:
 class Documents(Sequence[Document]):
     """The documents of a split, with the rows that few-shot examples are drawn from. A slice keeps the pool."""
 
-    documents: tuple[Document, ...]
+    documents: Sequence[Document]
     pool: Sequence[Any] = field(default=(), repr=False)
 
     def __len__(self) -> int:
@@ -43,6 +43,9 @@ class Documents(Sequence[Document]):
         if isinstance(place, slice):
             return Documents(self.documents[place], self.pool)
         return self.documents[place]
+
+    def __iter__(self) -> Iterator[Document]:
+        return iter(self.documents)
 
     def take(self, places: Iterable[int]) -> Documents:
         """The documents at ``places``, in that order."""

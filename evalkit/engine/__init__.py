@@ -30,6 +30,7 @@ from evalkit.contract.types import Request, Response
 from evalkit.engine.encode import Job, encode
 from evalkit.engine.plausible import Places, impossible, possible
 from evalkit.spec.models import EngineSpec
+from evalkit.store import held
 from evalkit.store.identity import text_key
 
 __all__ = ["AT_ONCE", "answer"]
@@ -44,7 +45,7 @@ def answer(
     book: ResponseStore | None,
     spec: EngineSpec,
     progress: Progress | None = None,
-) -> list[Response]:
+) -> Sequence[Response]:
     """A response for every request, in order. Failures are responses too; answers reach ``book`` as they come.
 
     Of very many requests AT_ONCE are planned and answered at a time, which bounds the memory. They are cut by their
@@ -52,8 +53,10 @@ def answer(
     """
     if len(requests) <= AT_ONCE:
         return _answer(backend, requests, book, spec, progress)
-    parts = (requests[begin : begin + AT_ONCE] for begin in range(0, len(requests), AT_ONCE))
-    return [response for part in parts for response in _answer(backend, part, book, spec, progress)]
+    found = held.responses()
+    for begin in range(0, len(requests), AT_ONCE):
+        found.extend(_answer(backend, requests[begin : begin + AT_ONCE], book, spec, progress))
+    return found
 
 
 def _answer(

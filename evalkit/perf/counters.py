@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from evalkit.contract.backend import TokenBackend, no_op
@@ -72,15 +73,14 @@ def run_counters(
     meter = backend.meter if isinstance(backend, Metered) else Meter()
     own = meter.counters()
     by_task, cost = _by_task(asked, responses, seconds.get("answer", 0.0))
-    read, written = sum(r.prompt_tokens for r in responses), sum(r.output_tokens for r in responses)
     found: dict[str, Any] = {
         "tasks": by_task,
         "cost": cost,
         "seconds": dict(seconds),
         "requests": len(responses),
         "requests_answered": answered.requests,
-        "prompt_tokens": read,
-        "output_tokens": written,
+        "prompt_tokens": sum(one["prompt_tokens"] for one in by_task.values()),
+        "output_tokens": sum(one["output_tokens"] for one in by_task.values()),
         "tokens": own["tokens"] if meter.given or meter.generated or meter.uncounted else {},
         "throughput": {**own["throughput"], **_overall(meter, answered, seconds.get("answer", 0.0))},
         "latency": own["latency"],
@@ -99,7 +99,7 @@ def run_counters(
     if SERVER not in backend.info.device and (kwh := energy.per_kwh(worked, found["energy"])) is not None:
         found["energy"]["tokens_per_kwh"] = kwh
     if isinstance(backend, TokenBackend):
-        found["tokenizer"] = tokenizer_counters(backend, [r for requests in asked.values() for r in requests])
+        found["tokenizer"] = tokenizer_counters(backend, tuple(asked.values()))
     return {name: value for name, value in found.items() if value not in ({}, None)}
 
 
@@ -122,14 +122,15 @@ def _by_task(
     bills: dict[str, Bill] = {}
     paid: set[int] = set()
     for task, requests in asked.items():
-        own = [response for _, response in zip(requests, ahead, strict=False)]
-        rows[task] = (len(own), sum(r.prompt_tokens for r in own), sum(r.output_tokens for r in own))
-        # What several requests share is one answer, and was paid once: by the first task that asked.
+        count = read = written = 0
         bills[task] = Bill()
-        for one in own:
-            if one.usage is not None and id(one) not in paid:
-                paid.add(id(one))
+        for place, one in enumerate(islice(ahead, len(requests))):
+            count, read, written = count + 1, read + one.prompt_tokens, written + one.output_tokens
+            # What equal requests share is one answer, and was paid once: by the first task that asked.
+            if one.usage is not None and (asked_for := hash(repr(requests[place]))) not in paid:
+                paid.add(asked_for)
                 bills[task].add(one.usage)
+        rows[task] = count, read, written
     whole = sum(read + written for _, read, written in rows.values())
     by_task = {
         task: {
@@ -179,12 +180,13 @@ class Bill:
         return {**priced, **unpriced, "cached_tokens": self._cached, "reasoning_tokens": self._reasoning}
 
 
-def tokenizer_counters(backend: Any, requests: Sequence[Request]) -> dict[str, Any] | None:
-    """Tokens a word (split at white space) and a UTF-8 byte over evenly spaced prompts, special tokens left out."""
+def tokenizer_counters(backend: Any, asked: Sequence[Sequence[Request]]) -> dict[str, Any] | None:
+    """Tokens a word (split at white space) and a UTF-8 byte over evenly spaced prompts, special tokens left out.
+    ``asked``: each task's requests.
+    """
     texts: list[str] = []
     size = 0
-    stride = max(1, len(requests) // 256)
-    for request in requests[::stride]:
+    for request in _spread(asked):
         text = _text(request)
         texts.append(text)
         size += len(text)
@@ -196,6 +198,16 @@ def tokenizer_counters(backend: Any, requests: Sequence[Request]) -> dict[str, A
         return None
     tokens = sum(map(len, backend.encode(texts, False)))
     return {"tokens_per_word": tokens / words, "tokens_per_byte": tokens / size, "prompts": len(texts)}
+
+
+def _spread(asked: Sequence[Sequence[Request]]) -> Iterator[Request]:
+    """Every k-th of all requests, some 256."""
+    stride = max(1, sum(map(len, asked)) // 256)
+    begin = 0
+    for requests in asked:
+        for place in range(-begin % stride, len(requests), stride):
+            yield requests[place]
+        begin += len(requests)
 
 
 def _text(request: Request) -> str:

@@ -13,8 +13,8 @@ from evalkit.runner.workload import Workload
 
 
 def converse(
-    workloads: Sequence[Workload], responses: list[Response], partial: bool, ask: Ask, style: PromptStyle
-) -> tuple[list[Workload], list[Response], bool]:
+    workloads: Sequence[Workload], responses: Sequence[Response], partial: bool, ask: Ask, style: PromptStyle
+) -> tuple[list[Workload], Sequence[Response], bool]:
     """The workloads with the requests of their later turns, all responses in their order, and whether the user
     interrupted. Turns that an interruption left unasked are missing, which the task tells when it scores.
     """

@@ -43,7 +43,7 @@ from evalkit.runner.scoring import score, summarize
 from evalkit.runner.styling import LaterChat, chat_of, measured, style_of
 from evalkit.runner.suitability import following
 from evalkit.runner.surroundings import with_environment
-from evalkit.runner.workload import Workload, build_requests, chosen, load_documents
+from evalkit.runner.workload import Workload, build_requests, chosen, flat, load_documents
 from evalkit.spec.models import ModelSpec, RunSpec
 from evalkit.spec.naming import default_output, model_label
 from evalkit.store import Chained, ResponseCache, RunDir, environment, looks
@@ -186,12 +186,12 @@ def evaluate(
         with _book(directory, spec) as plain, observer.answering() as progress:
             book, counting = WatchedBook(plain, watch), CountingProgress(WatchedProgress(progress, watch))
 
-            def ask(requests: Sequence[Request]) -> tuple[list[Response], bool]:
+            def ask(requests: Sequence[Request]) -> tuple[Sequence[Response], bool]:
                 with clock.measure("answer"):
                     return answer_all(backend, requests, book, spec.engine, counting, observer.note)
 
             if schedule is None:
-                first = ask(_all_requests(workloads))
+                first = ask(flat(workloads))
                 workloads, responses, partial = converse(workloads, *first, ask, style_of(spec.model, backend))
             else:
                 judged = functools.partial(look_at, schedule, selection.groups, {})
@@ -351,12 +351,8 @@ def _book(directory: RunDir, spec: RunSpec) -> Iterator[ResponseStore]:
         book.flush()
 
 
-def _all_requests(workloads: Sequence[Workload]) -> list[Request]:
-    return [request for requests in _by_task(workloads).values() for request in requests]
-
-
-def _by_task(workloads: Sequence[Workload]) -> dict[str, list[Request]]:
-    return {workload.info.name: [request for asked in workload.requests for request in asked] for workload in workloads}
+def _by_task(workloads: Sequence[Workload]) -> dict[str, Sequence[Request]]:
+    return {workload.info.name: flat([workload]) for workload in workloads}
 
 
 def _reported(workloads: Sequence[Workload], backend: Backend, observer: Observer) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def answer_all(
     engine: EngineSpec,
     progress: Progress,
     note: Callable[[str], None] = lambda text: None,
-) -> tuple[list[Response], bool]:
+) -> tuple[Sequence[Response], bool]:
     """A response for every request, and whether the user interrupted, or a limit that the user set, which ``note`` is
     told.
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from evalkit.contract.types import Group, GroupResult, Response, SampleResult, T
 from evalkit.runner.scoring import score_one
 from evalkit.runner.workload import Workload
 from evalkit.store import live
+from evalkit.store.held import begins_of
 from evalkit.task.groups import summarize_groups
 
 SHARE = 0.03
@@ -56,7 +57,7 @@ class Watch:
         self._writer: live.Writer | None = None
         self._state = live.begun()
         self._workloads: Sequence[Workload] = ()
-        self._starts: list[int] = []
+        self._starts = array("q")
         self._firsts: list[int] = []
         self._left = array("i")
         self._waiting: dict[str, list[int]] = {}
@@ -69,13 +70,14 @@ class Watch:
 
     def begin(self, workloads: Sequence[Workload], model: Mapping[str, Any], by_key: bool) -> None:
         """Answers are about to come. ``by_key``: they can be told by their requests' keys."""
-        sizes = [len(asked) for workload in workloads for asked in workload.requests]
+        begins = [begins_of(workload.requests) for workload in workloads]
+        sizes = array("i", (end - begin for one in begins for begin, end in pairwise(one)))
         with self._lock:
             self._state = replace(self._state, model=model)
             self._workloads = workloads
-            self._starts = [0, *accumulate(sizes)] if by_key else []
+            self._starts = array("q", accumulate(sizes, initial=0)) if by_key else array("q")
             self._firsts = [0, *accumulate(len(workload.documents) for workload in workloads)]
-            self._left = array("i", sizes)
+            self._left = sizes
             self._done = [0] * len(workloads)
             self._samples = [[] for _ in workloads]
             self._slow = {n for n, one in enumerate(workloads) if not traits(one.task).scores_early}

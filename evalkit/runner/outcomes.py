@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from string import ascii_uppercase
 from typing import Any
+
+import numpy as np
 
 from evalkit.contract.types import (
     UNFINISHED,
@@ -25,45 +28,75 @@ SHOWN = 60
 """Characters of the most frequent answer that are kept."""
 
 
-def outcomes(samples: Sequence[SampleResult], info: TaskInfo) -> Outcomes:
-    """Counted over all replies that came back and, for the most frequent answer, over the items that have one."""
-    replies = [reply for sample in samples for reply in _replies(sample)]
-    answer, count, among = _most_frequent(samples, info)
-    reasons = Counter(sample.error or "" for sample in samples if sample.status == "error")
-    (failure, failures), *_ = [*reasons.most_common(1), ("", 0)]
-    return Outcomes(
-        replies=len(replies),
-        empty=sum(reply.finish != UNFINISHED and not (reply.text or "").strip() for reply in replies),
-        cut=sum(reply.finish == "length" for reply in replies),
-        unfinished_thoughts=sum(reply.finish == UNFINISHED for reply in replies),
-        withheld=sum(one.finish == WITHHELD and one.status != "ok" for sample in samples for one in sample.responses),
-        failure=" ".join(failure.split())[:REASON],
-        failure_count=failures,
-        answers=among,
-        most_frequent=answer,
-        most_frequent_count=count,
-        distinct_targets=len({str(sample.target) for sample in samples if sample.status == "ok"}),
-    )
+class Tally:
+    """Counts over all replies that came back and, for the most frequent answer, over the items that have one. Answers
+    are told apart by 64 bits of a hash each, so that a million of them take some megabytes.
+    """
+
+    def __init__(self, info: TaskInfo) -> None:
+        self._info = info
+        self._replies = self._empty = self._cut = self._unfinished = self._added = 0
+        self._withheld = 0
+        self._reasons = Counter[str]()
+        self._targets = array("q")
+        self._ways: dict[str, tuple[array[int], array[int]]] = {}
+
+    def add(self, sample: SampleResult) -> None:
+        """Count one more item."""
+        for reply in _replies(sample):
+            self._replies += 1
+            self._empty += reply.finish != UNFINISHED and not (reply.text or "").strip()
+            self._cut += reply.finish == "length"
+            self._unfinished += reply.finish == UNFINISHED
+        if sample.status == "ok":
+            self._targets.append(hash(str(sample.target)))
+        elif sample.status == "error":
+            self._reasons[sample.error or ""] += 1
+        self._withheld += sum(one.finish == WITHHELD and one.status != "ok" for one in sample.responses)
+        for way, answer in _answers(sample, self._info):
+            answers, places = self._ways.setdefault(way, (array("q"), array("q")))
+            answers.append(hash(answer))
+            places.append(self._added)
+        self._added += 1
+
+    def outcomes(self, samples: Sequence[SampleResult]) -> Outcomes:
+        """What was counted of ``samples``, which are those that were added, in that order."""
+        answer, count, among = self._most_frequent(samples)
+        (failure, failures), *_ = [*self._reasons.most_common(1), ("", 0)]
+        return Outcomes(
+            replies=self._replies,
+            empty=self._empty,
+            cut=self._cut,
+            unfinished_thoughts=self._unfinished,
+            withheld=self._withheld,
+            failure=" ".join(failure.split())[:REASON],
+            failure_count=failures,
+            answers=among,
+            most_frequent=" ".join(answer.split())[:SHOWN],
+            most_frequent_count=count,
+            distinct_targets=len(np.unique(self._targets)),
+        )
+
+    def _most_frequent(self, samples: Sequence[SampleResult]) -> tuple[str, int, int]:
+        """The most frequent answer, how often it was given, and among how many. An answer is the choice (its text or,
+        where that is another in each item, its letter), the reply, or what the filter of the primary metric reads from
+        the reply; of these the one that is given most often, and of equals the one that was given first.
+        """
+        found = []
+        for way, (answers, places) in self._ways.items():
+            _, first, counts = np.unique(answers, return_index=True, return_counts=True)
+            most = int(counts.max())
+            found.append((way, places[int(first[counts == most].min())], most, len(answers)))
+        if not found:
+            return "", 0, 0
+        way, place, count, among = max(found, key=lambda one: one[2])
+        return dict(_answers(samples[place], self._info))[way], count, among
 
 
 def _replies(sample: SampleResult) -> Iterator[Response]:
     for request, response in zip(sample.requests, sample.responses, strict=False):
         if isinstance(request, Generate) and response.status == "ok" and response.text is not None:
             yield response
-
-
-def _most_frequent(samples: Sequence[SampleResult], info: TaskInfo) -> tuple[str, int, int]:
-    """The most frequent answer, how often it was given, and among how many. An answer is the choice (its text or, where
-    that is another in each item, its letter), the reply, or what the filter of the primary metric reads from the reply;
-    of these the one that is given most often.
-    """
-    ways: dict[str, Counter[str]] = {}
-    for sample in samples:
-        for way, answer in _answers(sample, info):
-            ways.setdefault(way, Counter())[answer] += 1
-    found = [(*counter.most_common(1)[0], counter.total()) for counter in ways.values()]
-    answer, count, among = max(found, key=lambda one: one[1], default=("", 0, 0))
-    return " ".join(answer.split())[:SHOWN], count, among
 
 
 def _answers(sample: SampleResult, info: TaskInfo) -> Iterable[tuple[str, str]]:

@@ -26,7 +26,7 @@ from evalkit.runner.workload import Workload
 from evalkit.store import RunDir
 from evalkit.task.groups import summarize_groups
 
-Ask = Callable[[Sequence[Request]], tuple[list[Response], bool]]
+Ask = Callable[[Sequence[Request]], tuple[Sequence[Response], bool]]
 """Answers to requests, in their order, and whether the user interrupted."""
 Look = Callable[[Sequence[Workload], Sequence[Response]], None]
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
 from evalkit.contract.errors import MetricsFailed
-from evalkit.contract.types import MetricResult, Response, SampleResult, Task, TaskResult
+from evalkit.contract.types import MetricResult, Request, Response, SampleResult, Task, TaskResult
 from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.interruptible import unanswered
-from evalkit.runner.outcomes import outcomes
+from evalkit.runner.outcomes import Tally
 from evalkit.runner.workload import Workload
+from evalkit.store.held import Samples, Window
+from evalkit.store.packed import HELD
 
 Known = dict[tuple[str, int], SampleResult]
 """Documents that were scored before, by task and number."""
@@ -19,25 +22,44 @@ Known = dict[tuple[str, int], SampleResult]
 
 def score(
     workloads: Sequence[Workload], responses: Sequence[Response], known: Known | None = None
-) -> list[list[SampleResult]]:
+) -> list[Sequence[SampleResult]]:
     """Each workload's documents, scored; those that an interruption left unanswered are left out. What is ``known`` is
-    not scored again, and what is scored becomes known.
+    not scored again, and what is scored becomes known. Those of a long task are held packed.
     """
-    known = {} if known is None else known
-    ahead = iter(responses)
-    scored = []
+    begin, scored = 0, list[Sequence[SampleResult]]()
     for workload in workloads:
-        samples = []
-        for document, requests in zip(workload.documents, workload.requests, strict=True):
-            answers = tuple(islice(ahead, len(requests)))
-            if unanswered(answers):
-                continue
-            key = workload.info.name, document.id
-            if key not in known:
-                known[key] = score_one(workload.task, SampleResult(document, requests, answers, None))
-            samples.append(known[key])
-        scored.append(samples)
+        end = begin + workload.n_requests
+        answers, begin = Window(responses, begin, end), end
+        if known is None and len(workload.documents) > HELD:
+            scored.append(_packed(workload, answers))
+        else:
+            scored.append([sample for _, sample, _ in _scored(workload, answers, {} if known is None else known)])
     return scored
+
+
+def _packed(workload: Workload, answers: Sequence[Response]) -> Samples:
+    samples = Samples(workload.documents, workload.requests, answers)
+    for place, sample, given in _scored(workload, answers, None):
+        samples.add(place, sample, *given)
+    return samples
+
+
+def _scored(
+    workload: Workload, answers: Sequence[Response], known: Known | None
+) -> Iterator[tuple[int, SampleResult, tuple[tuple[Request, ...], tuple[Response, ...]]]]:
+    """(place, sample, the requests and responses that it was scored by) of the documents that were answered."""
+    ahead = iter(answers)
+    for place, (document, requests) in enumerate(zip(workload.documents, workload.requests, strict=True)):
+        given = tuple(islice(ahead, len(requests)))
+        if unanswered(given):
+            continue
+        key = workload.info.name, document.id
+        sample = None if known is None else known.get(key)
+        if sample is None:
+            sample = score_one(workload.task, SampleResult(document, requests, given, None))
+            if known is not None:
+                known[key] = sample
+        yield place, sample, (requests, given)
 
 
 def score_one(task: Task, sample: SampleResult) -> SampleResult:
@@ -50,18 +72,22 @@ def score_one(task: Task, sample: SampleResult) -> SampleResult:
 
 def summarize(workload: Workload, samples: Sequence[SampleResult], aftermath: Aftermath) -> TaskResult:
     """A task's metrics, and how many documents ended how. Metrics that fail mark the task, and the others are kept."""
-    statuses = [sample.status for sample in samples]
+    statuses, truncated, tally = Counter[str](), 0, Tally(workload.info)
+    for sample in samples:
+        statuses[sample.status] += 1
+        truncated += any(response.truncated for response in sample.responses)
+        tally.add(sample)
     counted = TaskResult(
         info=workload.info,
         metrics=(),
         n=len(samples),
         n_total=workload.n_total,
-        n_ok=statuses.count("ok"),
-        n_unscored=statuses.count("unscored"),
-        n_error=statuses.count("error"),
-        n_truncated=sum(any(response.truncated for response in sample.responses) for sample in samples),
+        n_ok=statuses["ok"],
+        n_unscored=statuses["unscored"],
+        n_error=statuses["error"],
+        n_truncated=truncated,
         data_source=workload.source,
-        outcomes=outcomes(samples, workload.info),
+        outcomes=tally.outcomes(samples),
     )
     found: tuple[MetricResult, ...] = ()
 

@@ -62,7 +62,7 @@ class LaterChat:
         # In the order in which they were made: a conversation can hold only marks of those before it.
         for messages, add_generation_prompt in self._turns:
             texts.append(chat(plain(messages), add_generation_prompt))
-        return [replace(one, requests=tuple(settle_all(asked) for asked in one.requests)) for one in workloads]
+        return [one.asking(map(settle_all, one.requests)) for one in workloads]
 
 
 def transcript(messages: Sequence[Message], add_generation_prompt: bool) -> str:

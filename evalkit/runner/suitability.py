@@ -10,6 +10,7 @@ from evalkit.contract.capabilities import Capabilities, FollowsWindow, RequestKi
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Classify, Embed, Generate, Request, Rolling, Score
 from evalkit.runner.workload import Workload
+from evalkit.store.held import Requests, has_images
 
 if TYPE_CHECKING:
     from evalkit.task.catalog import Selection
@@ -35,14 +36,14 @@ ASKED: Mapping[RequestKind, str] = {
 def require(workloads: Sequence[Workload], model: str, can: Capabilities) -> None:
     """UserError that names the first task with requests that ``model``, which ``can`` so much, does not answer."""
     for workload in workloads:
-        asked = [request for requests in workload.requests for request in requests]
-        missing = sorted({KIND_OF[type(request)] for request in asked} - can.answers)
+        kinds, images = _asked(workload.requests)
+        missing = sorted({KIND_OF[kind] for kind in kinds} - can.answers)
         if missing:
             raise UserError(
                 f"task {workload.info.name} asks for {ASKED[missing[0]]}, which {model} cannot give: "
                 f"{_instead(missing[0], can)}"
             )
-        if "image" not in can.modalities and any(_has_images(request) for request in asked):
+        if "image" not in can.modalities and images:
             raise UserError(f"task {workload.info.name} shows images, which {model} does not read: leave it out")
 
 
@@ -53,14 +54,17 @@ def _instead(missing: RequestKind, can: Capabilities) -> str:
     return "leave it out, or use another backend"
 
 
-def _has_images(request: Request) -> bool:
-    messages = None if isinstance(request, Rolling) else request.messages
-    return messages is not None and any(message.images for message in messages)
-
-
 def following(selection: Selection, window: int | None) -> Selection:
     """The selection with tasks whose lengths follow the model's window made for it, where that is known."""
     if window is None or window >= NOT_KNOWN:
         return selection
     tasks = tuple(task.fitted(window) if isinstance(task, FollowsWindow) else task for task in selection.tasks)
     return replace(selection, tasks=tasks)
+
+
+def _asked(asked: Sequence[tuple[Request, ...]]) -> tuple[set[type], bool]:
+    """The classes of the requests, and whether one of them shows images."""
+    if isinstance(asked, Requests):
+        return asked.kinds, asked.images
+    every = [request for requests in asked for request in requests]
+    return {type(request) for request in every}, any(map(has_images, every))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
 from evalkit.contract.types import DataSource, Document, Documents, PromptStyle, Request, Task, TaskInfo
 from evalkit.data.generated import is_own
+from evalkit.store.held import Flat, Requests
+from evalkit.store.packed import HELD
 
 SHORTEST_HASH = 8
 """Hexadecimal digits of a document's hash that name it."""
@@ -27,7 +29,7 @@ class Workload:
     """Documents in the split, before --limit."""
     source: str
     """Where the documents came from, with a hash of the whole split."""
-    requests: tuple[tuple[Request, ...], ...]
+    requests: Sequence[tuple[Request, ...]]
 
     @property
     def info(self) -> TaskInfo:
@@ -37,7 +39,11 @@ class Workload:
     @property
     def n_requests(self) -> int:
         """Requests over all documents."""
-        return sum(map(len, self.requests))
+        return self.requests.total if isinstance(self.requests, Requests) else sum(map(len, self.requests))
+
+    def asking(self, requests: Iterable[tuple[Request, ...]]) -> Workload:
+        """The same workload with these requests, a tuple for each of its documents; very many are held packed."""
+        return replace(self, requests=Requests(requests) if len(self.documents) > HELD else tuple(requests))
 
 
 def load_documents(task: Task, data: DataSource, limit: float | None, shuffle_seed: int | None) -> Workload:
@@ -117,4 +123,12 @@ def _places(workload: Workload, wanted: Sequence[int | str]) -> list[int]:
 
 def build_requests(workload: Workload, style: PromptStyle) -> Workload:
     """The same workload with its requests, written in ``style``."""
-    return replace(workload, requests=tuple(workload.task.requests(workload.documents, style)))
+    return workload.asking(workload.task.requests(workload.documents, style))
+
+
+def flat(workloads: Sequence[Workload]) -> Sequence[Request]:
+    """The requests of all documents of all tasks, one after another."""
+    every = [workload.requests for workload in workloads]
+    if any(isinstance(asked, Requests) for asked in every):
+        return Flat(every)
+    return [request for asked in every for requests in asked for request in requests]

@@ -52,6 +52,11 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no canonical JSON")
 
 
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
+).encode
+
+
 def canonical(obj: Any) -> bytes:
     """Canonical JSON: sorted keys, no spaces, UTF-8; equal values give equal bytes.
 
@@ -59,9 +64,7 @@ def canonical(obj: Any) -> bytes:
     gives. Raises UserError for NaN and infinities, TypeError for what JSON cannot hold.
     """
     try:
-        text = json.dumps(
-            obj, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
-        )
+        text = _encode(obj)
     except ValueError as error:
         raise UserError(f"NaN or infinity (or a value that contains itself) has no identity: {error}") from None
     try:

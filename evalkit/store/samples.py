@@ -7,12 +7,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Classify, Embed, Generate, Request, Response, Rolling, SampleResult, Score, TaskInfo
 from evalkit.store.files import clean, plain, replacing
+from evalkit.store.held import Samples
 from evalkit.store.identity import canonical
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA = "1"
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_answer_fields = attrgetter(*Response.__slots__)
 ROWS_AT_ONCE = 2_000
 """Rows in one row group: what is held in memory beside the samples themselves."""
 
@@ -32,7 +37,7 @@ def sha256(text: str) -> str:
 
 def dump(value: Any) -> str:
     """A JSON text that holds the plain form of ``value``."""
-    return json.dumps(plain(value), ensure_ascii=False)
+    return _encode(plain(value))
 
 
 def prompt_of(request: Request) -> str:
@@ -106,7 +111,7 @@ def row(sample: SampleResult, metric_keys: Sequence[str]) -> dict[str, Any]:
         "prompts": prompts if any(prompt != first for prompt in prompts) else None,
         "target": dump(sample.target),
         "choices": [clean(r.continuation) for r in sample.requests if isinstance(r, Score)],
-        "responses": [plain(response) for response in sample.responses],
+        "responses": [_as_row(response) for response in sample.responses],
         "filtered": dump(sample.filtered),
         "statistics": dump(sample.statistics),
         "extra": dump(sample.extra),
@@ -114,6 +119,14 @@ def row(sample: SampleResult, metric_keys: Sequence[str]) -> dict[str, Any]:
     if metric_keys:
         record["metrics"] = {key: plain(_number(sample.metrics.get(key))) for key in metric_keys}
     return record
+
+
+def _as_row(response: Response) -> dict[str, Any]:
+    """``plain(response)``; of the values only texts and numbers with a fraction can need a change."""
+    return {
+        name: value if value is None or type(value) in (int, bool) else plain(value)
+        for name, value in zip(Response.__slots__, _answer_fields(response), strict=True)
+    }
 
 
 def _number(value: Any) -> float | None:
@@ -125,11 +138,15 @@ def write_parquet(path: Path, samples: Sequence[SampleResult], info: TaskInfo) -
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    keys = list(dict.fromkeys(key for sample in samples for key in sample.metrics))
+    keys: Sequence[str] = (
+        samples.metric_keys
+        if isinstance(samples, Samples)
+        else list(dict.fromkeys(key for sample in samples for key in sample.metrics))
+    )
     shape = schema(keys, info)
     with replacing(path) as temporary, pq.ParquetWriter(temporary, shape, compression="zstd") as writer:
-        for start in range(0, len(samples), ROWS_AT_ONCE):
-            rows = [row(sample, keys) for sample in samples[start : start + ROWS_AT_ONCE]]
+        ahead = iter(samples)
+        while rows := [row(sample, keys) for sample in islice(ahead, ROWS_AT_ONCE)]:
             writer.write_table(pa.Table.from_pylist(rows, schema=shape))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from evalkit.contract.types import Classify, SampleResult
 from evalkit.task.definition import Definition
@@ -20,17 +20,17 @@ def known_random(definition: Definition) -> float | None:
     return float(random) if isinstance(random, int | float) else None
 
 
-def random_baseline(definition: Definition, samples: Sequence[SampleResult]) -> float | None:
-    """Expected score of a uniform guess: a number, or the mean over documents of 1/choices or of an expression."""
+def guess_of(definition: Definition) -> Callable[[SampleResult], float] | None:
+    """Expected score of a uniform guess at one document: 1/choices or an expression; None where the definition names
+    a number, or none.
+    """
     random = definition.baseline.random
-    if random is None or not isinstance(random, str):
-        return None if random is None else float(random)
-    if not samples:
-        return known_random(definition)
+    if not isinstance(random, str):
+        return None
     if random == PER_CHOICE:
-        return sum(1 / _choices(sample) for sample in samples) / len(samples)
+        return lambda sample: 1 / _choices(sample)
     guess = compile_value(random)
-    return sum(float(guess(sample.document.data)) for sample in samples) / len(samples)
+    return lambda sample: float(guess(sample.document.data))
 
 
 def _choices(sample: SampleResult) -> int:
@@ -39,11 +39,10 @@ def _choices(sample: SampleResult) -> int:
     return len(first.labels) if isinstance(first, Classify) else len(sample.requests)
 
 
-def majority_baseline(definition: Definition, samples: Sequence[SampleResult]) -> float | None:
-    """Share of the most frequent gold index; None where answers are no single index."""
-    golds = [sample.target for sample in samples]
+def majority_of(definition: Definition, golds: Sequence[int | None]) -> float | None:
+    """Share of the most frequent of the documents' gold indices; None where an answer is no single index."""
     if not definition.baseline.majority or definition.kind != "multiple_choice" or not golds:
         return None
-    if not all(isinstance(gold, int) for gold in golds):
+    if None in golds:
         return None
     return Counter(golds).most_common(1)[0][1] / len(golds)

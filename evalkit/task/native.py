@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from evalkit.contract.capabilities import TaskTraits
-from evalkit.contract.clusters import shared_field
 from evalkit.contract.errors import MetricsFailed, UserError
 from evalkit.contract.types import (
     Classify,
@@ -36,12 +35,14 @@ from evalkit.metrics import filters as text_filters
 from evalkit.metrics.aggregate import aggregate
 from evalkit.task import prompt, shots
 from evalkit.task import sample as samples_of
-from evalkit.task.baselines import known_random, majority_baseline, random_baseline
+from evalkit.task.baselines import known_random
+from evalkit.task.columns import Columns, columns_of
 from evalkit.task.config import resolved
 from evalkit.task.definition import Definition
+from evalkit.task.documents import documents_of
 from evalkit.task.fewshot import Draw, sampler
 from evalkit.task.generation import settings
-from evalkit.task.rendering import Item, Reader, Rendered, Row, row_hash, split_name
+from evalkit.task.rendering import Item, Reader, Row, split_name
 from evalkit.task.scorers import Scorer, scorer_of, scoring_input, with_metrics
 from evalkit.task.source import Source
 
@@ -177,16 +178,12 @@ class NativeTask:
         elif self._shots and splits.fewshot is not None:
             pool = loaded if splits.fewshot == splits.eval else self._rows(data, splits.fewshot)
         self._sampler(pool)  # too few examples is told now, not after the model has loaded
-        render, kept = self._rendered, dict[int, Item]()
-        made = (
-            Document(index, row, row_hash(row), Rendered(render, row, index, kept)) for index, row in enumerate(loaded)
-        )
-        return Documents(tuple(made), pool)
+        return Documents(documents_of(loaded, self._rendered), pool)
 
     def requests(self, documents: Sequence[Document], style: PromptStyle) -> Iterator[tuple[Request, ...]]:
         """Requests of each document in turn; few-shot draws advance one seeded generator in this order."""
         draw = self._sampler(documents.pool if isinstance(documents, Documents) else ())
-        examples: dict[int, prompt.Example] = {}
+        examples: dict[int, tuple[Row, prompt.Example]] = {}
         for document in documents:
             shown = [self._example(row, examples) for row in draw(document.data)]
             yield self._ask(self.item(document), shown, style, self._where(document.id))
@@ -225,53 +222,44 @@ class NativeTask:
         """Aggregate the samples whose status is "ok", in the order of the definition's metrics. Raises MetricsFailed,
         with the others, where one cannot be made.
         """
-        scored = [sample for sample in samples if sample.status == "ok"]
-        random = random_baseline(self.definition, scored)
-        majority = majority_baseline(self.definition, scored)
-        _, clusters = shared_field([sample.document.data for sample in scored])
+        scored = columns_of(samples, [scorer.entry.key for scorer in self._scorers], self.definition)
         found, failed = [], []
         for scorer in self._scorers:
             try:
-                found.append(self._aggregate(scorer, scored, random, majority, clusters))
+                found.append(self._aggregate(scorer, scored, samples))
             except UserError as error:
                 failed.append(str(error))
         if failed:
             raise MetricsFailed("; ".join(failed), tuple(found))
         return tuple(found)
 
-    def _aggregate(
-        self,
-        scorer: Scorer,
-        scored: Sequence[SampleResult],
-        random: float | None,
-        majority: float | None,
-        clusters: Sequence[str] | None,
-    ) -> MetricResult:
+    def _aggregate(self, scorer: Scorer, scored: Columns, samples: Sequence[SampleResult]) -> MetricResult:
         key = scorer.entry.key
-        values = [sample.statistics[key] if key in sample.statistics else sample.metrics.get(key) for sample in scored]
         primary = key == self.info.primary
         binary = scorer.metric.binary and scorer.metric.higher_is_better
         # A guess is right or wrong: its score compares with shares of right answers, and with what the file says
         # of the primary metric.
         return aggregate(
             scorer.metric,
-            values,
+            scored.values[key],
             filter=scorer.entry.filter,
             args=scorer.entry.args,
             name=key.rpartition(",")[0],
             seed=self.options.seed,
-            baseline=random if binary or primary else None,
+            baseline=scored.random if binary or primary else None,
             # Of a part of the documents the most frequent answer is another.
-            majority=majority if binary and "only" not in scorer.entry.args else None,
+            majority=scored.majority if binary and "only" not in scorer.entry.args else None,
             primary=primary,
-            clusters=clusters,
-            samples=self._inputs(scorer, scored) if scorer.metric.all_items is not None else (),
+            clusters=scored.clusters,
+            samples=self._inputs(scorer, samples) if scorer.metric.all_items is not None else (),
         )
 
-    def _inputs(self, scorer: Scorer, scored: Sequence[SampleResult]) -> list[base.ScoringInput]:
+    def _inputs(self, scorer: Scorer, samples: Sequence[SampleResult]) -> list[base.ScoringInput]:
         """What a metric that sees the whole corpus at once looks at."""
         found = []
-        for sample in scored:
+        for sample in samples:
+            if sample.status != "ok":
+                continue
             item = self.item(sample.document)
             texts = self._filtered(sample.responses).get(scorer.entry.filter)
             found.append(scoring_input(item, sample.responses, texts, scorer.entry, {}))
@@ -311,15 +299,15 @@ class NativeTask:
         where = self._where(place)
         return self._reader.item(self._reader.view(row, where), where)
 
-    def _example(self, row: Row, known: dict[int, prompt.Example]) -> prompt.Example:
-        """A few-shot row, rendered once; ``known`` goes by identity, for rows are mappings."""
+    def _example(self, row: Row, known: dict[int, tuple[Row, prompt.Example]]) -> prompt.Example:
+        """A few-shot row, rendered once; ``known`` goes by identity, for rows are mappings, and so it holds them."""
         if id(row) not in known:
             where = f"{split_name(self._dataset, self.definition.dataset.splits.fewshot or '')}, a few-shot example"
             item = self._reader.item(self._reader.view(row, where), where)
             if item.problem:
                 raise UserError(f"{where}: cannot be shown: {item.problem}")
-            known[id(row)] = item.example()
-        return known[id(row)]
+            known[id(row)] = row, item.example()
+        return known[id(row)][1]
 
     def _ask(self, item: Item, shown: list[prompt.Example], style: PromptStyle, where: str) -> tuple[Request, ...]:
         one = self.definition

@@ -221,10 +221,12 @@ def _index(raw: Any, choices: tuple[str, ...]) -> tuple[int | None, str | None]:
     return index, None
 
 
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
 def row_hash(row: Row) -> str:
     """SHA-256 (hexadecimal) of a row's canonical JSON: keys sorted, no spaces, text as UTF-8."""
-    text = json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_canonical(row).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def split_name(dataset: DatasetRef, split: str) -> str:

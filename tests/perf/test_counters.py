@@ -190,5 +190,5 @@ def test_tokens_per_word_and_byte_of_a_byte_tokenizer() -> None:
     from evalkit.backends.mock import load
 
     backend = load(ModelSpec(name="mock"), EngineSpec())
-    found = tokenizer_counters(backend, [Score("one two", " three"), Score("é", " x")])
+    found = tokenizer_counters(backend, [[Score("one two", " three")], [Score("é", " x")]])
     assert found == {"tokens_per_word": 17 / 5, "tokens_per_byte": 1.0, "prompts": 2}
