@@ -137,7 +137,7 @@ def _whole_characters(path: Path, rows: list[Row]) -> list[Row]:
                 return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         elif isinstance(value, list):
             return [mend(one) for one in value]
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             # One copy of a field's name, however many rows there are.
             return {sys.intern(str(mend(key))): mend(one) for key, one in value.items()}
         return value

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def parse_json(text: str | bytes, constant: Callable[[str], Any] | None = None) 
     if isinstance(text, bytes):
         text = decode(text)
     try:
-        value = json.loads(text, parse_int=_integer, parse_constant=constant)
+        value = _decoder(constant).decode(text)
     except json.JSONDecodeError as error:
         raise Malformed(error.msg, error.lineno) from None
     except RecursionError:
@@ -121,6 +122,11 @@ def parse_json(text: str | bytes, constant: Callable[[str], Any] | None = None) 
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(value)
     return value
+
+
+@cache
+def _decoder(constant: Callable[[str], Any] | None) -> json.JSONDecoder:
+    return json.JSONDecoder(parse_int=_integer, parse_constant=constant)
 
 
 def _integer(digits: str) -> int:

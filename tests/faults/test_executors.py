@@ -242,6 +242,35 @@ def test_a_stopped_replica_ends_with_its_driver(tmp_path: Path, when: str) -> No
         time.sleep(0.05)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Ray's own processes end with the driver on Linux")
+def test_a_ray_session_ends_with_its_driver(tmp_path: Path) -> None:
+    """SIGKILL of the driver ends the session's processes, its agents and a stopped actor too."""
+    pytest.importorskip("ray")
+    script = tmp_path / "drive.py"
+    script.write_text(
+        "import os, signal, time\n"
+        "from evalkit.engine.executors.ray_cluster import RayCluster\n"
+        "if __name__ == '__main__':\n"
+        "    cluster = RayCluster(1)\n"
+        "    cluster.start(0)\n"
+        "    os.kill(cluster.pid(0), signal.SIGSTOP)\n"
+        "    time.sleep(2.5)  # the watch looks once a second\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    driver = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    driver.stdout.readline()
+    session = psutil.Process(driver.pid).children(recursive=True)
+    assert {psutil.STATUS_STOPPED} <= {one.status() for one in session}
+    driver.kill()
+    driver.wait()
+    deadline = time.monotonic() + 30  # Ray's agents alone would take a minute
+    while left := [one for one in session if _lives(one)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
 def _lives(process: psutil.Process) -> bool:
     """Whether it has not ended; a zombie has, and nobody has asked for its exit code yet."""
     try:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from evalkit.contract.errors import MissingExtra, UserError
@@ -26,6 +30,7 @@ class RayCluster:
         self._own = not ray.is_initialized()
         self._actors: dict[int, Any] = {}
         self._calls: dict[Any, int] = {}
+        self._watch: subprocess.Popen[bytes] | None = None
         if self._own:
             self._connect(address)
         try:
@@ -36,19 +41,22 @@ class RayCluster:
 
     def _connect(self, address: str | None) -> None:
         import logging
-        import os
 
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave the devices of CPU actors alone
         asked = address or os.environ.get("RAY_ADDRESS")
         settings: dict[str, Any] = {} if asked else {"include_dashboard": False}
         try:
-            self._ray.init(address=asked or "local", log_to_driver=False, logging_level=logging.ERROR, **settings)
+            started = self._ray.init(
+                address=asked or "local", log_to_driver=False, logging_level=logging.ERROR, **settings
+            )
         except Exception as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(
                 f"--executor ray: no cluster at {asked or 'this machine'} ({reason}): "
                 "start one with `ray start --head`, or leave --ray-address out"
             ) from None
+        if not asked:
+            self._watch = _watched(started.address_info["session_dir"])
 
     def _share(self, gpus_per_replica: float) -> tuple[int, dict[str, Any]]:
         """Threads of a worker and the resources that Ray reserves for it."""
@@ -103,6 +111,10 @@ class RayCluster:
         self._calls.clear()
         if self._own and self._ray.is_initialized():
             self._ray.shutdown()
+        if self._watch is not None:
+            self._watch.kill()
+            self._watch.communicate()
+            self._watch = None
 
     def pid(self, worker: int) -> int:
         """The worker's process (on its own machine), for tests."""
@@ -122,3 +134,14 @@ class RayCluster:
             del self._calls[call]
         if actor is not None:
             self._ray.kill(actor)
+
+
+def _watched(session: str) -> subprocess.Popen[bytes] | None:
+    """A process that ends the session in this folder should this one be killed; None on systems without POSIX."""
+    if os.name != "posix":
+        return None
+    watch = Path(__file__).with_name("session_watch.py")
+    command = [sys.executable, "-P", str(watch), str(os.getpid()), session]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
