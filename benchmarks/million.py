@@ -59,7 +59,7 @@ def measure(items: int, kind: str, folder: Path) -> dict[str, Any]:
     command += ["--output", str(folder / "run")]
     before = _children_seconds()
     started = time.perf_counter()
-    environment = {**os.environ, "EVALKIT_CACHE_DIR": str(folder / "cache")}
+    environment = {**os.environ, "EVALKIT_CACHE": str(folder / "cache")}
     with (folder / "log.txt").open("w") as log:
         watched = [sys.executable, "-c", WATCH, *command]
         ended = subprocess.run(watched, stdout=subprocess.PIPE, stderr=log, env=environment, check=False, text=True)

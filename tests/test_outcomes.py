@@ -184,10 +184,11 @@ def test_a_record_of_before_has_nothing_to_tell(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     del content["evalkit"]["tasks"][0]["outcomes"]
     path.write_text(json.dumps(content))
-    tasks = results.read(path).tasks
+    read = results.read(path)
+    tasks = read.tasks
     assert tasks[0].outcomes == Outcomes()
     assert not is_constant(tasks[0].outcomes)
-    assert lines(tasks) == []
+    assert lines(read) == []
 
 
 def test_an_answer_is_text_and_no_markup_wherever_it_is_told(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ class Settings(ModelSettings, total=False):
     metrics: str | Sequence[str]
     seed: int
     include_path: str | Path | Sequence[str | Path]
+    comet_python: str
     batch_size: int | str
     share_prefixes: bool
     overlength: str

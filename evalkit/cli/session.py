@@ -82,8 +82,9 @@ def _resumed(asked: Asked, run_dir: Path) -> RunSpec:
         return written.model_copy(update={"output": run_dir})
     settings, origin = config.load(asked.config) if asked.config else (config.settings_of(written), config.Origin())
     flags = {**asked.flags, "output": run_dir}
-    if "data_dir" not in settings and "data_dir" not in flags and written.data_dir is not None:
-        flags["data_dir"] = written.data_dir  # what EVALKIT_DATA_DIR said when the run began
+    for name in ("data_dir", "comet_python"):  # what the environment's variables said when the run began
+        if name not in settings and name not in flags and (value := getattr(written, name)) is not None:
+            flags[name] = value
     specs = config.expand(*config.merge(settings, flags, origin))
     if len(specs) != 1:
         raise UserError(f"--resume {run_dir}: continues one run, but the configuration asks for {len(specs)} models")

@@ -1,7 +1,8 @@
 """COMET: a trained model's score of every translation, by the package unbabel-comet.
 
 The package holds numpy below 2 and transformers below 5, and so it does not fit into evalkit's own environment. It is
-asked in another one: ``args: {python: PATH}`` or the variable EVALKIT_COMET_PYTHON names that environment's Python.
+asked in another one: ``args: {python: PATH}``, the run's setting comet_python or the variable EVALKIT_COMET_PYTHON
+names that environment's Python.
 Where the package can be imported here, it is asked here.
 """
 
@@ -11,7 +12,9 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,15 +23,26 @@ from evalkit.contract.errors import UserError
 from evalkit.metrics import comet_worker
 from evalkit.metrics.base import Metric, ScoringInput
 from evalkit.metrics.qa import texts
+from evalkit.spec.option import COMET_PYTHON
 from evalkit.text.reading import parse_json
 
 MODEL = "Unbabel/wmt22-comet-da"
-VARIABLE = "EVALKIT_COMET_PYTHON"
+_asked: ContextVar[str | None] = ContextVar("comet_python", default=None)
 ARGUMENTS = ("model", "source", "gpus", "batch_size", "python")
 INSTALL = (
     f"metric comet needs the package unbabel-comet, which does not go with numpy 2: give it an environment of its own "
-    f"(python -m venv comet-env, then comet-env/bin/pip install unbabel-comet) and name its Python in {VARIABLE}"
+    f"(python -m venv comet-env, then comet-env/bin/pip install unbabel-comet) and name its Python in {COMET_PYTHON}"
 )
+
+
+@contextmanager
+def asked_in(python: str | None) -> Iterator[None]:
+    """Within the block the package is asked by this Python, unless the metric's own arguments name one."""
+    token = _asked.set(python)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
 
 
 def prepare(args: Mapping[str, Any]) -> None:
@@ -71,12 +85,12 @@ def scores(samples: Sequence[ScoringInput], args: Mapping[str, Any]) -> Sequence
 
 def _python(args: Mapping[str, Any]) -> str | None:
     """The other environment's Python, or None for this one. UserError where there is no such file."""
-    named = args.get("python") or os.environ.get(VARIABLE)
+    named = args.get("python") or _asked.get() or os.environ.get(COMET_PYTHON)
     if not named:
         return None
     path = shutil.which(str(Path(str(named)).expanduser()))
     if path is None:
-        raise UserError(f"metric comet: {named} is no Python to run; set {VARIABLE} to that of the environment")
+        raise UserError(f"metric comet: {named} is no Python to run; set {COMET_PYTHON} to that of the environment")
     return path
 
 

@@ -36,7 +36,7 @@ def _of(result: RunResult) -> Iterator[tuple[str, str]]:
     ):
         if count:
             yield "status", f"{count:,} documents {what}."
-    for line in outcomes.lines(result.tasks):
+    for line in outcomes.lines(result):
         yield "answers", f"{line}."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evalkit.contract.types import Outcomes, TaskResult
+from evalkit.contract.types import Outcomes, RunResult, TaskResult
 
 FEWEST = 5
 """Items of which it is worth telling that all answers are the same."""
@@ -35,13 +35,17 @@ def is_constant(found: Outcomes) -> bool:
     return same and found.distinct_targets > 1 and bool(found.most_frequent)
 
 
-def lines(tasks: tuple[TaskResult, ...]) -> list[str]:
-    """A sentence for each thing to be told, with the tasks that it holds for, those of most items first."""
+def lines(result: RunResult) -> list[str]:
+    """A sentence for each thing to be told, with the tasks that it holds for, those of most items first; before them
+    what makes it doubtful that the model was asked in its own tokens.
+    """
+    doubts = (result.model.get("details") or {}).get("tokenizer_doubts") or []
     said: dict[str, list[TaskResult]] = {}
-    for task in sorted(tasks, key=lambda task: -task.n):
+    for task in sorted(result.tasks, key=lambda task: -task.n):
         for sentence in sentences(task.outcomes):
             said.setdefault(sentence, []).append(task)
-    return [f"{_names([task.info.name for task in found])}: {sentence}" for sentence, found in said.items()]
+    told = [f"{_names([task.info.name for task in found])}: {sentence}" for sentence, found in said.items()]
+    return [*(f"the model's tokenizer: {doubt}" for doubt in doubts), *told]
 
 
 def _names(names: list[str], most: int = 6) -> str:

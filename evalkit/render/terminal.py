@@ -143,7 +143,7 @@ def warnings(result: RunResult) -> list[str]:
         counts = [f"{task.info.name} {getattr(task, field):,}" for task in result.tasks if getattr(task, field)]
         if counts:
             lines.append(f"items {what}: {_names(counts)}")
-    lines += outcomes.lines(result.tasks)
+    lines += outcomes.lines(result)
     if worse := [task.info.name for task in result.tasks if _below_chance(task)]:
         lines.append(f"below chance (the whole interval): {_names(worse)}")
     return lines

@@ -42,10 +42,10 @@ from evalkit.runner.rounds import Schedule, answer_in_rounds, look_at, require_r
 from evalkit.runner.scoring import score, summarize
 from evalkit.runner.styling import LaterChat, chat_of, measured, style_of
 from evalkit.runner.suitability import following
-from evalkit.runner.surroundings import with_environment
+from evalkit.runner.surroundings import resolved
 from evalkit.runner.workload import Workload, build_requests, chosen, flat, load_documents
 from evalkit.spec.models import ModelSpec, RunSpec
-from evalkit.spec.naming import default_output, model_label
+from evalkit.spec.naming import model_label
 from evalkit.store import Chained, ResponseCache, RunDir, environment, looks
 from evalkit.task import catalog
 from evalkit.task.classification import by_classification
@@ -140,6 +140,7 @@ def execute(spec: RunSpec, progress: Progress | None = None) -> RunResult:
     return done.result
 
 
+@resolved
 def evaluate(
     spec: RunSpec, observer: Observer, resume: bool = False, live: Live = Live(), schedule: Schedule | None = None
 ) -> Finished:
@@ -164,7 +165,6 @@ def evaluate(
         selection = by_generation(selection)
     if spec.predict_only:
         selection = without_scores(selection)
-    spec = with_environment(spec.model_copy(update={"output": spec.output or default_output(spec)}))
     later = LaterChat() if spec.model.chat_template and can.architecture not in ("classifier", "embedder") else None
     workloads = load_workloads(selection, open_source(spec.data_dir), spec, later, schedule)
     suitability.require(workloads, model_label(model), can)

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from evalkit.spec import values
 from evalkit.spec.common import BUNDLED, LIMIT, SHOTS
 from evalkit.spec.given import Given
-from evalkit.spec.option import DATA_DIR, DOCUMENTS, MODEL, OUTPUT, SPEED, TASKS, Option
+from evalkit.spec.option import COMET_PYTHON, DATA_DIR, DOCUMENTS, MODEL, OUTPUT, SPEED, TASKS, Option
 from evalkit.spec.paying import MaxCost, Price
 from evalkit.spec.strict import Strict
 
@@ -339,6 +339,10 @@ class RunSpec(Strict):
     """Free on resume, because every prompt is known by its content: other documents would be other requests, never
     other answers.
     """
+    comet_python: Annotated[
+        str | None,
+        Option("Python that has unbabel-comet, for the metric comet.", TASKS, env=COMET_PYTHON, free=True),
+    ] = None
     engine: EngineSpec = Field(default_factory=EngineSpec)
     output: Annotated[
         Path | None,

@@ -16,6 +16,8 @@ Reader = Callable[[str, str], Any]
 MODEL, TASKS, DOCUMENTS, SPEED, OUTPUT = "Model", "Tasks and prompts", "Documents", "Speed", "Output"
 DATA_DIR = "EVALKIT_DATA_DIR"
 """The environment variable that names a mirror of data sets."""
+COMET_PYTHON = "EVALKIT_COMET_PYTHON"
+"""The environment variable that names the Python which has unbabel-comet."""
 
 PANELS = (MODEL, TASKS, DOCUMENTS, SPEED, OUTPUT)
 """The headings of `evalkit run --help`, in order."""

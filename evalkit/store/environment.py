@@ -43,6 +43,10 @@ PACKAGES = (
 """Packages that can change a number or a speed."""
 
 
+VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "EVALKIT_ENCODINGS")
+"""Environment variables that change how a run computes, and no setting has; its answers at most by rounding."""
+
+
 def command_line(argv: Sequence[str] | None = None) -> str:
     """The command as it could be typed again, secrets masked; the program by its name only."""
     words = list(sys.argv if argv is None else argv)
@@ -119,6 +123,7 @@ def collect(argv: Sequence[str] | None = None) -> dict[str, Any]:
     import psutil
 
     memory = psutil.virtual_memory().total
+    given = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     return {
         "start_time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "command": command_line(argv),
@@ -134,6 +139,7 @@ def collect(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "memory_bytes": memory,
         "gpus": gpus(),
         "git": git_commit(),
+        **({"variables": given} if given else {}),
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.contract.errors import UserError
+from evalkit.metrics import comet
 from evalkit.metrics.aggregate import aggregate
 from evalkit.metrics.base import ScoringInput
 from evalkit.metrics.finding import lookup
@@ -108,3 +109,12 @@ def test_arguments_are_checked() -> None:
         COMET.prepare({"gpu": 1})
     with pytest.raises(UserError, match="no field 'source'"):
         aggregate(COMET, [None], samples=[ScoringInput(text="a", target="b", document={"src": "c"})])
+
+
+def test_the_runs_python_goes_before_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVALKIT_COMET_PYTHON", sys.executable)
+    assert COMET.prepare is not None
+    with comet.asked_in("no-such-python"), pytest.raises(UserError, match="no-such-python is no Python"):
+        COMET.prepare({})
+    with comet.asked_in("no-such-python"), pytest.raises(UserError, match="other-python is no Python"):
+        COMET.prepare({"python": "other-python"})

@@ -112,7 +112,7 @@ def test_what_is_free_is_what_it_was() -> None:
         "model.price", "model.max_cost",
         "model.prompt_lookup", "model.draft", "model.draft_tokens", "engine.batch_size", "engine.share_prefixes",
         "engine.executor", "engine.replicas", "engine.gpus_per_replica",
-        "engine.ray_address", "engine.cache", "engine.max_memory_gb",
+        "engine.ray_address", "engine.cache", "engine.max_memory_gb", "comet_python",
     } == FREE  # fmt: skip
 
 

@@ -72,7 +72,9 @@ def load_parts(spec: ModelSpec) -> Parts:
             device = placement.inputs_go_to(model, device)
             placed = placement.describe(model) if spread.spreads else {}
             vocabulary.check_window(model, spec.max_length)
-            kept |= vocabulary.check(spec.name, model, tokenizer, spec.allow_missing_weights)
+            files = Path(source) if Path(source).is_dir() else None
+            causal = family == "causal"
+            kept |= vocabulary.check(spec.name, model, tokenizer, files, causal, spec.allow_missing_weights)
             commit = getattr(model.config, "_commit_hash", None)
             kind = type(model).__name__
             model, adapter = peft_adapters.adapted(model, adapters, spec.peft_merge) if adapters else (model, {})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
+from evalkit.backends.hf import kinship
 from evalkit.backends.hf.weights import WAY_OUT
 from evalkit.contract.errors import UserError
 
@@ -58,8 +60,9 @@ def check_window(model: Any, asked: int | None) -> None:
             )
 
 
-def check(name: str, model: Any, tokenizer: Any, allowed: bool) -> dict[str, Any]:
-    """Raise UserError for a tokenizer that is not this model's, unless ``allowed``; what a run records otherwise.
+def check(name: str, model: Any, tokenizer: Any, folder: Path | None, causal: bool, allowed: bool) -> dict[str, Any]:
+    """Raise UserError for a tokenizer that is certainly not this model's, unless ``allowed``; what a run records
+    otherwise, with what makes it likely of a ``causal`` model. ``folder`` has the model's files, if they are at hand.
 
     A padding token without a row is replaced by one that has a row: padding is never read. Texts with any other id
     that has no row end in an error of their own.
@@ -71,14 +74,16 @@ def check(name: str, model: Any, tokenizer: Any, allowed: bool) -> dict[str, Any
         details["pad"] = f"{tokenizer.pad_token!r} ({tokenizer.pad_token_id}) has no row in the embedding: replaced"
         outside.pop(tokenizer.pad_token, None)
         _replace_pad(tokenizer, size)
-    doubts = [
-        doubt for doubt in (_beyond(outside, size), _sparse(tokenizer, size), _strange_end(model, tokenizer)) if doubt
-    ]
+    files = kinship.Files(folder)
+    own = (_beyond(outside, size), _sparse(tokenizer, size), _strange_end(model, tokenizer))
+    doubts = [*(doubt for doubt in own if doubt), *kinship.contradictions(files)]
     if doubts and not allowed:
         raise UserError(
             f"{name}: its tokenizer is not that of its weights: {doubts[0]}: put the model's own tokenizer into the "
             f"folder; {WAY_OUT}"
         )
+    if causal:
+        doubts += kinship.doubts(files, model, tokenizer)
     return details | ({"tokenizer_doubts": doubts} if doubts else {})
 
 
@@ -107,10 +112,7 @@ def _sparse(tokenizer: Any, size: int) -> str | None:
 
 def _strange_end(model: Any, tokenizer: Any) -> str | None:
     """The model ends texts with a token that is ordinary text to the tokenizer, and not with the tokenizer's own."""
-    ends: set[int] = set()
-    for config in (model.config.get_text_config(), getattr(model, "generation_config", None)):
-        value = getattr(config, "eos_token_id", None)
-        ends |= set(value if isinstance(value, list | tuple) else [] if value is None else [value])
+    ends = kinship.ends_of(model)
     special = {*tokenizer.all_special_ids, *getattr(tokenizer, "added_tokens_decoder", {})}
     if not ends or ends & special:
         return None
