@@ -1,4 +1,4 @@
-"""Whether a tokenizer is its model's, where their sizes do not tell: refused where the files contradict each other, told
+"""Whether a tokenizer is its model's, where their sizes do not tell: refused where files contradict each other, told
 where it is only likely.
 """
 
