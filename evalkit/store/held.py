@@ -44,7 +44,8 @@ def _pack_response(response: Response) -> list[Any]:
 
 def _unpack_response(fields: list[Any]) -> Response:
     *rest, values, usage = fields
-    return Response(*rest, tuple(values), None if usage is None else Usage(*usage))
+    rest += [tuple(values), None if usage is None else Usage(*usage)]
+    return Response(*rest)
 
 
 class Window(Sequence[Response]):
