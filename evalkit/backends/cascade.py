@@ -260,7 +260,7 @@ class CascadeBackend:
 
     def _answer(self, stage: Stage, requests: Sequence[Request], book: ResponseStore | None) -> list[Response]:
 
-        return answer(stage.backend, [_for(stage.backend, request) for request in requests], book, self._engine)
+        return list(answer(stage.backend, [_for(stage.backend, request) for request in requests], book, self._engine))
 
 
 def confidence(answers: Sequence[tuple[Request, Response]], rule: Rule) -> float:

@@ -60,7 +60,7 @@ class Judge:
         self._templates[name] = template
         limit = max_tokens or self._max_tokens
         requests = [self._request(render(template, row), limit) for row in rows]
-        return answer(self.backend, requests, self._book, self._engine, self._progress)
+        return list(answer(self.backend, requests, self._book, self._engine, self._progress))
 
     def choose(
         self, name: str, template: str, rows: Sequence[Row], verdicts: Sequence[str]

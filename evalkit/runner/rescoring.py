@@ -24,6 +24,7 @@ from evalkit.contract.types import (
     TaskResult,
 )
 from evalkit.data import open_source
+from evalkit.metrics import comet
 from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.evaluate import Finished, Live, load_workloads, write_samples
 from evalkit.runner.scoring import score, summarize
@@ -71,9 +72,16 @@ def rescore(
     Prompts and answers are the run's own; documents, targets, filters and metrics are today's. UserError where a task's
     documents or choices are no longer those that were answered.
     """
+    with comet.asked_in(spec.comet_python):
+        return _rescore(source, spec, note, instead or {}, live)
+
+
+def _rescore(
+    source: RunDir, spec: RunSpec, note: Callable[[str], None], instead: Mapping[str, str], live: Live
+) -> Finished:
     old = source.result()
     selection = _as_asked(catalog.resolve(spec, live.tasks), old, spec)
-    answered_by = {one.info.name: (instead or {}).get(one.info.name, one.info.name) for one in selection.tasks}
+    answered_by = {one.info.name: instead.get(one.info.name, one.info.name) for one in selection.tasks}
     recorded = {one.info.name: one for one in old.tasks}
     for name in answered_by.values():
         if name not in recorded:

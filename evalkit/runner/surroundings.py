@@ -13,7 +13,6 @@ from evalkit.spec.models import RunSpec
 from evalkit.spec.naming import default_output
 from evalkit.spec.option import COMET_PYTHON
 
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

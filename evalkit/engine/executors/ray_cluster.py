@@ -46,7 +46,7 @@ class RayCluster:
         asked = address or os.environ.get("RAY_ADDRESS")
         settings: dict[str, Any] = {} if asked else {"include_dashboard": False}
         try:
-            started = self._ray.init(
+            started: Any = self._ray.init(
                 address=asked or "local", log_to_driver=False, logging_level=logging.ERROR, **settings
             )
         except Exception as error:
