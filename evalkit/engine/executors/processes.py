@@ -211,6 +211,7 @@ def _serve(connection: Connection, driver: int) -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     _ends_with(driver)
+    multiprocessing.current_process().daemon = False  # which may have no processes of its own, as vLLM's engine is
     service = Service()
     while True:
         try:
