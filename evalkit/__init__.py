@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from evalkit.api.evaluation import evaluate
     from evalkit.api.listing import load_model, models, tasks
     from evalkit.api.registering import register_backend, register_grader, register_metric, register_task
-    from evalkit.api.reporting import report
+    from evalkit.api.reporting import figures, report
     from evalkit.api.rescoring import rescore
     from evalkit.api.run import Run, Scores, load_run
     from evalkit.api.viewing import view
@@ -113,6 +113,7 @@ __all__ = [
     "check",
     "compare",
     "evaluate",
+    "figures",
     "gate",
     "load_baseline",
     "load_model",
@@ -138,7 +139,7 @@ _PLACES = {
     "evalkit.api.evaluation": ("evaluate",),
     "evalkit.api.listing": ("load_model", "models", "tasks"),
     "evalkit.api.registering": ("register_backend", "register_grader", "register_metric", "register_task"),
-    "evalkit.api.reporting": ("report",),
+    "evalkit.api.reporting": ("figures", "report"),
     "evalkit.api.rescoring": ("rescore",),
     "evalkit.api.run": ("Run", "Scores", "load_run"),
     "evalkit.api.viewing": ("view",),

@@ -12,6 +12,7 @@ from evalkit.analysis.baseline import save_baseline
 from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
 from evalkit.contract.types import GroupResult, MetricResult, RunResult, TaskResult
+from evalkit.render import interactive
 from evalkit.render.notebook import run_html
 from evalkit.render.report import write
 from evalkit.render.terminal import warnings
@@ -21,6 +22,7 @@ from evalkit.text.reading import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly.graph_objects import Figure
 
 TASK, MICRO, MACRO = "task", "micro", "macro"
 
@@ -180,6 +182,10 @@ class Run:
     def report(self, path: str | os.PathLike[str]) -> Path:
         """Write the report to ``path``: one HTML page, or Markdown where the name ends in ".md"."""
         return write([self.path], Path(path))
+
+    def figures(self) -> list[Figure]:
+        """The run's plots as plotly figures, the scores with their intervals first: to look at in a notebook."""
+        return interactive.figures([self.path])
 
     def save_baseline(self, path: str | os.PathLike[str], *, performance: bool = True) -> Path:
         """Write a small file that stands for this run in later comparisons. Returns the path."""

@@ -22,14 +22,14 @@ def shipped(name: str) -> Path:
     return share("reports") / "sections" / name
 
 
-def _plots(source: Source) -> list[Figure] | None:
-    figures = [
+def plots_of(source: Source) -> list[Figure]:
+    """Every plot that the runs have data for."""
+    return [
         *charts(source.view),
         *pareto_charts(source.view),
         *sample_charts(source.opened, source.runs),
         *performance_charts(source.runs),
     ]
-    return figures or None
 
 
 def _browser(source: Source) -> Browser:
@@ -70,7 +70,7 @@ DOCUMENTS = Section(
 )
 PLOTS = Section(
     title="Plots",
-    build=_plots,
+    build=lambda source: plots_of(source) or None,
     html=shipped("plots.html.j2"),
     order=300,
 )

@@ -39,7 +39,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
 
     Raises UserError for a folder that is no run directory or a file that cannot be written.
     """
-    source = _source(runs)
+    source = source_of(runs)
     parts = shown(source, "html")
     early, script = page.assets(EARLY), page.assets(SCRIPTS)
     hashes = [page.script_hash(early), page.script_hash(script)]
@@ -66,13 +66,14 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
 
 def write_markdown(runs: Sequence[Path], out: Path) -> Path:
     """Write the tables as GitHub-flavoured Markdown. Returns ``out``; raises UserError as write_report does."""
-    source = _source(runs)
+    source = source_of(runs)
     context = {"view": source.view, "banner_words": BANNERS, "sections": shown(source, "md")}
     _stream(environment(share("reports")).get_template("report.md.j2").stream(**context), out)
     return out
 
 
-def _source(paths: Sequence[Path]) -> Source:
+def source_of(paths: Sequence[Path]) -> Source:
+    """What sections are made from. Raises UserError for a folder that is no run directory."""
     opened, runs = load(paths)
     marks = find_marks(runs) if len(runs) > 1 else Marks()
     return Source(tuple(runs), tuple(opened), build(runs, marks))
