@@ -15,7 +15,8 @@ from evalkit.judge import reading
 from evalkit.metrics import filters, qa
 from evalkit.metrics.base import ScoringInput
 from evalkit.metrics.entities import entities
-from evalkit.probes.hallucination import abstains, denies
+from evalkit.probes import phrases
+from evalkit.probes.hallucination import abstains
 from evalkit.task.generative_choice import read
 from evalkit.text.patterns import Pattern, TooSlow, compiled
 from evalkit.text.secrets import mask_text
@@ -77,7 +78,11 @@ RULES: dict[str, Callable[[str], object]] = {
     "grade": lambda text: reading.grade(Response(text=text)),
     "yes_or_no": lambda text: reading.yes_or_no(Response(text=text)),
     "abstains": abstains,
-    "denies": denies,
+    "negated": phrases.negated,
+    "not_there": phrases.not_there,
+    "refutes": lambda text: phrases.refutes(text, "Tokyo is the capital of Norway"),
+    "affirms": lambda text: phrases.affirms(text, ["no", "A"]),
+    "corrects_to_another": lambda text: phrases.corrects_to_another(text, "Who wrote Hamlet?"),
     "entities": entities,
     "squad": qa.normalize_squad,
     "triviaqa": qa.normalize_triviaqa,

@@ -109,7 +109,7 @@ class Command(Tidy, TyperCommand):
 class Group(Tidy, TyperGroup):
     """A group of commands."""
 
-    panels = MappingProxyType({})
+    panels: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 class Commands(Group):

@@ -12,6 +12,13 @@ from evalkit.store.identity import digest
 Row = Mapping[str, Any]
 
 
+MTEB = (
+    "@inproceedings{muennighoff2023mteb, title={MTEB: Massive Text Embedding Benchmark}, year={2023}, "
+    'booktitle={EACL}, author={Muennighoff, Niklas and Tazi, Nouamane and Magne, Lo{\\"i}c and Reimers, Nils}}'
+)
+"""Where the tasks' rules are from."""
+
+
 def info(
     name: str, dataset: DatasetRef, split: str, metrics: Mapping[str, bool], description: str, **more: Any
 ) -> TaskInfo:
@@ -28,6 +35,7 @@ def info(
         higher_is_better={f"{key},none": good for key, good in metrics.items()},
         description=description,
         tags=("embedding",),
+        citation=more.pop("citation", MTEB),
         config={
             "task": name,
             "output_type": "embed",

@@ -54,7 +54,12 @@ def family(name: str, catalog: Catalog) -> Defined:
     home = task.info.dataset
     assert home is not None
     dataset = one.dataset.model_copy(update={"id": home.id, "config": home.config})
-    one = one.model_copy(update={"dataset": dataset})
+    # What the task itself computes, under the names that it gives.
+    entries = tuple(
+        one.metrics[0].model_copy(update={"name": key.partition(",")[0], "higher_is_better": rising})
+        for key, rising in task.info.higher_is_better.items()
+    )
+    one = one.model_copy(update={"dataset": dataset, "metrics": entries})
 
     def build(definition: Any, source: Any, chosen: Any) -> Any:
         if chosen.sample:
