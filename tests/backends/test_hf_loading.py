@@ -117,6 +117,88 @@ def test_a_lost_shard_an_unlisted_one_and_half_of_one_are_refused(tmp_path: Path
     assert "no index of weight files" in refusal(unlisted)
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("generation_config.json", '{"eos', "generation_config.json:1: not valid JSON"),
+        ("generation_config.json", "[1]", "generation_config.json: must hold a JSON object, not a list"),
+        ("generation_config.json", '{"eos_token_id": [1, "x"]}', "eos_token_id must be a token's id or a list of them"),
+        ("generation_config.json", '{"repetition_penalty": "1.2"}', "repetition_penalty must be a number, not '1.2'"),
+        ("generation_config.json", '{"repetition_penalty": NaN}', "repetition_penalty must be a number, not nan"),
+        ("generation_config.json", '{"do_sample": "yes"}', "do_sample must be true or false"),
+        ("generation_config.json", '{"top_k": true}', "top_k must be a whole number"),
+        ("generation_config.json", '{"suppress_tokens": "abc"}', "suppress_tokens must be a list of token ids"),
+        ("generation_config.json", '{"bad_words_ids": [1]}', "bad_words_ids must be a list of lists of token ids"),
+        ("config.json", "{", "config.json:1: not valid JSON"),
+        ("vocab.json", "[1, 2]", "vocab.json: must hold a JSON object, not a list"),
+        ("vocab.json", '{"a": "b"}', "vocab.json: must give each token its id: 'a' has 'b'"),
+        ("tokenizer.json", '{"version":', "tokenizer.json:1: not valid JSON"),
+        ("tokenizer.json", "[1]", "tokenizer.json: must hold a JSON object, not a list"),
+        ("tokenizer.json", '{"version": "1.0"}', "tokenizer.json: no tokenizer (Model missing."),
+        ("tokenizer_config.json", "{", "tokenizer_config.json:1: not valid JSON"),
+        ("tokenizer_config.json", '{"chat_template": 5}', "tokenizer_config.json: chat_template must be a text, not 5"),
+        ("special_tokens_map.json", "[1]", "special_tokens_map.json: must hold a JSON object"),
+        ("added_tokens.json", "[1]", "added_tokens.json: must hold a JSON object"),
+        ("chat_template.json", "{", "chat_template.json:1: not valid JSON"),
+    ],
+)
+def test_a_broken_file_beside_the_weights_is_named(folder: Path, file: str, content: str, told: str) -> None:
+    (folder / file).write_text(content)
+    assert f"{folder}/{file}" in refusal(folder)
+    assert told in refusal(folder)
+
+
+def test_a_template_in_utf_16_is_named(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_bytes("{{ messages }}".encode("utf-16"))
+    assert f"{folder}/chat_template.jinja: not UTF-8 text but UTF-16" in refusal(folder)
+
+
+def test_settings_of_generation_of_every_right_type_are_taken(folder: Path) -> None:
+    settings = {"eos_token_id": [67, 68], "temperature": 1, "top_p": 0.9, "top_k": None, "do_sample": True}
+    (folder / "generation_config.json").write_text(json.dumps({**settings, "suppress_tokens": [3], "other": "x"}))
+    assert details(folder)["generation_config"] == {"suppress_tokens": [3]}
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        ({"quant_method": "magic9"}, "a quantization_config of the quant_method 'magic9', which transformers"),
+        ({"quant_method": ["gptq"]}, "of the quant_method ['gptq']"),
+        ({"quant_method": "bitsandbytes"}, "of bitsandbytes without load_in_4bit or load_in_8bit"),
+        ({"bits": 4}, "without a quant_method"),
+        ([1], "config.json: quantization_config must be an object, not a list"),
+        ("gptq", "config.json: quantization_config must be an object, not a text"),
+    ],
+)
+def test_a_quantization_that_transformers_would_pass_over_is_refused(folder: Path, held: Any, told: str) -> None:
+    if isinstance(held, dict) and held.get("quant_method") == "bitsandbytes":
+        pytest.importorskip("bitsandbytes", reason="the extra quant is not installed")
+    configure(folder, quantization_config=held)
+    assert told in refusal(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.int64, torch.complex64])
+def test_weights_that_are_no_floating_point_numbers_are_refused(folder: Path, dtype: torch.dtype) -> None:
+    rewrite(folder, lambda held: {key: value.to(dtype) for key, value in held.items()})
+    assert "model.safetensors: holds 21 weights that are no floating-point numbers (lm_head.weight: " in refusal(folder)
+
+
+def test_a_shard_of_another_type_or_shape_is_refused_and_one_of_half_precision_read(tmp_path: Path) -> None:
+    whole = saved(tiny.model("llama"), tmp_path / "whole", max_shard_size="20KB")
+    shard = sorted(whole.glob("model-*.safetensors"))[1]
+    held = load_file(shard)
+
+    def put(change: Any) -> None:
+        save_file({key: change(value).contiguous() for key, value in held.items()}, shard, metadata={"format": "pt"})
+
+    put(lambda value: value.to(torch.int8))
+    assert f"{shard}: holds 3 weights that are no floating-point numbers" in refusal(whole)
+    put(lambda value: value[..., :-1])
+    assert "hold 3 of another shape" in refusal(whole)
+    put(lambda value: value.half())
+    assert details(whole)["path"] == "tree"
+
+
 def test_missing_weights_run_where_asked_and_are_recorded(folder: Path) -> None:
     rewrite(folder, lambda held: {key: value for key, value in held.items() if key != "lm_head.weight"})
     spec = ModelSpec(name=str(folder), allow_missing_weights=True)

@@ -12,7 +12,16 @@ from typing import Any
 import torch
 
 from evalkit.backends.chat_template import prompting_identity
-from evalkit.backends.hf import architecture, local_files, peft_adapters, placement, quantization, vocabulary, weights
+from evalkit.backends.hf import (
+    architecture,
+    folder_files,
+    local_files,
+    peft_adapters,
+    placement,
+    quantization,
+    vocabulary,
+    weights,
+)
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.hub import look_up
 from evalkit.backends.hf.quiet import no_bars, quiet
@@ -251,7 +260,7 @@ def _explain(spec: ModelSpec, folder: Path | None, error: Exception) -> UserErro
             "model whose architecture and tokenizer transformers knows"
         )
     if folder is not None:
-        return UserError(f"{spec.name}: the model in this folder does not load: {reason}")
+        return folder_files.blame(folder) or UserError(f"{spec.name}: the model in this folder does not load: {reason}")
     return UserError(
         f"{spec.name}: not a local folder and could not be loaded from the Hub ({reason}); check the name, or give "
         f"--model a folder with the weights, or a name from `evalkit models list`"

@@ -13,6 +13,7 @@ from typing import Any
 
 import portalocker
 
+from evalkit.backends.hf import folder_files
 from evalkit.backends.hf.fingerprint import file_hash
 from evalkit.backends.hf.quiet import quiet
 from evalkit.backends.hf.weights import check_loaded
@@ -59,6 +60,7 @@ def local_folder(model: ModelSpec) -> Path | None:
             f"{model.name}: the folder has no weights (*.safetensors); pickled weights are not loaded: save the model "
             f"with save_pretrained()"
         )
+    folder_files.check(path)
     return path
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from evalkit.backends.hf.quiet import no_bars
+from evalkit.backends.hf.quiet import no_bars, quiet
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.spec.models import ModelSpec
 from evalkit.text.reading import parse_json
@@ -76,12 +76,10 @@ def check_held(spec: ModelSpec, source: str, device: torch.device) -> None:
     held = _held_quantization(source, spec)
     if held is None:
         return
-    method = str(held.get("quant_method", "unknown"))
+    method = _method(held)
     if spec.quant is not None:
         raise UserError(f"--quant {spec.quant}: {spec.name} is quantized already ({method}): leave --quant out")
-    needs = METHODS.get(method)
-    if needs is None:
-        return  # transformers says what it does not know, by config.json alone
+    needs = METHODS.get(method) or Method()
     if needs.never:
         raise UserError(f"{spec.name}: is quantized with {method}, {needs.never}")
     if needs.cuda and device.type != "cuda":
@@ -94,6 +92,36 @@ def check_held(spec: ModelSpec, source: str, device: torch.device) -> None:
             raise UserError(
                 f"{spec.name}: is quantized with {method}, which needs {package}: pip install {_distribution(package)}"
             )
+    if not _known(held):
+        raise UserError(
+            f"{spec.name}: its config.json has a quantization_config {_shown(held)}, which transformers does not know "
+            "and would load as plain weights: give a checkpoint of another method; if the weights are not quantized, "
+            "take quantization_config out of config.json"
+        )
+
+
+def _method(held: dict[str, Any]) -> str:
+    """The method that a quantization_config names; bitsandbytes' older ones name none."""
+    older = held.get("load_in_8bit") or held.get("load_in_4bit")
+    return str(held.get("quant_method", "bitsandbytes" if older else "unknown"))
+
+
+def _shown(held: dict[str, Any]) -> str:
+    method = held.get("quant_method")
+    if method == "bitsandbytes":
+        return "of bitsandbytes without load_in_4bit or load_in_8bit"
+    return "without a quant_method" if method is None else f"of the quant_method {method!r:.60}"
+
+
+def _known(held: dict[str, Any]) -> bool:
+    """Whether transformers, or a package that registered with it, takes this quantization_config."""
+    try:
+        with quiet():  # its warning is ours to give, and notes on kernels for other devices are nobody's
+            from transformers.quantizers.auto import AutoHfQuantizer
+
+            return bool(AutoHfQuantizer.supports_quant_method(held))
+    except (TypeError, ValueError):
+        return False
 
 
 def _distribution(package: str) -> str:

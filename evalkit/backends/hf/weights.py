@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.contract.errors import UserError
+from evalkit.text.reading import read_json
 
 WAY_OUT = "--allow-missing-weights runs it all the same"
 
@@ -30,15 +31,31 @@ def check_files(folder: Path) -> None:
         )
     from safetensors import SafetensorError, safe_open
 
+    config = read_json(folder / "config.json", "model file")
+    plain = not any(part.get("quantization_config") for part in (config, config.get("text_config") or {}))
     for file in files:
         try:
-            with safe_open(file, "pt"):
-                pass  # its header says how long the file must be
+            with safe_open(file, "pt") as held:  # its header says how long the file must be
+                if plain:
+                    _check_types(file, held)
         except (SafetensorError, OSError) as error:
             reason = " ".join(str(error).split())[:120]
             raise UserError(
                 f"{file}: the weights in this file are not whole ({reason}): copy or download it again"
             ) from None
+
+
+def _check_types(file: Path, held: Any) -> None:
+    """Raise UserError for weights that are no floating-point numbers: as such they are read, without a scale, into
+    numbers that mean nothing. Tensors of other names may be masks and positions.
+    """
+    types = {key: held.get_slice(key).get_dtype() for key in held.keys() if key.endswith(".weight")}  # noqa: SIM118
+    if odd := sorted(key for key, kind in types.items() if not kind.startswith(("F", "BF"))):
+        raise UserError(
+            f"{file}: holds {len(odd)} weights that are no floating-point numbers ({odd[0]}: {types[odd[0]]}), and "
+            "config.json has no quantization_config that says what they mean: save the model again with "
+            "save_pretrained(), or copy its own config.json"
+        )
 
 
 def _weight_files(folder: Path) -> list[Path]:
