@@ -60,7 +60,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(TABLES), help="some tables instead of all")
     parser.add_argument("--output", type=Path, help="also write the tables to this file")
     options = parser.parse_args()
-    effort = Effort(300 if options.quick else options.runs, options.seed)
     lines: list[str] = []
 
     def say(line: str) -> None:
@@ -70,11 +69,12 @@ def main() -> None:
     for name in options.only or TABLES:
         title, table = TABLES[name]
         started = time.perf_counter()
+        effort = Effort(300 if options.quick else options.runs, options.seed)
         say(f"### {title}\n")
         for line in table(effort):
             say(line)
+        say(f"\n{effort.told()}\n")
         print(f"<!-- {time.perf_counter() - started:.0f} s -->\n", flush=True)
-        lines.append("")
         for cached in (flips, outcome_of_flips, shown_of_flips, tails_of_flips):
             cached.cache_clear()
     if options.output is not None:

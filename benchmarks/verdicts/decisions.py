@@ -109,7 +109,7 @@ def _compared(table: Vector) -> Pairwise:
 
 def looks(effort: Effort) -> Iterator[str]:
     yield f"`evalkit check` of one task: margin 2 points, 10 % of the items flip, at most {CEILING:,} items."
-    yield "Limits: 0.025 for passes at a loss of the margin or more, for regressions at one of the margin or less."
+    yield "Limits: 0.025 for passes at a loss of the margin or more, and for regressions at one of the margin or less."
     yield "Where any loss fails (`fail_on: any_loss`), the regression's limit is at no loss."
     yield ""
     yield "| Looks | True loss | Pass | Regression | Neither | Mean items | Any loss: pass | Regression | Mean items |"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,23 @@ WIDTHS = 60
 
 @dataclass(frozen=True)
 class Effort:
-    """How many draws a cell gets (``cost``: how much slower than a plain one), and the seed."""
+    """How many draws a cell gets (``cost``: how much slower than a plain one), the seed, and what cells were given."""
 
     runs: int
     seed: int
+    given: set[int] = field(default_factory=set)
 
     def of(self, cost: float = 1.0) -> int:
-        return max(100, int(self.runs / cost))
+        draws = max(100, int(self.runs / cost))
+        self.given.add(draws)
+        return draws
+
+    def told(self) -> str:
+        """The draws of a table's cells, in words."""
+        if not self.given:
+            return "Draws: none, exact sums."
+        least, most = min(self.given), max(self.given)
+        return f"Draws a cell: {least:,}." if least == most else f"Draws a cell: {least:,} to {most:,}."
 
     def generator(self, *name: object) -> np.random.Generator:
         text = repr(name).encode()
