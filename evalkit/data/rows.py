@@ -13,12 +13,12 @@ import io
 import logging
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from evalkit.contract.errors import UserError
-from evalkit.text.reading import MAX_DIGITS, MAX_LINE, Malformed, bounded_lines, json_lines, parse_json
+from evalkit.text.reading import MAX_DIGITS, MAX_LINE, Malformed, bounded_lines, decode, json_lines, parse_json
 
 Row = dict[str, Any]
 _KINDS = (".jsonl", ".ndjson", ".csv", ".tsv", ".json", ".txt")
@@ -49,7 +49,7 @@ def read(path: Path) -> list[Row]:
         with _open(path) as file:
             return _whole_characters(path, _READERS.get(Path(name).suffix, _json_lines)(path, file))
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise UserError(f"{not_utf8(path, error)}; save it as UTF-8") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path}: the compressed file is damaged ({error}); fetch it again") from error
     except (OSError, MemoryError, ValueError) as error:  # a ValueError: NUL in the path, a damaged .zst
@@ -57,13 +57,40 @@ def read(path: Path) -> list[Row]:
 
 
 def _open(path: Path) -> TextIO:
+    return io.TextIOWrapper(_open_bytes(path), "utf-8-sig", newline="")
+
+
+def _open_bytes(path: Path) -> Any:
     if path.name.endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+        return gzip.open(path)
     if path.name.endswith(".zst"):
         import pyarrow
 
-        return io.TextIOWrapper(pyarrow.input_stream(str(path), compression="zstd"), "utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+        return pyarrow.input_stream(str(path), compression="zstd")
+    return path.open("rb")
+
+
+def not_utf8(path: Path, error: UnicodeDecodeError) -> str:
+    """Where a file is no UTF-8: its line, which the error itself, of a piece of the file, does not know."""
+    with _open_bytes(path) as file:
+        for number, line in enumerate(io.BufferedReader(file), 1):
+            try:
+                decode(line) if number == 1 else line.decode()
+            except Malformed as reason:
+                return f"{path}:1: {reason}"
+            except UnicodeDecodeError as there:
+                return f"{path}:{number}: not UTF-8 text ({there.reason}: {there.object[there.start]:#04x})"
+    return f"{path}: not UTF-8 text ({error.reason})"
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """The lines of a format that has no way to write a NUL: one is what UTF-16 looks like without its mark, or damage.
+    A second byte-order mark, which some programs add, is no part of the text either.
+    """
+    for number, line in enumerate(bounded_lines(file), 1):
+        if "\0" in line:
+            raise UserError(f"{path}:{number}: a NUL character, as in UTF-16 or a damaged file; save it as UTF-8")
+        yield line.removeprefix("\ufeff") if number == 1 else line
 
 
 def _json_lines(path: Path, file: TextIO) -> list[Row]:
@@ -74,7 +101,7 @@ def _json(path: Path, file: TextIO) -> list[Row]:
     """A list of objects, or one object whose only list of objects the rows are ({"data": [...]}). JSON lines too, as
     several data sets name them.
     """
-    text = file.read()
+    text = file.read().removeprefix("\ufeff")
     try:
         found = parse_json(text)
     except Malformed as error:
@@ -120,7 +147,7 @@ def _kind(value: object) -> str:
 
 def _text_lines(path: Path, file: TextIO) -> list[Row]:
     """A row for each line, its text in the field "text"."""
-    return [{"text": line.removesuffix("\n").removesuffix("\r")} for line in bounded_lines(file)]
+    return [{"text": line.removesuffix("\n").removesuffix("\r")} for line in _lines(path, file)]
 
 
 def _whole_characters(path: Path, rows: list[Row]) -> list[Row]:
@@ -154,7 +181,7 @@ def _tsv(path: Path, file: TextIO) -> list[Row]:
 
 def _csv(path: Path, file: TextIO, delimiter: str = ",") -> list[Row]:
     csv.field_size_limit(MAX_LINE)  # the package's own limit, 128 Ki characters, is shorter than an article
-    reader = csv.reader(bounded_lines(file), strict=True, delimiter=delimiter)
+    reader = csv.reader(_lines(path, file), strict=True, delimiter=delimiter)
     try:
         header = next(reader, [])
         if len(set(header)) != len(header):

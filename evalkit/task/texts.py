@@ -63,10 +63,13 @@ def _of_file(file: Path, label: Path) -> Iterator[dict[str, Any]]:
                 yield {"text": row["text"], "file": f"{label.as_posix()}:{number}"}
         return
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise UserError(f"{row_files.not_utf8(file, error)}; save it as UTF-8") from error
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise UserError(f"{file}:{line}: a NUL character, as in UTF-16 or a damaged file; save it as UTF-8")
     if text.strip():
         yield {"text": text, "file": label.as_posix()}

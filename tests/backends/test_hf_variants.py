@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_models as tiny
 import torch
+from safetensors.torch import load_file, save_file
 
 from evalkit.backends.hf import peft_adapters, quantization
 from evalkit.backends.hf.backend import HfBackend
@@ -147,6 +149,39 @@ def test_another_base_model_is_refused(adapters: Path) -> None:
     shallow.model.layers = shallow.model.layers[:1]
     with pytest.raises(UserError, match="have no place in this model"):
         peft_adapters.adapted(shallow, found, False)
+
+
+@pytest.mark.parametrize(
+    ("made_for", "config", "told"),
+    [
+        ({"hidden_size": 64}, KINDS["lora"], "size mismatch"),
+        ({"num_hidden_layers": 1}, KINDS["lora"], "nothing for 4 places in this model, for example .*layers.1"),
+        ({"num_hidden_layers": 3}, KINDS["prefix"], "virtual tokens are for 3 layers, this model has 2"),
+        ({"hidden_size": 64}, KINDS["prompt"], "Sizes of tensors must match"),
+    ],
+)
+def test_an_adapter_made_for_a_larger_or_smaller_model_is_refused(
+    tmp_path: Path, made_for: dict[str, int], config: Any, told: str
+) -> None:
+    peft.get_peft_model(tiny.model("llama", **made_for), config()).save_pretrained(tmp_path)
+    found = peft_adapters.find_adapters(ModelSpec(name="llama", peft=(str(tmp_path),)))
+    with pytest.raises(UserError, match=f"does not fit this model; it was trained on .*{told}") as caught:
+        peft_adapters.adapted(tiny.model("llama"), found, False)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_adapter_names_its_file(adapters: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(adapters / "lora", tmp_path / "lora")
+    file, settings = folder / "adapter_model.safetensors", folder / "adapter_config.json"
+    whole, config = file.read_bytes(), json.loads(settings.read_text())
+    save_file({key: value.to(torch.int8) for key, value in load_file(file).items()}, file)
+    refused("adapter_model.safetensors: holds 8 weights that are no floating-point numbers", peft=(str(folder),))
+    file.write_bytes(whole[: len(whole) // 2])
+    refused("adapter_model.safetensors: the weights in this file are not whole", peft=(str(folder),))
+    settings.write_text(json.dumps({**config, "peft_type": "MAGIC"}))
+    refused("names the peft_type 'MAGIC', which the installed peft does not know", peft=(str(folder),))
+    settings.write_text("{}")
+    refused("names no peft_type", peft=(str(folder),))
 
 
 def refused(match: str, **settings: Any) -> None:

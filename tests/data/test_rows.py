@@ -14,6 +14,7 @@ from evalkit.data.mirror import split_files
 
 ROWS = [{"q": "naïve, “two”\nlines", "a": "7"}, {"q": "x\u2028y", "a": "8"}]
 BOM = b"\xef\xbb\xbf"
+KINDS = ("jsonl", "json", "csv", "tsv", "txt")
 
 
 def encoded(name: str, crlf: bool) -> bytes:
@@ -38,14 +39,14 @@ def compressed(content: bytes, name: str) -> bytes:
     return content
 
 
-@pytest.mark.parametrize("bom", [False, True])
+@pytest.mark.parametrize("bom", [0, 1, 2])
 @pytest.mark.parametrize("crlf", [False, True])
 @pytest.mark.parametrize(
     "name", [kind + more for kind in ("jsonl", "ndjson", "json", "csv", "tsv") for more in ("", ".gz", ".zst")]
 )
-def test_every_format_gives_the_same_rows(tmp_path: Path, name: str, crlf: bool, bom: bool) -> None:
+def test_every_format_gives_the_same_rows(tmp_path: Path, name: str, crlf: bool, bom: int) -> None:
     file = tmp_path / f"test.{name}"
-    file.write_bytes(compressed((BOM if bom else b"") + encoded(name, crlf), name))
+    file.write_bytes(compressed(BOM * bom + encoded(name, crlf), name))
     expected = ROWS if name.startswith(("json", "ndjson")) else [{**row, "a": int(row["a"])} for row in ROWS]
     assert rows.read(file) == expected
     assert split_files(tmp_path) == {"test": file}
@@ -113,6 +114,11 @@ def test_half_a_surrogate_pair_is_replaced_and_told(tmp_path: Path, caplog: pyte
         ("test.jsonl", b'{"a": ' + b"9" * 5000 + b"}", "test.jsonl:1: not valid JSON"),
         ("test.jsonl", b'{"a": "\0"}', "test.jsonl:1: not valid JSON"),
         ("test.jsonl", b'{"a": "\xff"}', "not UTF-8"),
+        ("test.jsonl", b'{"a": 1}\n' * 50_000 + b'{"a": "\xe9"}', "test.jsonl:50001: not UTF-8 text"),
+        ("test.csv.gz", gzip.compress(b"a,b\n1,\xe9\n", mtime=0), "test.csv.gz:2: not UTF-8 text"),
+        *((f"test.{kind}", "a\tb\n1\t2".encode("utf-16"), f"{kind}:1: not UTF-8 text but UTF-16") for kind in KINDS),
+        *((f"test.{kind}", "a\n1".encode("utf-16-le"), f"{kind}:1: ") for kind in KINDS),
+        *((f"test.{kind}", b"a\nx\0\n", f"{kind}:2: a NUL character") for kind in ("csv", "tsv", "txt")),
         ("test.jsonl.gz", gzip.compress(b'{"a": 1}' * 100, mtime=0)[:-9], "damaged"),
         ("test.jsonl.zst", b"no such thing", "cannot be read"),
         ("test.json", b'{"a": 1}', "list of JSON objects, not an object"),

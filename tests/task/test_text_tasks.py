@@ -178,6 +178,24 @@ def test_perplexity_of_files_and_folders(tmp_path: Path) -> None:
         select(f"perplexity:{tmp_path / 'c.bin'}").tasks[0].documents(mock.Mock())
 
 
+def test_the_encoding_of_a_text(tmp_path):
+    file = tmp_path / "a.txt"
+
+    def text():
+        return select(f"perplexity:{file}").tasks[0].documents(mock.Mock())[0].data["text"]
+
+    file.write_bytes("One.\r\nTwo.".encode("utf-8-sig"))
+    assert text() == "One.\nTwo."
+    for content, said in (
+        ("a\nb".encode("utf-16"), "a.txt:1: not UTF-8 text but UTF-16"),
+        ("a\nb".encode("utf-16-le"), "a.txt:1: a NUL character"),
+        ("a\né".encode("latin-1"), "a.txt:2: not UTF-8 text"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match=said):
+            text()
+
+
 @pytest.mark.parametrize(
     "name",
     ["squad_v2", "race", "xsum", "cnn_dailymail", "gsm8k", "siqa", "winogrande", "crows_pairs", "bbh_word_sorting"],

@@ -29,6 +29,13 @@ class Adapter:
         """peft's name: LORA, IA3, PREFIX_TUNING, ..."""
         return str(self.config.get("peft_type", "unknown")).upper()
 
+    def types(self) -> dict[str, str]:
+        """Types of its weights by name, as safetensors writes them (F32, BF16, I8, ...)."""
+        from safetensors import safe_open
+
+        with safe_open(self.folder / "adapter_model.safetensors", "pt") as file:
+            return {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Shapes of its weights by name."""
         from safetensors import safe_open
@@ -79,7 +86,39 @@ def _adapter(name: str, weight: float, spec: ModelSpec) -> Adapter:
             f"--peft {name}: has no adapter_model.safetensors (pickled weights are not loaded): "
             "save the adapter with save_pretrained()"
         )
-    return Adapter(folder, config, weight)
+    adapter = Adapter(folder, config, weight)
+    _check_files(name, adapter)
+    return adapter
+
+
+def _check_files(name: str, adapter: Adapter) -> None:
+    """Raise UserError for a method that peft does not know, a file of weights cut short, and weights that are no
+    floating-point numbers.
+    """
+    from peft import PeftType
+    from safetensors import SafetensorError
+
+    if config_kind := adapter.config.get("peft_type"):
+        if adapter.kind not in {str(one.value) for one in PeftType}:
+            raise UserError(
+                f"--peft {name}: adapter_config.json names the peft_type {config_kind!r:.60}, which the installed peft "
+                "does not know: give an adapter of another kind, or install a newer peft"
+            )
+    else:
+        raise UserError(f"--peft {name}: adapter_config.json names no peft_type: save the adapter again")
+    file = adapter.folder / "adapter_model.safetensors"
+    try:
+        kinds = adapter.types()
+    except (SafetensorError, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(
+            f"{file}: the weights in this file are not whole ({reason}): copy or download it again"
+        ) from None
+    if odd := sorted(key for key, kind in kinds.items() if not kind.startswith(("F", "BF"))):
+        raise UserError(
+            f"{file}: holds {len(odd)} weights that are no floating-point numbers ({odd[0]}: {kinds[odd[0]]}): save "
+            "the adapter again"
+        )
 
 
 def _download(name: str) -> Path:
@@ -150,12 +189,35 @@ def reweigh(around: Any, names: Sequence[str], weights: Sequence[float]) -> None
 
 
 def _check_fit(around: Any, adapter: Adapter, name: str) -> None:
-    """Every tensor of the file must have found its place: peft only warns of those that did not."""
+    """Every tensor of the file must have found its place, and every place its tensor: peft only warns of those that
+    did not, and fills the places with what changes nothing.
+    """
     from peft.utils import get_peft_model_state_dict
 
     held = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(around, adapter_name=name).items()}
     if odd := sorted(key for key, shape in adapter.tensors().items() if held.get(key) != shape):
         raise _stranger(adapter, f"{len(odd)} of its tensors have no place in this model, for example {odd[0]}")
+    own = get_peft_model_state_dict(around, adapter_name=name, save_embedding_layers=False)
+    if lost := sorted(set(own) - set(adapter.tensors())):
+        raise _stranger(adapter, f"it has nothing for {len(lost)} places in this model, for example {lost[0]}")
+    if getattr(around.peft_config[name], "is_prompt_learning", False):
+        _check_prompt(around, adapter, name)
+
+
+def _check_prompt(around: Any, adapter: Adapter, name: str) -> None:
+    """Virtual tokens are put before a text, whatever its layers and widths are: one forward pass says if they fit."""
+    import torch
+
+    base = around.get_base_model()
+    made, held = around.peft_config[name].num_layers, base.config.get_text_config().num_hidden_layers
+    if made not in (None, held):
+        raise _stranger(adapter, f"its virtual tokens are for {made} layers, this model has {held}")
+    first = torch.zeros((1, 1), dtype=torch.long, device=base.get_input_embeddings().weight.device)
+    try:
+        with torch.inference_mode():
+            around(input_ids=first, attention_mask=torch.ones_like(first))
+    except (RuntimeError, IndexError, ValueError) as error:
+        raise _stranger(adapter, " ".join(str(error).split())[:200]) from error
 
 
 def _stranger(adapter: Adapter, reason: str) -> UserError:
