@@ -110,7 +110,7 @@ def judge_margin(
         bounds = (-bounds[1], -bounds[0])
     points = " points" if share else ""
     message = (
-        f"difference {numbers.signed(row.difference.value or 0.0, share)}, {100 * (1 - alpha):.10g} % interval "
+        f"difference {numbers.signed(row.difference.value or 0.0, share)}, {numbers.level(1 - alpha)} % interval "
         f"{numbers.interval(bounds, share, plus=True)}; allowed loss {numbers.score(margin, share)}{points}"
     )
     found = Check(
@@ -199,7 +199,7 @@ def judge_floor(
         words = f"{check.message}; not judged: {why} (floor_by: value judges the number itself)"
         return replace(check, outcome="inconclusive", message=words)
     check = replace(check, interval=bounds, n=found.n,
-                    message=f"{numbers.score(value, share)}, {100 * (1 - alpha):.10g} % interval "
+                    message=f"{numbers.score(value, share)}, {numbers.level(1 - alpha)} % interval "
                             f"{numbers.interval(bounds, share)}, {wanted}")  # fmt: skip
     reached, missed = found.p_value(floor, "greater"), found.p_value(floor, "less")
     if not higher:

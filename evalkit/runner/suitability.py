@@ -10,7 +10,7 @@ from evalkit.contract.capabilities import Capabilities, FollowsWindow, RequestKi
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Classify, Embed, Generate, Request, Rolling, Score
 from evalkit.runner.workload import Workload
-from evalkit.store.held import Requests, has_images
+from evalkit.store.held import Counted, has_images
 
 if TYPE_CHECKING:
     from evalkit.task.catalog import Selection
@@ -64,7 +64,7 @@ def following(selection: Selection, window: int | None) -> Selection:
 
 def _asked(asked: Sequence[tuple[Request, ...]]) -> tuple[set[type], bool]:
     """The classes of the requests, and whether one of them shows images."""
-    if isinstance(asked, Requests):
+    if isinstance(asked, Counted):
         return asked.kinds, asked.images
     every = [request for requests in asked for request in requests]
     return {type(request) for request in every}, any(map(has_images, every))

@@ -12,7 +12,7 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
 from evalkit.contract.types import DataSource, Document, Documents, PromptStyle, Request, Task, TaskInfo
 from evalkit.data.generated import is_own
-from evalkit.store.held import Flat, Requests
+from evalkit.store.held import Counted, Flat, Requests
 from evalkit.store.packed import HELD
 
 SHORTEST_HASH = 8
@@ -39,7 +39,7 @@ class Workload:
     @property
     def n_requests(self) -> int:
         """Requests over all documents."""
-        return self.requests.total if isinstance(self.requests, Requests) else sum(map(len, self.requests))
+        return self.requests.total if isinstance(self.requests, Counted) else sum(map(len, self.requests))
 
     def asking(self, requests: Iterable[tuple[Request, ...]]) -> Workload:
         """The same workload with these requests, a tuple for each of its documents; very many are held packed."""
@@ -129,6 +129,6 @@ def build_requests(workload: Workload, style: PromptStyle) -> Workload:
 def flat(workloads: Sequence[Workload]) -> Sequence[Request]:
     """The requests of all documents of all tasks, one after another."""
     every = [workload.requests for workload in workloads]
-    if any(isinstance(asked, Requests) for asked in every):
+    if any(isinstance(asked, Counted) for asked in every):
         return Flat(every)
     return [request for asked in every for requests in asked for request in requests]

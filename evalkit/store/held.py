@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice
 from operator import attrgetter
-from typing import Any, overload
+from typing import Any, Protocol, overload, runtime_checkable
 
 from evalkit.contract.types import (
     Asked,
@@ -73,6 +73,19 @@ class Window(Sequence[Response]):
 
 
 # -- requests -----------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """Requests of documents that know what is asked of them all."""
+
+    kinds: set[type]
+    images: bool
+
+    @property
+    def total(self) -> int:
+        """Requests over all documents."""
+        ...
 
 
 class Requests(Sequence[tuple[Request, ...]]):

@@ -45,6 +45,11 @@ def interval(bounds: tuple[float, float] | None, proportion: bool, plus: bool = 
     return f"{write(bounds[0], proportion)} to {write(bounds[1], proportion)}"
 
 
+def level(share: float) -> str:
+    """An interval's level in percent, "95" or "98.1678"; one just below 100 gets the digits that tell."""
+    return next(text for digits in (6, 10, 17) if (text := f"{100 * share:.{digits}g}") != "100" or share == 1)
+
+
 def p_value(value: float) -> str:
     """A p-value: two significant digits, or "<0.001"."""
     return "<0.001" if value < 0.001 else f"{value:.2g}"

@@ -112,7 +112,7 @@ def small_disk(tmp_path):
 
 @pytest.mark.parametrize(
     ("free", "full"),
-    [(0, ".lock"), (4096, ".json"), (24_576, "journal.sqlite"), (98_304, "journal.sqlite"), (720_896, "report")],
+    [(0, ".lock"), (4096, ".json"), (24_576, "journal.sqlite"), (98_304, "journal.sqlite"), (458_752, "results.json")],
 )
 def test_a_disk_that_fills_up_ends_clearly_and_the_run_goes_on_when_there_is_space(
     unbroken, small_disk, tmp_path, free, full
@@ -130,12 +130,30 @@ def test_a_disk_that_fills_up_ends_clearly_and_the_run_goes_on_when_there_is_spa
     assert "same command again" in message
     small_disk.clear()
     kept = journaled(run)
-    assert (run / "results.json").exists() == (full == "report")
+    assert not (run / "results.json").exists()
     again = Life(tmp_path, *MOCK[:-1], run)
     assert again.end() == 0, again.output()
     assert metrics(small_disk.folder) == expected
     assert kept.isdisjoint(again.answered())
     assert len(again.answered()) == total - len(kept)
+
+
+def test_a_report_that_cannot_be_written_loses_no_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = ("run", "--model", "mock", "--sample", "--tasks", "boolq", "--limit", "2", "--quiet", "--output", "run")
+    assert evalkit(*line).exit_code == 0
+    report = tmp_path / "run" / "report.html"
+    report.unlink()
+    (report / "inside").mkdir(parents=True)
+    (tmp_path / "run" / "results.json").unlink()
+    failed = evalkit(*line)
+    assert failed.exit_code == 2
+    assert "report.html" in failed.output
+    assert "Traceback" not in failed.output
+    assert (tmp_path / "run" / "results.json").exists()
+    shutil.rmtree(report)
+    assert evalkit(*line).exit_code == 0
+    assert report.is_file()
 
 
 def test_a_run_killed_between_its_first_two_files_begins_again(tmp_path, monkeypatch):
