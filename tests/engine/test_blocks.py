@@ -24,10 +24,10 @@ def backend():
 def test_blocks_change_no_answer(tmp_path, monkeypatch, at_once):
     expected = answer(backend(), REQUESTS, None, EngineSpec())
     monkeypatch.setattr("evalkit.engine.AT_ONCE", at_once)
-    assert answer(backend(), REQUESTS, None, EngineSpec()) == expected
+    assert list(answer(backend(), REQUESTS, None, EngineSpec())) == expected
     with ResponseCache(tmp_path / "cache") as book:
-        assert answer(backend(), REQUESTS[:30], book, EngineSpec()) == expected[:30]
+        assert list(answer(backend(), REQUESTS[:30], book, EngineSpec())) == expected[:30]
         model = backend()
-        assert answer(model, REQUESTS, book, EngineSpec()) == expected
+        assert list(answer(model, REQUESTS, book, EngineSpec())) == expected
     # What an earlier block has answered is not asked again in a later one.
     assert model.rows_computed == len(set(REQUESTS)) - len(set(REQUESTS[:30]))
