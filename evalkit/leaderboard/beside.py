@@ -1,12 +1,16 @@
-"""Published numbers beside measured ones: of the same task, metric and shots, marked with their source."""
+"""Published numbers beside measured ones: of the same task, metric and shots, marked with their source.
+
+Where a published model's other numbers differ in any of these, its cell says in what.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evalkit.leaderboard.agreement import Reference, difference
 from evalkit.leaderboard.entry import Entry, from_run
-from evalkit.leaderboard.published import shipped
+from evalkit.leaderboard.published import names, shipped
 from evalkit.render.sections import Section
 from evalkit.render.view import Run
 from evalkit.store.paths import share
@@ -33,8 +37,7 @@ class Beside:
 def published_beside(runs: Sequence[Run]) -> Beside | None:
     """The table, or None where nothing published fits. Bundled items are never set beside published numbers."""
     measured = [(run.label, from_run(run.result)) for run in runs]
-    files = sorted((share("leaderboards") / "published").glob("*.csv"))
-    known = [entry for path in files for entry in shipped(path.stem)]
+    known = [entry for name in names() for entry in shipped(name)]
     columns: dict[tuple[str, str, int | None], None] = {}
     for _, entry in measured:
         for task, result in entry.results.items():
@@ -44,11 +47,15 @@ def published_beside(runs: Sequence[Run]) -> Beside | None:
     if not columns:
         return None
 
-    def line(name: str, entry: Entry) -> Line:
-        return Line(name, entry.source, tuple(_value(entry, *column) or numbers.MISSING for column in columns))
-
-    lines = [line(name, entry) for name, entry in measured]
-    lines += [one for entry in known if set((one := line(entry.model.name, entry)).texts) != {numbers.MISSING}]
+    lines = [
+        Line(name, "", tuple(_value(entry, *column) or numbers.MISSING for column in columns))
+        for name, entry in measured
+    ]
+    for entry in known:
+        values = [_value(entry, *column) for column in columns]
+        if any(values):
+            texts = (value or _apart(entry, *column) for value, column in zip(values, columns, strict=True))
+            lines.append(Line(entry.model.name, entry.source, tuple(texts)))
     heads = tuple(
         (task, key.removesuffix(",none"), "" if shots is None else f"{shots}-shot") for task, key, shots in columns
     )
@@ -56,12 +63,17 @@ def published_beside(runs: Sequence[Run]) -> Beside | None:
 
 
 def _value(entry: Entry, task: str, key: str, shots: int | None) -> str | None:
-    """The value as text; published numbers of unknown shots are left out."""
+    """The value as text, where it is of this metric and these shots; a group of several numbers of shots has none."""
     result = entry.results.get(task)
-    if result is None or result.num_fewshot != shots or result.sample:
+    if result is None or result.sample or shots is None or difference(result, Reference(key, (shots,))):
         return None
-    score = result.metrics.get(key)
-    return None if score is None or score.value is None else numbers.score(score.value, score.proportion)
+    score = result.metrics[key]
+    return None if score.value is None else numbers.score(score.value, score.proportion)
+
+
+def _apart(entry: Entry, task: str, key: str, shots: int | None) -> str:
+    result = entry.results.get(task)
+    return numbers.MISSING if result is None else difference(result, Reference(key, (shots,))) or numbers.MISSING
 
 
 SECTION = Section(

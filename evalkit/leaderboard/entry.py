@@ -42,7 +42,7 @@ class Score(Strict):
     higher_is_better: bool = True
     proportion: bool = False
     """A share of one, shown in percent."""
-    unit: Annotated[str, Field(max_length=20)] = ""
+    unit: Annotated[str, Field(max_length=40)] = ""
     """Of what is no share: "nats", "words", ..."""
     signature: Annotated[str, Field(max_length=1000)] = ""
 
@@ -64,6 +64,11 @@ class Result(Strict):
     sample: bool = False
     primary: Text = ""
     metrics: dict[Text, Score]
+    protocol: Text = ""
+    """How published numbers were measured, as far as the source says."""
+    differs: Text = ""
+    """In which way that is known to be another one than evalkit's; such a number stands beside no measured one."""
+    note: Text = ""
 
 
 class Model(Strict):
@@ -103,9 +108,12 @@ class Entry(Strict):
     def id(self) -> str:
         """The model's name made safe, and a hash of everything that was measured: also the file's name."""
         measured = self.model_dump(mode="json", exclude={"report"})
+        # Entries from before there were such fields keep their names.
         for result in measured["results"].values():
+            for name in [name for name in ("protocol", "differs", "note") if not result[name]]:
+                del result[name]
             for score in result["metrics"].values():
-                if not score["unit"]:  # entries from before there were units keep their names
+                if not score["unit"]:
                     del score["unit"]
         content = json.dumps(measured, sort_keys=True, ensure_ascii=True)
         return f"{slug(self.model.name)}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"

@@ -31,6 +31,12 @@ def _record(table: Table, row: Row) -> dict[str, Any]:
         "hardware": entry.hardware or None,
         "date": entry.date or None,
         "source": entry.source or None,
+        "differences": "; ".join(
+            f"{column.title}: {told}"
+            for column, told in zip(table.board.columns, row.differences or ("",) * len(row.cells), strict=True)
+            if told
+        )
+        or None,
         "entry": entry.id,
     }
     for column, cell in zip(table.board.columns, row.cells, strict=True):

@@ -49,7 +49,7 @@ class Line:
     texts: tuple[str, ...]
     notes: tuple[str, ...]
     spans: tuple[str, ...]
-    """95 % intervals, "61.2 to 65.5"; "" where there is none."""
+    """95 % intervals, "61.2 to 65.5", or in what a published number differs; "" where there is neither."""
     sorts: tuple[Any, ...]
     filters: dict[str, str]
 
@@ -148,10 +148,21 @@ def fact(entry: Entry, name: str) -> str:
 
 def lines(table: Table, columns: Sequence[Head]) -> list[Line]:
     """Every row, in the table's order."""
-    return [_line(table, row, columns, place) for place, row in enumerate(table.rows)]
+    several = _several_shots(table)
+    return [_line(row, columns, place, several) for place, row in enumerate(table.rows)]
 
 
-def _line(table: Table, row: Row, columns: Sequence[Head], place: int) -> Line:
+def _several_shots(table: Table) -> set[int]:
+    """Columns whose cells were measured with different numbers of shots: there each cell says its own."""
+    shots: dict[int, set[int | None]] = {}
+    for row in table.rows:
+        for place, cell in enumerate(row.cells):
+            if cell is not None:
+                shots.setdefault(place, set()).add(cell.num_fewshot)
+    return {place for place, found in shots.items() if len(found) > 1}
+
+
+def _line(row: Row, columns: Sequence[Head], place: int, several: set[int]) -> Line:
     entry = row.entry
     size = entry.model.parameters
     texts: dict[str, str] = {
@@ -184,6 +195,13 @@ def _line(table: Table, row: Row, columns: Sequence[Head], place: int) -> Line:
         notes[f"c{number}"] = note(cell)
         if cell is not None and cell.interval is not None:
             spans[f"c{number}"] = numbers.interval(cell.interval, cell.proportion)
+        if cell is not None and number in several and cell.num_fewshot is not None:
+            own = (f"{cell.num_fewshot}-shot", spans.get(f"c{number}", ""))
+            spans[f"c{number}"] = ", ".join(part for part in own if part)
+    for number, told in enumerate(row.differences):
+        if told:
+            spans[f"c{number}"] = told
+            notes[f"c{number}"] = f"the source has a number, measured otherwise: {told}"
     names = [head.id for head in columns]
     return Line(
         row,

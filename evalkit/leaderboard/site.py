@@ -142,6 +142,8 @@ def _write_pages(table: Table, out: Path, reports: dict[int, str]) -> None:
     for line in found:
         context = small | {"line": line, "row": line.row, "columns": _model_columns(table, line.row)}
         context |= {"history": _history(table, line.row, reports), "by_entry": table.by_entry}
+        apart = zip(table.board.columns, line.row.differences, strict=False)
+        context["apart"] = [(column, told) for column, told in apart if told]
         _write(out / "models" / line.page, model.render(**context))
     task = template.get_template("task.html.j2")
     for place, column in enumerate(table.board.columns):

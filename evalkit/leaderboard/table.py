@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
+from evalkit.leaderboard.agreement import Reference, difference, references
 from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.collect import Found
 from evalkit.leaderboard.entry import Entry, slug
@@ -80,6 +81,8 @@ class Row:
     cells: tuple[Cell | None, ...]
     history: tuple[int, ...]
     """All its entries, newest first, as numbers into the table's ``found``."""
+    differences: tuple[str, ...] = ()
+    """Of a published row, a column each: in what its number differs from the column's; "" where it stands there."""
     score: float | None = None
     error: float = 0.0
     win_rate: float | None = None
@@ -112,14 +115,31 @@ def build_table(board: Board, found: Sequence[Found]) -> Table:
     for number, key in enumerate(keys):
         if key not in newest or _age(found[number]) >= _age(found[newest[key]]):
             newest[key] = number
-    by_entry, by_row = _fill(board, found, keys, newest)
+    asked = references(board, [one.entry for one in found])
+    by_entry, by_row = _fill(board, found, keys, newest, asked)
     rows = []
     for key, top in newest.items():
         cells = tuple(by_row.get(key, {}).get(column) for column in range(len(board.columns)))
-        if any(cells):
-            history = sorted((n for n, other in enumerate(keys) if other == key), key=lambda n: _age(found[n]))
-            rows.append(Row(key, found[top].entry, _status(found[top].entry, cells), cells, tuple(history[::-1])))
+        history = tuple(
+            sorted((n for n, other in enumerate(keys) if other == key), key=lambda n: _age(found[n]), reverse=True)
+        )
+        told = _differences(board, [found[number].entry for number in history], cells, asked)
+        if any(cells) or any(told):
+            rows.append(Row(key, found[top].entry, _status(found[top].entry, cells), cells, history, told))
     return _rank(board, tuple(found), rows, by_entry)
+
+
+def _differences(
+    board: Board, entries: Sequence[Entry], cells: Sequence[Cell | None], asked: Sequence[Reference]
+) -> tuple[str, ...]:
+    """A column each; empty for a measured row."""
+    if entries[0].kind != "published":
+        return ()
+    told = []
+    for column, cell, reference in zip(board.columns, cells, asked, strict=True):
+        results = [one.results[column.task] for one in entries if column.task in one.results]
+        told.append("" if cell else next((text for one in results if (text := difference(one, reference))), ""))
+    return tuple(told)
 
 
 def _age(one: Found) -> tuple[str, str]:
@@ -130,6 +150,8 @@ def _key(board: Board, entry: Entry) -> str:
     """Name and hash of what makes a row; hardware too where a column is measured on it."""
     model = entry.model
     facts = [entry.kind, model.name, model.type, model.revision, model.precision, model.quantization, *model.adapters]
+    if entry.kind == "published":
+        facts.append(entry.source)
     if any(column.counter for column in board.columns):
         facts += [model.backend, entry.hardware]
     return f"{slug(model.name)}-{hashlib.sha256(chr(0).join(facts).encode()).hexdigest()[:8]}"
@@ -148,7 +170,11 @@ def _status(entry: Entry, cells: Sequence[Cell | None]) -> str:
 
 
 def _fill(
-    board: Board, found: Sequence[Found], keys: Sequence[str], newest: Mapping[str, int]
+    board: Board,
+    found: Sequence[Found],
+    keys: Sequence[str],
+    newest: Mapping[str, int],
+    asked: Sequence[Reference],
 ) -> tuple[dict[int, tuple[Cell | None, ...]], dict[str, dict[int, Cell]]]:
     """Cells by entry, and by row: of the newest weights' entries, the fullest result, then the newest.
 
@@ -160,7 +186,7 @@ def _fill(
         entry, key = one.entry, keys[number]
         current = entry.model.fingerprint == found[newest[key]].entry.model.fingerprint
         for place, column in enumerate(board.columns):
-            cell = _cell(column, entry, number)
+            cell = _cell(column, entry, number, asked[place])
             if cell is None:
                 continue
             by_entry.setdefault(number, [None] * len(board.columns))[place] = cell
@@ -173,8 +199,8 @@ def _fill(
     return {entry: tuple(own) for entry, own in by_entry.items()}, by_row
 
 
-def _cell(column: Column, entry: Entry, number: int) -> Cell | None:
-    """What ``entry`` has for ``column``; published results of unknown shots are taken at the column's word."""
+def _cell(column: Column, entry: Entry, number: int, asked: Reference) -> Cell | None:
+    """What ``entry`` has for ``column``; of published results those alone that agree with it."""
     if column.counter is not None:
         value = entry.counters.get(column.counter)
         if value is None:
@@ -186,19 +212,18 @@ def _cell(column: Column, entry: Entry, number: int) -> Cell | None:
     if result is None:
         return None
     shots = result.num_fewshot
-    if (
-        column.num_fewshot is not None
-        and shots != column.num_fewshot
-        and not (entry.kind == "published" and shots is None)
-    ):
+    if entry.kind == "published" and difference(result, asked):
         return None
-    key = column.metric or result.primary
+    if column.num_fewshot is not None and shots != column.num_fewshot:
+        return None
+    key = (asked.metric if entry.kind == "published" else column.metric) or result.primary
     score = result.metrics.get(key)
     if score is None or score.value is None:
         return None
     return Cell(
         score.value, score.stderr, score.interval, score.n or result.n, result.n_total, shots, result.version,
-        result.sample, entry.partial, score.proportion, score.higher_is_better, score.signature, key, number,
+        result.sample, entry.partial, score.proportion, score.higher_is_better, score.signature or result.protocol, key,
+        number,
         "%" if score.proportion else numbers.unit(score.unit),
     )  # fmt: skip
 

@@ -97,7 +97,7 @@ def test_quantized_variants_are_rows_of_their_own() -> None:
 def test_published_rows_stand_beside_measured_ones_without_a_rank(tmp_path: Path) -> None:
     file = tmp_path / "p.csv"
     file.write_text(
-        "model,task,metric,num_fewshot,value,unit,source\nbig,a,acc,0,99,%,a paper\nbig,b,acc,,98,%,a paper\n"
+        "model,task,metric,num_fewshot,value,unit,source\nbig,a,acc,0,99,%,a paper\nbig,b,acc,0,98,%,a paper\n"
     )
     found = table(entry("m", 0.6, 0.5), *published.read_csv(file))
     top = found.rows[0]
@@ -138,10 +138,10 @@ def test_published_averages_and_tables_are_what_the_sources_say() -> None:
     board = load_board("open-llm")
     found = build_table(board, [Found(one, Path()) for one in published.shipped("open_llm_2023")])
     top = found.rows[0]
-    assert (top.entry.model.name, top.score, top.rank, top.as_published) == ("meta_llama/Llama-2-70b-hf", 67.3, 1, True)
+    assert (top.entry.model.name, top.score, top.rank, top.as_published) == ("meta-llama/Llama-2-70b-hf", 67.3, 1, True)
     family = {one.model.name: one for one in published.shipped("experiment1")}
     assert family["Vicuna-7B"].results["wmt20:en-de"].metrics["bleu,none"].value == 18.245
-    assert family["llama-7B"].results["boolq"].metrics["acc,none"].value == pytest.approx(0.751)
+    assert family["LLaMA-7B"].results["boolq"].metrics["acc,none"].value == pytest.approx(0.751)
 
 
 def test_an_unknown_board_and_a_wrong_key_are_named(tmp_path: Path) -> None:

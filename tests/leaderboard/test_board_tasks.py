@@ -33,10 +33,3 @@ def test_every_column_has_a_task_and_a_metric_of_it(name: str, catalog: Catalog)
             assert (column.task, column.metric) in elsewhere, (column.title, known)
             assert column.weight == 0
             assert column.hidden
-
-
-@pytest.mark.parametrize("name", names())
-def test_every_published_task_exists(name: str, catalog: Catalog) -> None:
-    for task, _ in only_published(load_board(name)):
-        if task != "average":
-            catalog.require(task)

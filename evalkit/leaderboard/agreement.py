@@ -1,0 +1,61 @@
+"""When a published number may stand beside a measured one: the same task, metric and shots, measured in the same way.
+
+Where they do not agree, the cell says in what they differ and holds no number. One rule for boards and for reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from evalkit.leaderboard.board import Board, Column
+from evalkit.leaderboard.entry import Entry, Result
+
+Shots = Collection[int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a column's numbers are: of this metric ("": any) and of these numbers of shots (empty: any)."""
+
+    metric: str
+    shots: Shots
+
+
+def references(board: Board, entries: Sequence[Entry]) -> tuple[Reference, ...]:
+    """A reference a column: what the board says, and where it leaves that open, what its measured entries have."""
+    measured = [entry for entry in entries if entry.kind != "published"]
+    return tuple(_reference(column, measured) for column in board.columns)
+
+
+def _reference(column: Column, measured: Sequence[Entry]) -> Reference:
+    results = [found for entry in measured if (found := entry.results.get(column.task or "")) is not None]
+    metric = column.metric or next((result.primary for result in results), "")
+    if column.num_fewshot is not None:
+        return Reference(metric, (column.num_fewshot,))
+    return Reference(metric, {result.num_fewshot for result in results if metric in result.metrics})
+
+
+def difference(published: Result, reference: Reference) -> str:
+    """In what a published result differs from the reference, in a few words; "" where it agrees.
+
+    Shots that the source does not state agree with nothing but a reference that takes any.
+    """
+    if published.differs:
+        return published.differs
+    metric = reference.metric
+    if metric and metric not in published.metrics:
+        return f"{', '.join(_plain(key) for key in published.metrics)}, not {_plain(metric)}"
+    if not reference.shots:
+        return ""
+    if published.num_fewshot is None:
+        return "shots not stated"
+    if published.num_fewshot in reference.shots:
+        return ""
+    known = sorted(number for number in reference.shots if number is not None)
+    other = " or ".join(f"{number}-shot" for number in known) or "several numbers of shots"
+    return f"{published.num_fewshot}-shot, not {other}"
+
+
+def _plain(key: str) -> str:
+    return key.removesuffix(",none")
