@@ -1,0 +1,1 @@
+"""What runs inside a sandbox: the standard library alone, no part of evalkit but these files."""
