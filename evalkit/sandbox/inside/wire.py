@@ -106,8 +106,9 @@ def encode(value: Any, keep: Keep) -> Any:
 
 def _rare(value: Any, keep: Keep) -> Any:
     kind = type(value)
-    if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
-        return {"y": value.__name__}
+    name = getattr(value, "__name__", "") if isinstance(value, type) else ""
+    if name and getattr(builtins, name, None) is value:
+        return {"y": name}
     if kind.__module__ == "numpy" and hasattr(value, "tolist"):
         if not getattr(value, "ndim", 0):
             return encode(value.tolist(), keep)
