@@ -1,10 +1,10 @@
 """All of MMLU 5-shot on one GPU: random weights of a named shape through evalkit's hf backend, and the limit.
 
     python benchmarks/gpu.py                                      # 8-billion-parameter Llama shape, bfloat16, on cuda
-    python benchmarks/gpu.py --oom --output gpu.json              # and what running out of memory changes
+    python benchmarks/gpu.py --oom 10 --output gpu.json           # and what running out of memory changes, on a tenth
     python benchmarks/gpu.py --shape tiny --device cpu --limit 3  # to see it work
 
-Needs torch, transformers and evalkit, no data and no weights: speed depends on shapes and lengths alone.
+Needs torch, transformers, lm-eval and evalkit, no data and no weights: speed depends on shapes and lengths alone.
 
 * work: the 14,042 questions of MMLU in 57 subjects, four one-token choices each, as random token ids. A subject's
   questions share its few-shot prefix; the length of the prefix, and the median and spread (standard deviation of the
@@ -15,10 +15,9 @@ Needs torch, transformers and evalkit, no data and no weights: speed depends on 
 * matrix rate: of the layers' own products in --dtype, measured as in limit.py, at up to 16,384 rows.
 * of the limit: 2 x weights of the layers x distinct tokens + 2 x weights of the vocabulary projection x positions
   read, over that rate, as a share of the seconds taken; attention counts as nothing, or as in limit.py.
-* baseline: what lm-eval's hf backend does with the same questions, on --baseline-limit of each subject: one pass for
-  each distinct context, sorted by length, padded batches, a log-softmax over the whole vocabulary at every position;
-  the best of --baseline-batches. (On a share of the questions neighbours differ more in length than on all: some
-  padding more.)
+* baseline: lm-eval's own hf backend around the same model, on the same tokens, on --baseline-limit questions of each
+  subject; the best of --baseline-batches. (On a share of the questions neighbours differ more in length than on all:
+  some padding more.)
 * apart: evalkit's log-likelihoods against those of one question at a time through the model's own attention.
 """
 
@@ -70,7 +69,7 @@ def main() -> None:
     import torch
 
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model, (layers, head), backend = built(options, device)
+    model, tokenizer, (layers, head), backend = built(options, device)
     by_subject, source = questions(options, backend)
     everything = [one for part in by_subject.values() for one in part[: options.limit]]
     sample = [one for part in by_subject.values() for one in part[: options.baseline_limit]]
@@ -88,14 +87,14 @@ def main() -> None:
     }
     machine = rates(layers[: 2 * len(layers) // SHAPES[options.shape]["num_hidden_layers"]], head, options.seconds)
     found["rates"] = asdict(machine)
-    found["baseline"] = baseline(model, sample, options.baseline_batches, device)
+    found["baseline"] = baseline(model, tokenizer, sample, options.baseline_batches, device)
     found["evalkit"], answers = measured(backend, everything, device)
     found["evalkit"] |= limits(everything, shape_of(model, layers, head), machine, found["evalkit"]["seconds"])
     found["apart"] = apart(backend, model, sample[:: max(1, len(sample) // 64)], device)
     if "seconds_per_question" in found["baseline"]:
         found["ratio"] = found["baseline"]["seconds_per_question"] / found["evalkit"]["seconds_per_question"]
     if options.oom:
-        found["out_of_memory"] = out_of_memory(backend, everything, answers, device)
+        found["out_of_memory"] = out_of_memory(backend, everything, answers, options.oom, device)
     show(found)
     if options.output:
         options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -112,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tokenizer", help="a name of evalkit's, a folder or a Hub id, for the real prompts")
     made.add_argument("--baseline-limit", type=int, default=4, help="questions a subject for the baseline")
     made.add_argument("--baseline-batches", default="8,32,64", help="batch sizes; the best counts")
-    made.add_argument("--oom", action="store_true", help="run again with far too large a budget")
+    made.add_argument("--oom", type=int, metavar="N", help="every Nth question again, with far too large a budget")
     made.add_argument("--seconds", type=float, default=1.0, help="seconds spent on each measurement of a rate")
     made.add_argument("--output", type=Path, help="JSON file for the results")
     return made
@@ -123,9 +122,9 @@ def parser() -> argparse.ArgumentParser:
 
 def built(
     options: argparse.Namespace, device: torch.device
-) -> tuple[Any, tuple[list[torch.Tensor], torch.Tensor], HfBackend]:
-    """A model with random weights, made on the device, its matrices (a backend on the CPU lays them out anew), and the
-    backend around it.
+) -> tuple[Any, Any, tuple[list[torch.Tensor], torch.Tensor], HfBackend]:
+    """A model with random weights, made on the device, its tokenizer, its matrices (a backend on the CPU lays them out
+    anew), and the backend around it.
     """
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
@@ -141,7 +140,8 @@ def built(
     tokenizer = load_tokenizer(ModelSpec(name=options.tokenizer)) if options.tokenizer else no_tokenizer()
     parts = Parts(model, tokenizer, device, f"random {options.shape}", options.shape)
     matrices = linear_layers(model)
-    return model, matrices, HfBackend(parts, ModelSpec(name=options.shape, dtype=options.dtype), EngineSpec())
+    backend = HfBackend(parts, ModelSpec(name=options.shape, dtype=options.dtype), EngineSpec())
+    return model, tokenizer, matrices, backend
 
 
 def no_tokenizer() -> Any:
@@ -250,20 +250,24 @@ def rates(layers: Sequence[torch.Tensor], head: torch.Tensor, seconds: float) ->
 # -- the baseline, and the checks ---------------------------------------
 
 
-def baseline(model: Any, asked: Sequence[Question], batches: str, device: torch.device) -> dict[str, Any]:
-    """Seconds a question of the best batch size; those that do not fit are named."""
+def baseline(
+    model: Any, tokenizer: Any, asked: Sequence[Question], batches: str, device: torch.device
+) -> dict[str, Any]:
+    """Seconds a question of lm-eval's best batch size; those that do not fit are named."""
     import torch
+    from lm_eval.models.huggingface import HFLM
 
     from evalkit.perf.clocks import synchronize
 
     model.set_attn_implementation("sdpa")
     tried: dict[str, float | str] = {}
     for size in map(int, batches.split(",")):
+        theirs = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=size)
         try:
-            padded(model, asked[:size], size, device)
+            padded(theirs, asked[:size])
             synchronize(device)
             started = time.perf_counter()
-            padded(model, asked, size, device)
+            padded(theirs, asked)
             synchronize(device)
             tried[str(size)] = (time.perf_counter() - started) / len(asked)
         except torch.OutOfMemoryError:
@@ -278,26 +282,10 @@ def baseline(model: Any, asked: Sequence[Question], batches: str, device: torch.
     return found
 
 
-def padded(model: Any, asked: Sequence[Question], size: int, device: torch.device) -> list[tuple[float, bool]]:
-    """Each distinct context once, the longest first, in right-padded batches; every choice is read by itself."""
-    import torch
-
-    order = sorted(asked, key=lambda one: -len(one.context))
-    found = []
-    with torch.inference_mode():
-        for begin in range(0, len(order), size):
-            part = order[begin : begin + size]
-            inputs = [torch.from_numpy(one.context.astype("int64")).to(device) for one in part]
-            batch = torch.nn.utils.rnn.pad_sequence(inputs, batch_first=True)
-            every = torch.log_softmax(model(batch).logits, dim=-1)
-            for row, one in zip(every, part, strict=True):
-                read = row[len(one.context) - 1 : len(one.context)]
-                for choice in one.choices:
-                    target = torch.tensor([[choice]], device=device)
-                    likeliest = bool((read.argmax(dim=-1) == target[0]).all())
-                    found.append((float(read.gather(1, target).sum()), likeliest))
-            del every, row, read
-    return found
+def padded(theirs: Any, asked: Sequence[Question]) -> list[tuple[float, bool]]:
+    """Each choice's log-likelihood as lm-eval computes it, from the tokens on."""
+    requests = [(("", ""), one.context.tolist(), [int(choice)]) for one in asked for choice in one.choices]
+    return theirs._loglikelihood_tokens(requests, disable_tqdm=True)
 
 
 def apart(backend: HfBackend, model: Any, asked: Sequence[Question], device: torch.device) -> dict[str, float]:
@@ -317,10 +305,10 @@ def apart(backend: HfBackend, model: Any, asked: Sequence[Question], device: tor
 
 
 def out_of_memory(
-    backend: HfBackend, asked: Sequence[Question], expected: Sequence[float], device: torch.device
+    backend: HfBackend, everything: Sequence[Question], answers: Sequence[float], every: int, device: torch.device
 ) -> dict[str, Any]:
-    """The same work with a budget of all tokens in one pass and memory for `OOM_SPARE`; beside it, what half the
-    usual budget changes, because the rounding of a matrix product depends on its number of rows.
+    """A share of the same work with a budget of all tokens in one pass and memory for `OOM_SPARE`; beside it, what half
+    the usual budget changes, because the rounding of a matrix product depends on its number of rows.
 
     A GPU's memory is limited by the allocator, which then raises what it raises on a full device; elsewhere a pass
     above 256 tokens is refused.
@@ -331,6 +319,8 @@ def out_of_memory(
     from evalkit.backends.hf import memory
     from evalkit.backends.hf.prefix_forward import TreeRunner
 
+    asked = everything[::every]
+    expected = np.array(answers).reshape(len(everything), -1)[::every]
     refused: list[int] = []
     own_budget, own_hidden = memory.token_budget, TreeRunner.hidden
 
@@ -344,9 +334,9 @@ def out_of_memory(
             raise
 
     def differences(answers: Sequence[float]) -> dict[str, Any]:
-        one, other = (np.array(values).reshape(len(asked), -1) for values in (answers, expected))
-        changed = int((one.argmax(axis=1) != other.argmax(axis=1)).sum())
-        return {"largest_difference": float(abs(one - other).max()), "preferences_that_differ": changed}
+        found = np.array(answers).reshape(expected.shape)
+        changed = int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
+        return {"largest_difference": float(abs(found - expected).max()), "preferences_that_differ": changed}
 
     try:
         memory.token_budget = lambda *rest: own_budget(*rest) // 2
@@ -361,7 +351,7 @@ def out_of_memory(
         memory.token_budget, TreeRunner.hidden = own_budget, own_hidden
         if device.type == "cuda":
             torch.cuda.set_per_process_memory_fraction(1.0)
-    return {"passes_refused": refused, "answered": len(expected), **full, "half_the_budget": half}
+    return {"passes_refused": refused, "questions": len(asked), **full, "half_the_budget": half}
 
 
 def show(found: dict[str, Any]) -> None:

