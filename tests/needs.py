@@ -37,6 +37,7 @@ OPTIONAL = {
     "sentencepiece": "translation",
     "lxml": "translation",
     "evaluate": "evaluate",
+    "pycocoevalcap": "captions",
     "starlette": "view",
     "uvicorn": "view",
     "gguf": "smollm2",

@@ -79,7 +79,7 @@ def aggregate(
 
 def _whole(
     metric: Metric, function: AllItems, samples: Sequence[ScoringInput], args: Mapping[str, Any]
-) -> Sequence[float] | float:
+) -> Sequence[Any] | float:
     try:
         return function(samples, args)
     except UserError:

@@ -50,7 +50,7 @@ class ScoringInput:
 
 
 PerItem = Callable[[ScoringInput], Value]
-AllItems = Callable[[Sequence[ScoringInput], Mapping[str, Any]], Sequence[float] | float]
+AllItems = Callable[[Sequence[ScoringInput], Mapping[str, Any]], Sequence[Any] | float]
 
 
 def _nothing(item: ScoringInput) -> None:
@@ -70,7 +70,8 @@ class Metric:
     ``level`` is "group" where one value belongs to several items together, so that no sample keeps it.
     ``prepare(args)`` raises UserError before a run for arguments that make no sense and for missing packages;
     ``describe(args, values)`` adds to the signature (parts joined by "|"); ``all_items(items, args)`` replaces
-    ``per_item`` where all items must be seen at once: it gives one value an item, or one number for all.
+    ``per_item`` where all items must be seen at once: it gives one value an item (a number, or a tuple of statistics
+    that ``combine`` makes the number of), or one number for all.
     ``registered`` is the name that the registry has it under, where that is not its own.
     """
 

@@ -44,7 +44,8 @@ class Splits(Strict):
 
 class Dataset(Strict):
     """A data set of the Hub; ``revision`` pins it to a commit. Or a file of rows beside the definition, ``path``: then
-    ``id`` is "file/NAME", there is no revision, and every split is the whole file.
+    ``id`` is "file/NAME", there is no revision, and every split is the whole file. ``gather``: rows alike in this field
+    become one, whose other fields are lists (of references of one input).
     """
 
     id: str
@@ -52,6 +53,7 @@ class Dataset(Strict):
     revision: str | None = "main"
     splits: Splits
     path: Path | None = Field(default=None, exclude=True)
+    gather: str | None = None
 
 
 class Fewshot(Strict):

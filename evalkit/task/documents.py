@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import overload
+from typing import Any, overload
 
+from evalkit.contract.errors import UserError
 from evalkit.contract.types import Document
 from evalkit.store.packed import HELD, Packed
 from evalkit.task.rendering import Item, Rendered, Row, row_hash
@@ -27,6 +28,23 @@ def documents_of(rows: Sequence[Row], render: Render) -> Sequence[Document]:
             yield row
 
     return LongDocuments(Packed(hashed()), hashes, render, kept, range(len(rows)))
+
+
+def gathered(rows: Iterable[Row], by: str, where: str) -> list[Row]:
+    """One row for all that have the field ``by`` in common, in the order of their first; its other fields are the lists
+    of theirs, and a list in a row counts as several values. UserError (with ``where``) for a row without the field.
+    """
+    found: dict[Any, dict[str, Any]] = {}
+    for place, row in enumerate(rows):
+        if by not in row:
+            raise UserError(
+                f"{where}, row {place + 1}: the field {by!r} is missing, by which dataset.gather joins rows"
+            )
+        whole = found.setdefault(str(row[by]), {by: row[by]})
+        for name, value in row.items():
+            if name != by:
+                whole.setdefault(name, []).extend(value if isinstance(value, list) else [value])
+    return list(found.values())
 
 
 class LongDocuments(Sequence[Document]):

@@ -39,7 +39,7 @@ from evalkit.task.baselines import known_random
 from evalkit.task.columns import Columns, columns_of
 from evalkit.task.config import resolved
 from evalkit.task.definition import Definition
-from evalkit.task.documents import documents_of
+from evalkit.task.documents import documents_of, gathered
 from evalkit.task.fewshot import Draw, sampler
 from evalkit.task.generation import settings
 from evalkit.task.rendering import Item, Reader, Row, split_name
@@ -281,7 +281,8 @@ class NativeTask:
         if not rows:
             where = f"the sample of {self.info.name}" if self.options.sample else split_name(self._dataset, split)
             raise UserError(f"{where}: the split {split} is empty; check where the data come from")
-        return rows
+        by = self.definition.dataset.gather
+        return rows if by is None else gathered(rows, by, split_name(self._dataset, split))
 
     def _sampler(self, pool: Sequence[Row]) -> Draw:
         chosen = self.definition.fewshot
