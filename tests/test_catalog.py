@@ -60,6 +60,7 @@ MADE_ELSEWHERE = (
     "pminervini/true-false",
     "potsawee/wiki_bio_gpt3_hallucination",
     "pminervini/HaluEval",
+    "tuetschek/e2e_nlg",
 )
 """Data sets that have no commit on the Hub, or whose commit we have not been able to look up."""
 
