@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from evalkit.leaderboard.categories import categories
 from evalkit.leaderboard.rows import fact
 from evalkit.leaderboard.table import Row, Table
 from evalkit.store.files import clean, replacing, write_json
@@ -56,7 +57,18 @@ def write_exports(table: Table, folder: Path) -> None:
 
     found = records(table)
     board = table.board
-    write_json(folder / "board.json", {"board": board.model_dump(mode="json"), "rows": found})
+    groups = [
+        {
+            "title": one.title,
+            "unit": one.unit,
+            "columns": one.columns,
+            "means": dict(one.means),
+            "best": list(one.marks),
+        }
+        for one in categories(table)
+    ]
+    content = {"board": board.model_dump(mode="json"), "rows": found, **({"categories": groups} if groups else {})}
+    write_json(folder / "board.json", content)
     frame = pd.DataFrame(found)
     numeric = {"parameters", "score", "score_stderr", "mean_win_rate"}
     for name in frame.columns:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evalkit.leaderboard.board import Board, Column
+from evalkit.leaderboard.categories import Mark, column_marks
 from evalkit.leaderboard.entry import Entry, slug
 from evalkit.leaderboard.table import Cell, Row, Table
 from evalkit.statistics.intervals import Z95
@@ -52,6 +53,8 @@ class Line:
     """95 % intervals, "61.2 to 65.5", or in what a published number differs; "" where there is neither."""
     sorts: tuple[Any, ...]
     filters: dict[str, str]
+    marks: tuple[Mark, ...] = ()
+    """Who is best in a column: "best" alone, or "tied" with others that cannot be told apart."""
 
 
 def score_title(board: Board) -> str:
@@ -148,8 +151,13 @@ def fact(entry: Entry, name: str) -> str:
 
 def lines(table: Table, columns: Sequence[Head]) -> list[Line]:
     """Every row, in the table's order."""
-    several = _several_shots(table)
-    return [_line(row, columns, place, several) for place, row in enumerate(table.rows)]
+    several, best = _several_shots(table), column_marks(table)
+    found = [_line(row, columns, place, several) for place, row in enumerate(table.rows)]
+    marked = [{f"c{place}": by_row.get(line.row.key, "") for place, by_row in enumerate(best)} for line in found]
+    return [
+        replace(line, marks=tuple(own.get(head.id, "") for head in columns))
+        for line, own in zip(found, marked, strict=True)
+    ]
 
 
 def _several_shots(table: Table) -> set[int]:

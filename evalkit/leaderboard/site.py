@@ -18,6 +18,7 @@ from evalkit import __version__
 from evalkit.contract.errors import UserError
 from evalkit.leaderboard import published
 from evalkit.leaderboard.board import Board
+from evalkit.leaderboard.categories import categories, mean_text
 from evalkit.leaderboard.collect import Found, collect
 from evalkit.leaderboard.exports import write_exports
 from evalkit.leaderboard.feed import feed
@@ -174,6 +175,9 @@ def _index(template: Any, out: Path, table: Table, columns: Any, found: list[Lin
         "filters": {name: (FILTERS[name], choices) for name, choices in options(found).items()},
         "sizes": any(line.row.entry.model.parameters for line in found),
         "figures": figures,
+        "categories": categories(table),
+        "mean_text": mean_text,
+        "marked": any(any(line.marks) for line in found),
         "data_json": markup(page.embed(data)),
         "ranked": table.ranked,
         "graders": sorted({told for row in table.rows for cell in row.cells if (told := graded(cell))}),

@@ -330,7 +330,7 @@ def _win_rates(pool: list[Row], counted: Sequence[int], board: Board, found: Seq
         falling.append(not cells[0].higher_is_better)
         columns.append(
             [
-                Standing(cell.shown, cell.error, _counted(board, place, cell, 1.0, found) if by_rate else ())
+                Standing(cell.shown, cell.error, counted_of(board, place, cell, 1.0, found) if by_rate else ())
                 for cell in cells
             ]
         )
@@ -345,7 +345,7 @@ def _win_rates(pool: list[Row], counted: Sequence[int], board: Board, found: Seq
     return _placed(scored, rates.ranks)
 
 
-def _counted(board: Board, place: int, cell: Cell, weight: float, found: Sequence[Found]) -> tuple[Counted, ...]:
+def counted_of(board: Board, place: int, cell: Cell, weight: float, found: Sequence[Found]) -> tuple[Counted, ...]:
     """What a cell with ``weight`` is made of; empty for counters."""
     task, source = board.columns[place].task, found[cell.entry].source
     if task is None:
@@ -362,7 +362,7 @@ def _parts(board: Board, row: Row, counted: Sequence[int], found: Sequence[Found
     parts: list[Counted] = []
     for place, weight in zip(counted, weights, strict=True):
         cell = row.cells[place]
-        own = () if cell is None else _counted(board, place, cell, weight / sum(weights), found)
+        own = () if cell is None else counted_of(board, place, cell, weight / sum(weights), found)
         if not own:
             return ()
         parts += own

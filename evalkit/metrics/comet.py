@@ -27,6 +27,8 @@ from evalkit.spec.option import COMET_PYTHON
 from evalkit.text.reading import parse_json
 
 MODEL = "Unbabel/wmt22-comet-da"
+KIWI = "Unbabel/wmt22-cometkiwi-da"
+"""Scores a translation by its source alone."""
 _asked: ContextVar[str | None] = ContextVar("comet_python", default=None)
 ARGUMENTS = ("model", "source", "gpus", "batch_size", "python")
 INSTALL = (
@@ -63,23 +65,43 @@ def prepare(args: Mapping[str, Any]) -> None:
 
 def scores(samples: Sequence[ScoringInput], args: Mapping[str, Any]) -> Sequence[float]:
     """A score a sentence against its first reference; ``args``: model, source (a field), batch_size, gpus, python."""
+    found = _pairs(samples, args)
+    references = [(texts(one.target) or [""])[0] for one in samples]
+    return _asked_for([pair | {"ref": told} for pair, told in zip(found, references, strict=True)], args, MODEL)
+
+
+def kiwi_scores(samples: Sequence[ScoringInput], args: Mapping[str, Any]) -> Sequence[float]:
+    """A score a sentence by its source, without a reference; ``args`` as of :func:`scores`."""
+    return _asked_for(_pairs(samples, args), args, KIWI)
+
+
+def without_reference(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """COMETkiwi's score of each row's ``target`` as a translation of its ``source``. UserError where no environment has
+    the package.
+    """
+    prepare({})
+    return _asked_for([{"src": row["source"], "mt": row["target"]} for row in rows], {}, KIWI)
+
+
+def _pairs(samples: Sequence[ScoringInput], args: Mapping[str, Any]) -> list[dict[str, str]]:
     field = str(args.get("source", "source"))
     for one in samples:
         if field not in one.document:
             raise UserError(f"metric comet: the documents have no field {field!r} with the source; name it with source")
+    return [{"src": str(one.document[field]), "mt": one.text or ""} for one in samples]
+
+
+def _asked_for(data: list[dict[str, str]], args: Mapping[str, Any], model: str) -> list[float]:
     asked = {
-        "model": str(args.get("model", MODEL)),
+        "model": str(args.get("model", model)),
         "batch_size": int(args.get("batch_size", 8)),
         "gpus": int(args.get("gpus", 0)),
-        "data": [
-            {"src": str(one.document[field]), "mt": one.text or "", "ref": (texts(one.target) or [""])[0]}
-            for one in samples
-        ],
+        "data": data,
     }
     python = _python(args)
     found = _elsewhere(python, asked) if python else _here(asked)
-    if len(found) != len(samples):
-        raise UserError(f"metric comet: {len(found)} scores came for {len(samples)} sentences")
+    if len(found) != len(data):
+        raise UserError(f"metric comet: {len(found)} scores came for {len(data)} sentences")
     return found
 
 
@@ -127,6 +149,10 @@ def _describe(args: Mapping[str, Any], values: Sequence[Any]) -> str:
     return f"model:{args.get('model', MODEL)}"
 
 
+def _describe_kiwi(args: Mapping[str, Any], values: Sequence[Any]) -> str:
+    return f"model:{args.get('model', KIWI)}|reference:none"
+
+
 comet = Metric(
     name="comet",
     kind="text",
@@ -135,4 +161,13 @@ comet = Metric(
     source="Rei et al. 2022, WMT, COMET-22; unbabel-comet",
     prepare=prepare,
     describe=_describe,
+)
+comet_kiwi = Metric(
+    name="comet_kiwi",
+    kind="text",
+    all_items=kiwi_scores,
+    higher_is_better=True,
+    source="Rei et al. 2022, WMT, COMETkiwi; unbabel-comet",
+    prepare=prepare,
+    describe=_describe_kiwi,
 )

@@ -9,8 +9,8 @@ from typing import Any, List, Mapping  # noqa: UP035
 
 
 def predict(asked: Mapping[str, Any]) -> "List[float]":  # noqa: UP006
-    """A score for each of ``asked["data"]`` ({"src", "mt", "ref"}), in their order, by ``asked["model"]``: a name on
-    the Hub or the path of a checkpoint.
+    """A score for each of ``asked["data"]`` ({"src", "mt"}, and "ref" where the model takes one), in their order, by
+    ``asked["model"]``: a name on the Hub or the path of a checkpoint.
     """
     from comet import download_model, load_from_checkpoint  # type: ignore[import-not-found]
 

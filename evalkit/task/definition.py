@@ -58,15 +58,17 @@ class Dataset(Strict):
 
 class Fewshot(Strict):
     """How few-shot examples are drawn. ``random``: anew for every document, from one seeded generator, as lm-eval
-    does; ``fixed``: one seeded draw for all; ``first_n``: the first ones.
+    does; ``fixed``: one seeded draw for all; ``first_n``: the first ones; ``similar``: those most like the document.
+    ``quality``: out of this best share of the pool, by ``measure`` (evalkit.task.selection).
 
     ``exclude_self``: draw one more and leave out the evaluated document; by default where both splits are the same.
-    ``locked``: the number cannot be changed (the examples stand in the prompt itself). ``file``: JSON lines of our own
-    with the examples, in place of a split.
+    ``locked``: the examples stand in the prompt itself. ``file``: JSON lines of our own in place of a split.
     """
 
     num: int = Field(default=0, ge=0)
-    sampler: Literal["random", "first_n", "fixed"] = "random"
+    sampler: Literal["random", "first_n", "fixed", "similar"] = "random"
+    quality: float | None = Field(default=None, gt=0, le=1)
+    measure: Literal["length", "comet_kiwi"] = "length"
     seed: int | None = None
     exclude_self: bool | None = None
     locked: bool = False
@@ -227,9 +229,8 @@ Build = Callable[[Definition, Source, Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Defined:
-    """All that one file defines: its tasks (several with ``configs``) and groups (children first).
-
-    ``shots`` fixes the examples of a group's children; ``build`` makes the tasks where NativeTask does not.
+    """All that one file defines: its tasks (several with ``configs``) and groups (children first). ``shots`` fixes the
+    examples of a group's children; ``build`` makes the tasks where NativeTask does not.
     """
 
     source: Source

@@ -33,7 +33,7 @@ from evalkit.data import rows as rows_of_file
 from evalkit.metrics import base
 from evalkit.metrics import filters as text_filters
 from evalkit.metrics.aggregate import aggregate
-from evalkit.task import prompt, shots
+from evalkit.task import prompt, selection, shots
 from evalkit.task import sample as samples_of
 from evalkit.task.baselines import known_random
 from evalkit.task.columns import Columns, columns_of
@@ -177,6 +177,8 @@ class NativeTask:
             pool = samples_of.lines(self.definition.fewshot.file)
         elif self._shots and splits.fewshot is not None:
             pool = loaded if splits.fewshot == splits.eval else self._rows(data, splits.fewshot)
+        if self.definition.fewshot.quality is not None and self._shots:
+            pool = selection.best(pool, self.definition.fewshot, self._pool_name)
         self._sampler(pool)  # too few examples is told now, not after the model has loaded
         return Documents(documents_of(loaded, self._rendered), pool)
 
@@ -290,8 +292,15 @@ class NativeTask:
         same = splits.fewshot == splits.eval and chosen.file is None
         exclude = same if chosen.exclude_self is None else chosen.exclude_self
         seed = self.options.seed if chosen.seed is None else chosen.seed
-        where = f"{self.info.name} ({split_name(self._dataset, splits.fewshot or splits.eval)})"
-        return sampler(chosen.sampler, pool, self._shots, seed, exclude, where)
+        return sampler(chosen.sampler, pool, self._shots, seed, exclude, self._pool_name, self._question)
+
+    @property
+    def _pool_name(self) -> str:
+        splits = self.definition.dataset.splits
+        return f"{self.info.name} ({split_name(self._dataset, splits.fewshot or splits.eval)})"
+
+    def _question(self, row: Row) -> str:
+        return self._reader.item(self._reader.view(row, self._pool_name), self._pool_name).question
 
     def _where(self, place: int) -> str:
         return f"{split_name(self._dataset, self.info.split)}, row {place + 1}"

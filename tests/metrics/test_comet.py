@@ -78,6 +78,18 @@ def test_what_the_package_is_given(package: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delitem(sys.modules, "comet")
 
 
+def test_kiwi_is_asked_without_a_reference(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(package))
+    found = aggregate(lookup("comet_kiwi", "generate"), [None, None], samples=SAMPLES)
+    assert "|model:Unbabel/wmt22-cometkiwi-da|reference:none|" in found.signature
+    assert comet.without_reference([{"source": "Salut", "target": "Hi", "more": 1}]) == [0.2]
+    calls = sys.modules["comet"].calls
+    assert calls[0]["samples"] == [{"src": "Salut", "mt": "Hallo"}, {"src": "Monde", "mt": "Welt"}]
+    assert calls[1]["samples"] == [{"src": "Salut", "mt": "Hi"}]
+    assert {call["path"] for call in calls} == {"cache/Unbabel/wmt22-cometkiwi-da/checkpoints/model.ckpt"}
+    monkeypatch.delitem(sys.modules, "comet")
+
+
 def test_an_environment_of_its_own(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = package / "python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH="{package}" exec "{sys.executable}" "$@"\n', encoding="utf-8")
