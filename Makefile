@@ -47,7 +47,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(PIP) --no-build-isolation -e '.[hf,quant,peft,hosted,openai,ray,translation,lm-eval,embedding,mteb,ruler,view,excel,wandb,mlflow,trackio,tensorboard,docs,dev]'
+	$(PIP) --no-build-isolation -e '.[hf,quant,peft,hosted,openai,ray,translation,lm-eval,embedding,mteb,ruler,sql,view,excel,wandb,mlflow,trackio,tensorboard,docs,dev]'
 	$(PIP) --no-deps $(GEMMA)
 	@if [ -f tests/plugin/pyproject.toml ]; then $(PIP) --no-build-isolation --no-deps -e tests/plugin; fi
 	@touch $@

@@ -47,6 +47,7 @@ OPTIONAL = {
     "sentence_transformers": "embedding",
     "mteb": "mteb",
     "wonderwords": "ruler",
+    "sqlglot": "sql",
     "playwright": "dev",
     "grimp": "dev",
     "mypy": "dev",

@@ -61,6 +61,10 @@ MADE_ELSEWHERE = (
     "potsawee/wiki_bio_gpt3_hallucination",
     "pminervini/HaluEval",
     "tuetschek/e2e_nlg",
+    "xlangai/spider",
+    "defog-ai/sql-eval",
+    "gorilla-llm/Berkeley-Function-Calling-Leaderboard",
+    "Nexusflow/NexusRaven_API_evaluation",
 )
 """Data sets that have no commit on the Hub, or whose commit we have not been able to look up."""
 

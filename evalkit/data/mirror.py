@@ -126,9 +126,12 @@ class MirrorSource:
 
     def configs(self, id: str) -> list[str]:
         """The configs of a data set that have rows. Raises UserError where the set is absent."""
-        return sorted(path.name for path in self._home(id).iterdir() if path.is_dir() and split_files(path))
+        return sorted(path.name for path in self.home(id).iterdir() if path.is_dir() and split_files(path))
 
     def _file(self, dataset: DatasetRef, split: str) -> Path:
+        # A set that lies in the layout of its first publishers has rows in its own folder, beside others.
+        if dataset.config is None and split in (own := split_files(self.home(dataset.id))):
+            return own[split]
         files = self.splits(dataset)
         if split not in files:
             folder = self._config_folder(dataset)
@@ -139,7 +142,7 @@ class MirrorSource:
         return files[split]
 
     def _config_folder(self, dataset: DatasetRef) -> Path:
-        home, there = self._home(dataset.id), self.configs(dataset.id)
+        home, there = self.home(dataset.id), self.configs(dataset.id)
         if dataset.config is not None:
             folder = home / _inside(dataset.config, f"config of {dataset.id}")
             if not split_files(folder):
@@ -159,7 +162,8 @@ class MirrorSource:
             + (f": one of {', '.join(there)}" if there else " folder with split files; it has none")
         )
 
-    def _home(self, id: str) -> Path:
+    def home(self, id: str) -> Path:
+        """The folder of a data set. UserError where the set is absent."""
         for name in (id, *ALIASES.get(id, ())):
             home = self.folder.joinpath(*(_inside(part, "data set") for part in name.split("/")))
             if home.is_dir():

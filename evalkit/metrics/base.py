@@ -10,7 +10,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from evalkit.contract.errors import UserError
@@ -183,6 +183,21 @@ def shared(compute: Callable[[ScoringInput], Mapping[str, Value] | None], part: 
         return None if found is None else found[part]
 
     return per_item
+
+
+def restricted(per_item: PerItem) -> PerItem:
+    """The same for the documents that ``args: {only: {FIELD: VALUE}}`` names alone; of the others nothing."""
+
+    def of_some(item: ScoringInput) -> Value:
+        only = item.args.get("only")
+        if not only:
+            return per_item(item)
+        if any(item.document.get(key) != value for key, value in only.items()):
+            return None
+        # Without it, so that what is shared between a document's metrics is computed once.
+        return per_item(replace(item, args={key: value for key, value in item.args.items() if key != "only"}))
+
+    return of_some
 
 
 def MetricDef(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from evalkit.contract.errors import UserError
-from evalkit.metrics.base import SHARE, Metric, MetricKind, ScoringInput
+from evalkit.metrics.base import SHARE, Metric, MetricKind, ScoringInput, restricted
 from evalkit.metrics.qa import normalize_triviaqa, texts, token_f1, triviaqa_answers
 from evalkit.probes.phrases import abstains, affirms, corrects_to_another, not_there, refutes
 
@@ -229,14 +229,10 @@ def _metric(
 ) -> Metric:
     """With ``args: {only: {FIELD: VALUE}}`` a metric looks at the documents that say so, and leaves out the others."""
 
-    def restricted(one: ScoringInput) -> float | None:
-        only = one.args.get("only") or {}
-        return sample(one) if all(one.document.get(key) == value for key, value in only.items()) else None
-
     return Metric(
         name=name,
         kind=kind,
-        per_item=restricted,
+        per_item=restricted(sample),
         bounds=(WRONG, RIGHT) if sample is points else SHARE,
         higher_is_better=good,
         binary=sample is not points,
