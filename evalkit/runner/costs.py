@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from evalkit.backends import opening
@@ -46,9 +46,12 @@ class Expected:
 def expected(model: ModelSpec, workloads: Sequence[Workload]) -> Expected | None:
     """What asking ``workloads`` of a resolved model comes to; None for a model that nobody pays for."""
     quote = opening.quote_of(model)
-    if quote is None:
-        return None
-    asked = {_identity(one): one for one in _generations(workloads)}.values()
+    return None if quote is None else expected_of(quote, _generations(workloads))
+
+
+def expected_of(quote: Quote, requests: Iterable[Generate]) -> Expected:
+    """What asking ``requests`` at ``quote`` comes to."""
+    asked = {_identity(one): one for one in requests}.values()
     prompt = sum(_tokens(one) for one in asked)
     most = sum(one.max_tokens for one in asked)
     seconds = (len(asked) * FIRST_S + most / TOKENS_PER_S) / max(1, min(quote.at_once, len(asked)))

@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[2]
 
 HEAVY = {
     "accelerate", "bitsandbytes", "datasets", "duckdb", "evaluate", "fastapi", "httpx2", "ir_measures", "jinja2",
-    "llama_cpp", "lm_eval", "lxml", "mteb", "nltk", "numpy", "pandas", "peft", "plotly", "portalocker", "psutil",
-    "pyarrow", "pydantic", "ray", "rouge_score", "sacrebleu", "safetensors", "scipy", "sentence_transformers",
-    "sklearn", "starlette", "statsmodels", "tenacity", "tokenizers", "torch", "torchao", "transformers", "uvicorn",
-    "vllm", "wordllama", "yaml",
+    "langdetect", "llama_cpp", "lm_eval", "lxml", "mteb", "nltk", "numpy", "pandas", "peft", "plotly",
+    "portalocker", "psutil", "pyarrow", "pydantic", "ray", "rouge_score", "sacrebleu", "safetensors", "scipy",
+    "sentence_transformers", "sklearn", "starlette", "statsmodels", "tenacity", "tokenizers", "torch", "torchao",
+    "transformers", "uvicorn", "vllm", "wordllama", "yaml",
 }  # fmt: skip
 """Third-party packages whose import takes tens of milliseconds or more."""
 

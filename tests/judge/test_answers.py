@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from evalkit.cli.app import app
 from evalkit.contract.errors import UserError
 from evalkit.judge.rag import score_rag
-from evalkit.judge.two_turn import checked_questions, pair_answers
+from evalkit.judge.turns import checked_questions, pair_answers
 from tests.judge.scripted import judge
 
 
@@ -91,10 +91,10 @@ def test_files_that_do_not_fit_are_told(one: list[Any], other: list[Any], said: 
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"turns": ["a", "b"]}, 'row 1: write "id" and "turns", a list of two texts'),
-        ({"id": 1, "turns": ["a"]}, "a list of two texts"),
-        ({"id": 1, "turns": "ab"}, "a list of two texts"),
-        ({"id": 1, "turns": ["a", "b"], "reference": "r"}, '"reference" is a list of two texts'),
+        ({"turns": ["a", "b"]}, 'row 1: write "id" and "turns", a list of texts'),
+        ({"id": 1, "turns": []}, "a list of texts"),
+        ({"id": 1, "turns": "ab"}, "a list of texts"),
+        ({"id": 1, "turns": ["a", "b"], "reference": "r"}, '"reference" is a list with a text for each turn'),
     ],
 )
 def test_questions_are_checked(row: dict[str, Any], said: str) -> None:

@@ -18,7 +18,7 @@ from evalkit.judge.pairwise import judge_pairs
 from evalkit.judge.pointwise import faithfulness, grade
 from evalkit.judge.rag import cosine, embedded, score_rag
 from evalkit.judge.ratings import Battle, bradley_terry, elo
-from evalkit.judge.two_turn import answer_turns, questions
+from evalkit.judge.turns import answer_turns, questions
 from evalkit.spec.models import EngineSpec, ModelSpec
 
 

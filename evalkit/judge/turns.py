@@ -1,17 +1,17 @@
-"""Questions in two turns, the second of which builds on the first answer (in the manner of MT-Bench, arXiv 2306.05685;
-the questions are our own): a model's answers, as rows for a judge; and two models' answers as pairs.
+"""Questions of one or more turns, each of which builds on the model's own answers before it (in the manner of MT-Bench,
+arXiv 2306.05685): a model's answers, as rows for a judge; and two models' answers as pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from evalkit.contract.backend import Backend
 from evalkit.contract.errors import UserError
 from evalkit.contract.optional import HasChatTemplate
-from evalkit.contract.types import Generate, Message
+from evalkit.contract.types import Generate, Message, Response
 from evalkit.data import rows as row_files
 from evalkit.engine import answer
 from evalkit.judge.asking import Row
@@ -19,78 +19,106 @@ from evalkit.judge.items import ids_of
 from evalkit.spec.models import EngineSpec
 from evalkit.store import paths
 
+Ask = Callable[[Sequence[Generate]], Sequence[Response]]
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+
 
 def questions() -> list[dict[str, Any]]:
-    """The bundled ones: {"id", "category", "turns": [first, second], "reference": [...] where there is one}."""
+    """The bundled ones, of our own writing: rows {"id", "category", "turns", "reference"}, two turns each."""
     return [dict(row) for row in row_files.read(paths.share("tasks") / "two_turn" / "questions.jsonl")]
 
 
 def checked_questions(rows: Sequence[Row], where: str) -> list[dict[str, Any]]:
-    """Rows with an "id" (or "question_id", as MT-Bench has it). UserError for rows that are no questions in two turns,
-    and for two of the same id.
+    """Rows with an "id" (or "question_id", as MT-Bench has it). UserError for rows that are no questions in turns, and
+    for two of the same id.
     """
     if not rows:
         raise UserError(f"{where}: holds no rows")
     asked = [{**row, "id": row.get("question_id") if row.get("id") is None else row["id"]} for row in rows]
     for number, row in enumerate(asked, 1):
         turns, reference = row.get("turns"), row.get("reference")
-        if row.get("id") is None or not _two_texts(turns):
-            raise UserError(f'{where}: row {number}: write "id" and "turns", a list of two texts')
-        if reference and not _two_texts(reference):
-            raise UserError(f'{where}: row {number}: "reference" is a list of two texts, or is left out')
+        if row.get("id") is None or not _texts(turns):
+            raise UserError(f'{where}: row {number}: write "id" and "turns", a list of texts')
+        if reference and not (_texts(reference) and len(reference) == len(turns)):
+            raise UserError(f'{where}: row {number}: "reference" is a list with a text for each turn, or is left out')
     ids_of(asked, where)
     return asked
 
 
-def _two_texts(value: Any) -> bool:
+def _texts(value: Any) -> TypeGuard[Sequence[str]]:
     return (
         not isinstance(value, str)
         and isinstance(value, Sequence)
-        and len(value) == 2
+        and len(value) > 0
         and all(isinstance(one, str) for one in value)
     )
 
 
 def answer_turns(
-    backend: Backend, asked: Sequence[Row], engine: EngineSpec = EngineSpec(), chat: bool = True, max_tokens: int = 256
+    backend: Backend,
+    asked: Sequence[Row],
+    engine: EngineSpec = EngineSpec(),
+    chat: bool = True,
+    max_tokens: int = 256,
+    ask: Ask | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows {"id", "category", "turn", "question", "answer", "reference", "status", "model", "turns", "answers"}, two
-    for each question; "turns" and "answers" are the conversation so far.
+    """Rows {"id", "category", "turn", "question", "answer", "reference", "status", "model", "turns", "answers"}, one
+    for each turn of each question, in the questions' order; "turns" and "answers" are the conversation so far.
 
-    The second turn sees the first answer. An answer that failed is "" with its reason in "error", and its second turn
-    is not asked.
+    A turn sees the answers before it. An answer that failed is "" with its reason in "error", and the turns behind it
+    are not asked. Answers are greedy. ``ask`` asks in place of the engine, as `Judge.respond` does.
     """
-
-    first = answer(backend, [_request(backend, [row["turns"][0]], [], chat, max_tokens) for row in asked], None, engine)
-    going = [index for index, response in enumerate(first) if response.status == "ok"]
-    requests = [
-        _request(backend, asked[index]["turns"], [first[index].text or ""], chat, max_tokens) for index in going
-    ]
-    second = dict(zip(going, answer(backend, requests, None, engine), strict=True))
-    rows = []
-    for index, row in enumerate(asked):
-        references = row.get("reference") or ["", ""]
-        replies: list[str] = []
-        for turn, response in ((1, first[index]), (2, second.get(index))):
-            before = f"{row['turns'][0]}\n\n(first answer: {first[index].text})\n\n" if turn == 2 else ""
-            ok = response is not None and response.status == "ok"
-            replies.append((response.text or "") if response is not None and ok else "")
-            rows.append(
-                {
-                    "id": row["id"],
-                    "category": row.get("category"),
-                    "turn": turn,
-                    "question": before + row["turns"][turn - 1],
-                    "answer": replies[-1],
-                    "reference": references[turn - 1],
-                    "status": "ok" if ok else "error",
-                    "error": None if ok else (response.error if response is not None else "the first turn failed"),
-                    "model": backend.info.name,
-                    "turns": list(row["turns"][:turn]),
-                    "answers": list(replies),
-                }
+    ask = ask or (lambda requests: answer(backend, requests, None, engine))
+    said: list[list[Response]] = [[] for _ in asked]
+    for turn in range(max(len(row["turns"]) for row in asked)):
+        going = [
+            place
+            for place, row in enumerate(asked)
+            if turn < len(row["turns"]) and all(one.status == "ok" for one in said[place])
+        ]
+        requests = [
+            _request(
+                backend, asked[place]["turns"][: turn + 1], [one.text or "" for one in said[place]], chat, max_tokens
             )
-    return rows
+            for place in going
+        ]
+        for place, response in zip(going, ask(requests), strict=True):
+            said[place].append(response)
+    return [
+        _row(row, turn, found, backend.info.name)
+        for row, found in zip(asked, said, strict=True)
+        for turn in range(len(row["turns"]))
+    ]
+
+
+def _row(row: Row, turn: int, said: Sequence[Response], model: str) -> dict[str, Any]:
+    """A row of the turn numbered ``turn`` from 0."""
+    response = said[turn] if turn < len(said) else None
+    ok = response is not None and response.status == "ok"
+    answers = [(one.text or "") if one.status == "ok" else "" for one in said[: turn + 1]]
+    answers += [""] * (turn + 1 - len(answers))
+    before = "".join(
+        f"{question}\n\n({_ordinal(place)} answer: {answers[place]})\n\n"
+        for place, question in enumerate(row["turns"][:turn])
+    )
+    gone = f"the {_ordinal(len(said) - 1)} turn failed"
+    return {
+        "id": row["id"],
+        "category": row.get("category"),
+        "turn": turn + 1,
+        "question": before + row["turns"][turn],
+        "answer": answers[-1],
+        "reference": row["reference"][turn] if row.get("reference") else "",
+        "status": "ok" if ok else "error",
+        "error": None if ok else (response.error if response is not None else gone),
+        "model": model,
+        "turns": list(row["turns"][: turn + 1]),
+        "answers": answers,
+    }
+
+
+def _ordinal(place: int) -> str:
+    return _ORDINALS[place] if place < len(_ORDINALS) else f"{place + 1}th"
 
 
 @dataclass(frozen=True, slots=True)
