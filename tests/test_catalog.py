@@ -65,6 +65,7 @@ MADE_ELSEWHERE = (
     "defog-ai/sql-eval",
     "gorilla-llm/Berkeley-Function-Calling-Leaderboard",
     "Nexusflow/NexusRaven_API_evaluation",
+    "evalplus/",
 )
 """Data sets that have no commit on the Hub, or whose commit we have not been able to look up."""
 

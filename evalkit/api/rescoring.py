@@ -18,7 +18,7 @@ from evalkit.store import RunDir
 if TYPE_CHECKING:
     from evalkit.spec.models import RunSpec, TaskSpec
 
-SETTINGS = ("metrics", "include_path", "data_dir", "output", "log_samples", "log_to")
+SETTINGS = ("metrics", "allow_code_execution", "include_path", "data_dir", "output", "log_samples", "log_to")
 """What may be told anew when stored answers are scored again."""
 
 
@@ -30,15 +30,20 @@ def rescore(
     include_path: str | Path | Sequence[str | Path] | None = None,
     data_dir: str | Path | None = None,
     instead: Mapping[str, str] | None = None,
+    allow_code_execution: bool = False,
 ) -> Run:
     """Score the stored answers of ``run`` again, with the task definitions, filters and metrics of today, into the
     folder ``output`` (default: a new one in runs/). No model is asked, and ``run`` stays as it is.
 
     ``metrics`` are those beside the tasks' own, in place of the run's; ``instead`` maps a task of the run to the task
-    that scores its answers ({"gsm8k": "my_gsm8k"}). Raises UserError where the data are not those of the run.
+    that scores its answers ({"gsm8k": "my_gsm8k"}). Tasks that run generated programs need ``allow_code_execution``
+    again: what a run directory says of it is nobody's permission. Raises UserError where the data are not those of the
+    run.
     """
     given = {"output": output, "metrics": metrics, "include_path": include_path, "data_dir": data_dir}
-    settings = {key: _text(value) for key, value in given.items() if value is not None}
+    settings: dict[str, Any] = {key: _text(value) for key, value in given.items() if value is not None}
+    if allow_code_execution:
+        settings["allow_code_execution"] = True
     return Run(
         rescored(run_path(run), settings, instead or {}, lambda text: print(f"evalkit: {text}", file=sys.stderr)).path
     )
@@ -62,7 +67,8 @@ def _spec(directory: RunDir, settings: Mapping[str, Any], instead: Mapping[str, 
         raise UserError(f"--as {unknown[0]}: the run was not asked for it by this name, but for {', '.join(named)}")
     (told,) = config.expand(*config.merge({}, {"model": "mock", "tasks": "none", **settings}, config.Origin()))
     fields = {table.SETTINGS[key].field for key in settings}
-    changes = {"output": None, "log_to": (), "predict_only": False, **{one: getattr(told, one) for one in fields}}
+    anew = {"output": None, "log_to": (), "predict_only": False, "allow_code_execution": False}
+    changes = {**anew, **{one: getattr(told, one) for one in fields}}
     return before.model_copy(update={**changes, "tasks": tuple(_replaced(one, instead) for one in before.tasks)})
 
 

@@ -64,6 +64,7 @@ class Settings(ModelSettings, total=False):
     max_memory_gb: float
     log_samples: bool
     predict_only: bool
+    allow_code_execution: bool
     samples: str | Mapping[str, Sequence[int | str]]
     log_to: str | Sequence[str]
     max_error_rate: float

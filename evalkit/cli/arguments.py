@@ -15,7 +15,6 @@ from evalkit.spec.values import key_values
 KEPT_APART: Mapping[str, tuple[bool, str]] = {
     "--cache-requests": (True, "ignored: the token ids of prompts are always kept (evalkit cache stats)"),
     "--check-integrity": (False, "ignored: evalkit tasks validate NAME renders every row of a task"),
-    "--confirm-run-unsafe-code": (False, "ignored: no code that a model writes is run"),
     "--show-config": (False, "ignored: results.json has every task's definition, evalkit tasks show NAME prints it"),
     "--trust-remote-code": (False, "ignored: no code of a model or a data set is run"),
     "--verbosity": (True, "ignored: --quiet says less, --debug shows tracebacks"),

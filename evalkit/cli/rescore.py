@@ -11,7 +11,7 @@ from evalkit.cli import options
 from evalkit.cli.session import Screen
 from evalkit.contract.errors import UserError
 
-SETTINGS = ("metrics", "include_path", "data_dir", "output", "log_samples", "log_to")
+SETTINGS = ("metrics", "allow_code_execution", "include_path", "data_dir", "output", "log_samples", "log_to")
 
 
 @options.takes(*SETTINGS)

@@ -81,6 +81,8 @@ class TaskTraits:
     scores_early: bool = False
     """Items may be scored, and numbers of some of them made, while others are still being answered: that starts no
     program and loads no model."""
+    executes: bool = False
+    """Scoring it runs programs that the model has written; a run must allow that."""
 
 
 @runtime_checkable
@@ -104,6 +106,15 @@ class Converses(Protocol):
 
     def follow(self, document: Any, requests: Any, responses: Any, style: Any) -> tuple[Any, ...]:
         """What is asked next of a document, after these requests and responses; nothing at the conversation's end."""
+        ...
+
+
+@runtime_checkable
+class ScoresTogether(Protocol):
+    """A task that works out part of its scores for many documents at once, before each is scored."""
+
+    def ahead(self, answered: Any) -> None:
+        """``answered``: (document, its responses) pairs."""
         ...
 
 

@@ -73,6 +73,8 @@ class Metric:
     ``per_item`` where all items must be seen at once: it gives one value an item (a number, or a tuple of statistics
     that ``combine`` makes the number of), or one number for all.
     ``registered`` is the name that the registry has it under, where that is not its own.
+    ``executes``: it runs programs that the model has written, which a run must allow. ``ahead(items)`` works out for
+    many items at once what ``per_item`` then looks up (programs that run side by side).
     """
 
     name: str
@@ -89,6 +91,8 @@ class Metric:
     describe: Callable[[Mapping[str, Any], Sequence[Any]], str] | None = None
     all_items: AllItems | None = None
     registered: str = ""
+    executes: bool = False
+    ahead: Callable[[Sequence[ScoringInput]], None] | None = None
 
     def __post_init__(self) -> None:
         if problem := self._problem():

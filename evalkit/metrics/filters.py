@@ -166,6 +166,23 @@ def map_text(mapping_dict: Mapping[str, str], default_value: str = "") -> Filter
     return lambda text: table.get(text, default_value)
 
 
+_FENCE = re.compile(
+    r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#-]*)[^\n`]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
+)
+"""A block of code in Markdown, its fence, language and text; one that is not closed goes to the end."""
+
+
+def code_block(language: str = "python") -> Filter:
+    """The code of a reply: the first block of ``language``, else the first block; a reply without one as it is."""
+
+    def take(text: str) -> str:
+        blocks = _FENCE.findall(text)
+        own = next((code for _, named, code in blocks if named.lower() in (language, language[:2])), None)
+        return own if own is not None else blocks[0][2] if blocks else text
+
+    return take
+
+
 def _plain(function: Filter) -> Callable[[], Filter]:
     """A step without arguments."""
     return lambda: function
@@ -190,6 +207,7 @@ _STEPS: Mapping[str, Callable[..., Filter]] = {
     "strip_thinking": strip_thinking,
     "first_paragraph": _plain(first_paragraph),
     "last_number": _plain(last_number),
+    "code_block": code_block,
 }
 
 

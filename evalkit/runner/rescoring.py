@@ -29,8 +29,10 @@ from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.evaluate import Finished, Live, load_workloads, write_samples
 from evalkit.runner.scoring import score, summarize
 from evalkit.runner.styling import LaterChat
+from evalkit.runner.suitability import require_permission
 from evalkit.runner.surroundings import with_environment
 from evalkit.runner.workload import Workload, build_requests
+from evalkit.sandbox import permission
 from evalkit.spec.models import RunSpec
 from evalkit.spec.naming import default_output, model_label
 from evalkit.store import RunDir, environment
@@ -72,7 +74,7 @@ def rescore(
     Prompts and answers are the run's own; documents, targets, filters and metrics are today's. UserError where a task's
     documents or choices are no longer those that were answered.
     """
-    with comet.asked_in(spec.comet_python):
+    with comet.asked_in(spec.comet_python), permission.given(spec.allow_code_execution):
         return _rescore(source, spec, note, instead or {}, live)
 
 
@@ -90,6 +92,7 @@ def _rescore(
     spec = with_environment(spec.model_copy(update={"output": output}))
     if output.resolve() == source.path.resolve():
         raise UserError(f"--output {output}: is the run itself, which stays as it is: give another folder")
+    require_permission(selection)
     for warning in selection.warnings:
         note(warning)
     later = LaterChat() if spec.model.chat_template else None

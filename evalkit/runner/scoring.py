@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
+from evalkit.contract.capabilities import ScoresTogether
 from evalkit.contract.errors import MetricsFailed
-from evalkit.contract.types import MetricResult, Request, Response, SampleResult, Task, TaskResult
+from evalkit.contract.types import Document, MetricResult, Request, Response, SampleResult, Task, TaskResult
 from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.interruptible import unanswered
 from evalkit.runner.outcomes import Tally
@@ -48,6 +49,8 @@ def _scored(
     workload: Workload, answers: Sequence[Response], known: Known | None
 ) -> Iterator[tuple[int, SampleResult, tuple[tuple[Request, ...], tuple[Response, ...]]]]:
     """(place, sample, the requests and responses that it was scored by) of the documents that were answered."""
+    if isinstance(workload.task, ScoresTogether):
+        workload.task.ahead(_answered(workload, answers, known))
     ahead = iter(answers)
     for place, (document, requests) in enumerate(zip(workload.documents, workload.requests, strict=True)):
         given = tuple(islice(ahead, len(requests)))
@@ -60,6 +63,17 @@ def _scored(
             if known is not None:
                 known[key] = sample
         yield place, sample, (requests, given)
+
+
+def _answered(
+    workload: Workload, answers: Sequence[Response], known: Known | None
+) -> Iterator[tuple[Document, tuple[Response, ...]]]:
+    """The documents that are still to be scored, with their answers."""
+    ahead = iter(answers)
+    for document, requests in zip(workload.documents, workload.requests, strict=True):
+        given = tuple(islice(ahead, len(requests)))
+        if not unanswered(given) and (known is None or (workload.info.name, document.id) not in known):
+            yield document, given
 
 
 def score_one(task: Task, sample: SampleResult) -> SampleResult:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evalkit.contract.capabilities import Capabilities, FollowsWindow, RequestKind
+from evalkit.contract.capabilities import Capabilities, FollowsWindow, RequestKind, traits
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Classify, Embed, Generate, Request, Rolling, Score
 from evalkit.runner.workload import Workload
+from evalkit.sandbox import finding, permission
 from evalkit.store.held import Counted, has_images
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ def _instead(missing: RequestKind, can: Capabilities) -> str:
     if missing == "loglikelihood" and "generate" in can.answers:
         return "ask for the letter of the choice as text, by --model_args mc=generate, or leave the task out"
     return "leave it out, or use another backend"
+
+
+def require_permission(selection: Selection) -> None:
+    """UserError for a task that runs generated programs, where the run does not allow it or has no sandbox."""
+    for task in selection.tasks:
+        if traits(task).executes:
+            permission.require(f"task {task.info.name}")
+            finding.find()
 
 
 def following(selection: Selection, window: int | None) -> Selection:

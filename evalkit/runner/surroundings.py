@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from evalkit.data.sources import mirror_folder
 from evalkit.metrics import comet
+from evalkit.sandbox import permission
 from evalkit.spec.models import RunSpec
 from evalkit.spec.naming import default_output
 from evalkit.spec.option import COMET_PYTHON
@@ -23,7 +24,7 @@ def resolved(run: Callable[Concatenate[RunSpec, P], T]) -> Callable[Concatenate[
     @wraps(run)
     def within(spec: RunSpec, *args: P.args, **more: P.kwargs) -> T:
         spec = with_environment(spec.model_copy(update={"output": spec.output or default_output(spec)}))
-        with comet.asked_in(spec.comet_python):
+        with comet.asked_in(spec.comet_python), permission.given(spec.allow_code_execution):
             return run(spec, *args, **more)
 
     return within

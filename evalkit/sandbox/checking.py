@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalkit.sandbox.jail import Jail
@@ -59,22 +58,6 @@ def check(jail: Jail, asked: Check) -> Verdict:
     except (ValueError, KeyError, TypeError):
         told = " ".join((complaint or outcome.stderr).split())[:300]
         raise SandboxFailed(f"{jail.name} did not run the program: {told or 'no reason given'}") from None
-
-
-def check_all(jail: Jail, asked: Iterable[Check], workers: int) -> Iterable[Verdict | SandboxFailed]:
-    """Test many programs, ``workers`` at a time, each in jails of its own; in their order."""
-
-    def one(check_: Check) -> Verdict | SandboxFailed:
-        try:
-            return check(jail, check_)
-        except SandboxFailed as error:
-            return error
-
-    pool = ThreadPoolExecutor(max(1, workers))
-    try:
-        yield from pool.map(one, asked)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _exchange(jail: Jail, left: Sequence[str], right: Sequence[str], limits: Limits) -> tuple[Outcome, str]:

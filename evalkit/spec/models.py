@@ -300,6 +300,16 @@ class RunSpec(Strict):
         bool, Option("Ask and keep the answers, without scoring them; evalkit rescore does.", OUTPUT, free=True)
     ] = False
     """Ask without scoring."""
+    allow_code_execution: Annotated[
+        bool,
+        Option(
+            "Run the programs that a model writes, in a sandbox (docs/security.md), where tasks test them.",
+            TASKS,
+            aliases=("confirm_run_unsafe_code",),
+            free=True,
+        ),
+    ] = False
+    """Tasks that test generated programs are refused without it."""
     limit_random: Annotated[bool, Option("Let --limit draw at random (seeded).", DOCUMENTS)] = False
     """Take a seeded random subset instead of the first documents."""
     gen_kwargs: Annotated[

@@ -16,6 +16,13 @@ Draw = Callable[[Any], list[Any]]
 """Called once for every document, in order, with its row; returns that document's examples."""
 
 
+def only(pool: Rows, places: Sequence[int], where: str) -> Rows:
+    """The rows at ``places``, or all where none are named. UserError for one that is not there; ``where`` names it."""
+    if missing := [place for place in places if not 0 <= place < len(pool)]:
+        raise UserError(f"{where}: there is no row {missing[0]} among the {len(pool)} (they count from 0)")
+    return [pool[place] for place in places] if places else pool
+
+
 def sampler(
     kind: str,
     pool: Rows,

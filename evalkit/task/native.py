@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -40,10 +40,10 @@ from evalkit.task.columns import Columns, columns_of
 from evalkit.task.config import resolved
 from evalkit.task.definition import Definition
 from evalkit.task.documents import documents_of, gathered
-from evalkit.task.fewshot import Draw, sampler
+from evalkit.task.fewshot import Draw, only, sampler
 from evalkit.task.generation import settings
 from evalkit.task.rendering import Item, Reader, Row, split_name
-from evalkit.task.scorers import Scorer, scorer_of, scoring_input, with_metrics
+from evalkit.task.scorers import Scorer, scorer_of, scoring_input, with_metrics, work_ahead
 from evalkit.task.source import Source
 
 
@@ -101,8 +101,9 @@ class NativeTask:
     @property
     def traits(self) -> TaskTraits:
         """Warnings of metrics without effect, and of examples out of the evaluated split."""
-        early = all(scorer.metric.all_items is None for scorer in self._scorers)
-        return TaskTraits(warnings=self._warnings(), scores_early=early)
+        executes = any(scorer.metric.executes for scorer in self._scorers)
+        early = not executes and all(scorer.metric.all_items is None for scorer in self._scorers)
+        return TaskTraits(warnings=self._warnings(), scores_early=early, executes=executes)
 
     def _warnings(self) -> tuple[str, ...]:
         one = self.definition
@@ -177,6 +178,7 @@ class NativeTask:
             pool = samples_of.lines(self.definition.fewshot.file)
         elif self._shots and splits.fewshot is not None:
             pool = loaded if splits.fewshot == splits.eval else self._rows(data, splits.fewshot)
+            pool = only(pool, self.definition.fewshot.only, self._pool_name)
         if self.definition.fewshot.quality is not None and self._shots:
             pool = selection.best(pool, self.definition.fewshot, self._pool_name)
         self._sampler(pool)  # too few examples is told now, not after the model has loaded
@@ -189,6 +191,12 @@ class NativeTask:
         for document in documents:
             shown = [self._example(row, examples) for row in draw(document.data)]
             yield self._ask(self.item(document), shown, style, self._where(document.id))
+
+    def ahead(self, answered: Iterable[tuple[Document, Sequence[Response]]]) -> None:
+        """What metrics work out for many documents at once (programs run side by side)."""
+        if any(scorer.metric.ahead is not None for scorer in self._scorers):
+            whole = [(self.item(one), given) for one, given in answered if all(each.status == "ok" for each in given)]
+            work_ahead(self._scorers, [(item, given, self._filtered(given)) for item, given in whole])
 
     def score(self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]) -> SampleResult:
         """Score one document. An error among the responses gives status "error", never a wrong answer."""
@@ -217,7 +225,7 @@ class NativeTask:
             filtered={name: found[0] if len(found) == 1 else list(found) for name, found in texts.items()},
             metrics=metrics,
             statistics=statistics or NOTHING,
-            extra=_choice_details(item, responses),
+            extra=known.get("extra") or _choice_details(item, responses),
         )
 
     def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:

@@ -57,5 +57,5 @@ class PredictOnly:
 
     @property
     def traits(self) -> TaskTraits:
-        """The task's own."""
-        return traits(self._task)
+        """The task's own, but nothing is run."""
+        return replace(traits(self._task), executes=False)

@@ -62,6 +62,20 @@ def scorer_of(
     return Scorer(entry, metric)
 
 
+def work_ahead(
+    scorers: Sequence[Scorer], answered: Sequence[tuple[Item, Sequence[Response], Mapping[str, tuple[str, ...]]]]
+) -> None:
+    """Let metrics work out for many items at once what they can: each item with its responses and filtered texts."""
+    for one in scorers:
+        if one.metric.ahead is not None:
+            shown = [
+                scoring_input(item, responses, texts.get(one.entry.filter), one.entry, {})
+                for item, responses, texts in answered
+                if not item.problem
+            ]
+            one.metric.ahead(shown)
+
+
 def with_metrics(definition: Definition, asked: Sequence[str]) -> tuple[Definition, tuple[str, ...]]:
     """The definition with metrics that the user asks for (in the target language of its others), and the names of those
     that are for another kind of task.

@@ -108,8 +108,8 @@ def test_every_setting_of_a_task_survives_a_resumed_run(key: str) -> None:
 def test_what_is_free_is_what_it_was() -> None:
     """A setting that becomes free, or stops to be, changes which runs can go on, and what their journals go by."""
     assert {
-        "output", "predict_only", "log_samples", "log_to", "max_error_rate", "metrics", "data_dir", "model.label",
-        "model.price", "model.max_cost",
+        "output", "allow_code_execution", "predict_only", "log_samples", "log_to", "max_error_rate", "metrics",
+        "data_dir", "model.label", "model.price", "model.max_cost",
         "model.prompt_lookup", "model.draft", "model.draft_tokens", "engine.batch_size", "engine.share_prefixes",
         "engine.executor", "engine.replicas", "engine.gpus_per_replica",
         "engine.ray_address", "engine.cache", "engine.max_memory_gb", "comet_python",
