@@ -6,6 +6,8 @@ al., arXiv 2305.05176).
     rule=max_prob|margin   how sure an answer among choices is: the softmax probability of the likeliest choice, or how
                            far it is above the second. A generated answer's is the geometric mean of its tokens'
                            probabilities, for which the stage scores its own text.
+    scorer=FILE            in place of the rule: the probability that the answer is right, by a scorer that
+                           `evalkit study cascade` trained on labelled answers of these models
     threshold=0.6          a stage's answer is taken where it is at least so sure; a list gives one for each stage but
                            the last, which always answers
     prices=[0.1,1.0]       price of a million tokens, one a stage; [[in,out],...] tells prompt and output apart
@@ -20,22 +22,24 @@ runs alone.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, cast
 
 from pydantic import Field, ValidationError
 
-from evalkit.backends import opening
+from evalkit.backends import answer_scorer, opening
+from evalkit.backends.answer_scorer import Linear, answered
+from evalkit.backends.confidence import Rule, confidence, own_text
 from evalkit.contract.backend import Backend
 from evalkit.contract.capabilities import CHAT_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import UserError
-from evalkit.contract.optional import HasChatTemplate, HasWeights, Report
+from evalkit.contract.optional import HasChatTemplate, HasWeights, Report, capabilities
 from evalkit.contract.store import ResponseStore
-from evalkit.contract.types import Document, Generate, ModelInfo, Request, Response, Rolling, Score
+from evalkit.contract.types import Document, Generate, ModelInfo, Request, Response, Rolling
 from evalkit.engine import answer
 from evalkit.perf.meter import Meter, Metered
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -44,13 +48,13 @@ from evalkit.store import ResponseCache
 from evalkit.store.identity import digest
 
 PREFIX = "cascade:"
-Rule = Literal["max_prob", "margin"]
 
 
 class Settings(Strict):
     """The arguments of a cascade."""
 
     rule: Rule = "max_prob"
+    scorer: Path | None = None
     threshold: float | list[float] = 0.6
     prices: list[float | tuple[float, float]] | None = None
     alone: bool = True
@@ -63,9 +67,11 @@ class Stage:
 
     backend: Backend
     threshold: float
-    """Confidence from which on its answers are taken; 0 for the last."""
+    """Confidence, or score, from which on its answers are taken; 0 for the last."""
     price: tuple[float, float] | None
     """A million prompt tokens, a million output tokens."""
+    scorer: Linear | None = None
+    """Says how likely its answers are right; None: the cascade's rule says how sure it is."""
     asked: int = 0
     answered: int = 0
     prompt_tokens: int = 0
@@ -111,7 +117,7 @@ class CascadeBackend:
     def __init__(self, info: ModelInfo, stages: Sequence[Stage], rule: Rule, alone: bool, engine: EngineSpec) -> None:
         self.info = info
         self.stages = list(stages)
-        self._rule = rule
+        self._rule: Rule = rule
         self._alone = alone
         self._engine = engine
         self._sizes: list[int] = []
@@ -197,7 +203,8 @@ class CascadeBackend:
         ]
         costs = [stage.cost for stage in self.stages]
         total = sum(cost for cost in costs if cost is not None) if None not in costs else None
-        return {"rule": self._rule, "documents": documents, "stages": stages, "cost": total}
+        learned = any(stage.scorer is not None for stage in self.stages)
+        return {"rule": "scorer" if learned else self._rule, "documents": documents, "stages": stages, "cost": total}
 
     def close(self) -> None:
         """Close every stage."""
@@ -243,15 +250,20 @@ class CascadeBackend:
         self, stage: Stage, requests: Sequence[Request], groups: Sequence[range], book: ResponseStore | None
     ) -> dict[int, float]:
         """How sure ``stage`` is of each document, by the document's first request. A failed answer is not sure."""
-        generated = [i for group in groups for i in group if isinstance(requests[i], Generate)]
+        tells = "score" in capabilities(stage.backend).answers
+        generated = [i for group in groups for i in group if tells and isinstance(requests[i], Generate)]
         told = {i: response for i in generated if (response := stage.responses[i]).status == "ok" and response.text}
-        again = [_own_text(requests[i], response) for i, response in told.items()]
+        again = [own_text(cast(Generate, requests[i]), response) for i, response in told.items()]
         scored = dict(zip(told, self._answer(stage, again, book), strict=True)) if again else {}
         stage.prompt_tokens += sum(one.prompt_tokens + one.output_tokens for one in scored.values())
-        return {
-            group.start: confidence([(requests[i], scored.get(i, stage.responses[i])) for i in group], self._rule)
-            for group in groups
-        }
+        if stage.scorer is None:
+            return {
+                group.start: confidence([(requests[i], scored.get(i, stage.responses[i])) for i in group], self._rule)
+                for group in groups
+            }
+        whole = {i: _with_likelihood(stage.responses[i], scored.get(i)) for group in groups for i in group}
+        found = stage.scorer.scores([answered([(requests[i], whole[i]) for i in group]) for group in groups])
+        return {group.start: float(score) for group, score in zip(groups, found, strict=True)}
 
     def _complete(self, stage: Stage, requests: Sequence[Request], book: ResponseStore | None) -> None:
         left = [index for index in range(len(requests)) if index not in stage.responses]
@@ -261,28 +273,6 @@ class CascadeBackend:
     def _answer(self, stage: Stage, requests: Sequence[Request], book: ResponseStore | None) -> list[Response]:
 
         return list(answer(stage.backend, [_for(stage.backend, request) for request in requests], book, self._engine))
-
-
-def confidence(answers: Sequence[tuple[Request, Response]], rule: Rule) -> float:
-    """How sure a model is of a document's answer, in [0, 1]; 0 where an answer failed.
-
-    Several scores are choices: softmax of their log-likelihoods, its maximum or the distance of its two largest. A
-    single text's is exp(log-likelihood / tokens), the least over all texts of the document.
-    """
-    if any(response.status != "ok" for _, response in answers):
-        return 0.0
-    values = [response.loglikelihood for _, response in answers]
-    if any(value is None for value in values):
-        return 0.0
-    known = [value for value in values if value is not None]
-    if len(known) > 1 and all(isinstance(request, Score) for request, _ in answers):
-        top = max(known)
-        weights = sorted((math.exp(value - top) for value in known), reverse=True)
-        total = sum(weights)
-        return weights[0] / total if rule == "max_prob" else (weights[0] - weights[1]) / total
-    return min(
-        math.exp(value / max(1, response.output_tokens)) for value, (_, response) in zip(known, answers, strict=True)
-    )
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
@@ -299,9 +289,11 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _own_text(request: Request, response: Response) -> Score:
-    assert isinstance(request, Generate)
-    return Score(request.context, response.text or "", request.messages)
+def _with_likelihood(response: Response, scored: Response | None) -> Response:
+    """A generated reply with how likely its model finds it, where that is known."""
+    if scored is None or scored.loglikelihood is None:
+        return response
+    return replace(response, loglikelihood=scored.loglikelihood, output_tokens=scored.output_tokens)
 
 
 def _for(backend: Backend, request: Request) -> Request:
@@ -318,6 +310,7 @@ def load(model: ModelSpec, engine: EngineSpec) -> CascadeBackend:
     specs = _specs(model, chosen)
     thresholds = _thresholds(chosen, len(specs))
     prices = _prices(chosen, len(specs))
+    scorer = None if chosen.scorer is None else answer_scorer.read(chosen.scorer)
     backends: list[Backend] = []
     try:
         for spec in specs:
@@ -330,12 +323,14 @@ def load(model: ModelSpec, engine: EngineSpec) -> CascadeBackend:
     stages = [
         Stage(backend, threshold, price) for backend, threshold, price in zip(backends, thresholds, prices, strict=True)
     ]
+    if scorer is not None:
+        for stage in stages[:-1]:
+            stage.scorer = scorer.of(stage.backend.info.name)
+    decides: dict[str, Any] = {"rule": chosen.rule} if scorer is None else {"scorer": scorer.identity}
     info = ModelInfo(
         name=model.label or PREFIX + ",".join(names),
         backend="cascade",
-        fingerprint=digest(
-            {"stages": [b.info.fingerprint for b in backends], "rule": chosen.rule, "thresholds": thresholds}
-        ),
+        fingerprint=digest({"stages": [b.info.fingerprint for b in backends], **decides, "thresholds": thresholds}),
         max_length=min(backend.info.max_length for backend in backends),
         device=", ".join(dict.fromkeys(backend.info.device for backend in backends if backend.info.device)),
         details={"stages": names},

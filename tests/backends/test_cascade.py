@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from evalkit.backends import opening
-from evalkit.backends.cascade import CascadeBackend, confidence
+from evalkit.backends.cascade import CascadeBackend
+from evalkit.backends.confidence import confidence
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Document, Generate, Request, Response, Score
 from evalkit.runner.evaluate import execute
