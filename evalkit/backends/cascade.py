@@ -250,7 +250,7 @@ class CascadeBackend:
         self, stage: Stage, requests: Sequence[Request], groups: Sequence[range], book: ResponseStore | None
     ) -> dict[int, float]:
         """How sure ``stage`` is of each document, by the document's first request. A failed answer is not sure."""
-        tells = "score" in capabilities(stage.backend).answers
+        tells = "loglikelihood" in capabilities(stage.backend).answers
         generated = [i for group in groups for i in group if tells and isinstance(requests[i], Generate)]
         told = {i: response for i in generated if (response := stage.responses[i]).status == "ok" and response.text}
         again = [own_text(cast(Generate, requests[i]), response) for i, response in told.items()]

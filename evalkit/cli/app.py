@@ -45,9 +45,10 @@ COMMANDS = {
     "leaderboard": "Leaderboards: entries of runs, and static sites of them.",
     "judge": "A model as judge of answers that are already there.",
     "models": "Models that have a name of their own.",
-    "data": "Data sets for machines without a network.",
+    "data": "Data sets: fetched for machines without a network, and checked.",
     "cache": "Answers shared between runs (--cache DIR), and what evalkit keeps for itself.",
     "peft": "Adapters.",
+    "study": "Experiments of several runs, from one configuration.",
 }
 """Every command with the first line of its help. Its module is evalkit.cli.NAME, which has a typer ``app``, or for a
 single command a function of that name.
@@ -55,7 +56,7 @@ single command a function of that name.
 
 
 PANELS = {
-    "Evaluate": ("run", "retry", "rescore", "prompts"),
+    "Evaluate": ("run", "retry", "rescore", "prompts", "study"),
     "Tasks, models, data": ("tasks", "models", "data"),
     "Look and compare": ("view", "report", "compare", "samples"),
     "Decide": ("gate", "check", "plan", "baseline"),

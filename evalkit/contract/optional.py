@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from evalkit.contract.backend import LoglikelihoodRow, OnResult
+import numpy as np
+import numpy.typing as npt
+
+from evalkit.contract.backend import LoglikelihoodRow, OnResult, Tokens
 from evalkit.contract.capabilities import Capabilities, Declares
 from evalkit.contract.types import Document, Message, Request, Response
 
@@ -77,6 +80,26 @@ class IgnoresEnd(Protocol):
     """Can be told to go on past end-of-text (``Capabilities.ignores_end``)."""
 
     ignore_end: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenStatistics:
+    """Of each token of a row behind its first, in nats: its log-probability, and mean and standard deviation of the
+    log-probability of a token drawn from the model there. Each of shape [tokens - 1].
+    """
+
+    loglikelihood: npt.NDArray[np.float64]
+    mean: npt.NDArray[np.float64]
+    spread: npt.NDArray[np.float64]
+
+
+@runtime_checkable
+class TellsTokens(Protocol):
+    """Knows the whole distribution at every token, and not the scored tokens' sum alone."""
+
+    def token_statistics(self, rows: Sequence[Tokens]) -> list[TokenStatistics]:
+        """Of each row of at least two tokens, within the context window."""
+        ...
 
 
 @runtime_checkable

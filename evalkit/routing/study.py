@@ -112,9 +112,7 @@ def study(items: Items, budgets: Sequence[float] = (), test_share: float = 0.5, 
     if not len(outside):
         raise UserError("no item is left to report on: raise test_share, or limit")
     trained = _scorers(items, inside, seed)
-    table = Table(
-        items.quality[inside], items.cost[inside], np.stack([trained[m].scores for m in items.models], axis=1)
-    )
+    table = items.table(inside, np.stack([trained[name].scores for name in items.models], axis=1))
     test = _tested(items, outside, trained)
     policies = routing.tried(table)
     alone = [one for one in policies if len(one.policy.order) == 1]
@@ -207,8 +205,5 @@ class _Measure:
 
     def saving(self, chosen: Chosen) -> Estimate | None:
         """None where the best model costs nothing."""
-        whole = float(self._test.cost[:, self._best].mean())
-        if whole <= 0:
-            return None
         done = routing.route(self._test, chosen.policy)
-        return routing.estimates([1 - done.cost / whole], self._seed)[0]
+        return routing.saving(done.cost, self._test.cost[:, self._best], self._seed)

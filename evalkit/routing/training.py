@@ -16,13 +16,17 @@ import numpy as np
 
 from evalkit.backends.answer_scorer import FACTS, Answered, Linear, expit, facts_of, hashed
 from evalkit.contract.errors import MissingExtra, UserError
+from evalkit.statistics.area import area_under_curve
 from evalkit.statistics.calibration import CalibrationError, calibration_error
+from evalkit.statistics.inference import Range
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Vector = npt.NDArray[np.float64]
 
+Area = tuple[float, Range] | None
+"""An area under the ROC curve with its interval; None where all answers are right, or all wrong."""
 PENALTIES = (0.01, 0.1, 1.0)
 """scikit-learn's C, the inverse of the penalty."""
 FOLDS = 5
@@ -45,7 +49,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a scorer is worth on items that it was not trained on. ``auc`` None: all right, or all wrong.
+    """What a scorer is worth on items that it was not trained on; ``auc`` takes half a right answer and more for right.
     ``auc_confidence``: of the model's confidence alone, for comparison.
     """
 
@@ -53,8 +57,8 @@ class Held:
     base_rate: float
     brier: float
     log_loss: float
-    auc: float | None
-    auc_confidence: float | None
+    auc: Area
+    auc_confidence: Area
     calibration: CalibrationError
     bins: tuple[tuple[float, float, int], ...]
     """Mean score, share right, and count of each of ten bins of equal width that holds items."""
@@ -180,20 +184,8 @@ def held_out(scores: Vector, quality: Vector, confidence: Vector) -> Held:
         base_rate=float(quality.mean()),
         brier=float(((scores - quality) ** 2).mean()),
         log_loss=_log_loss(scores, quality),
-        auc=_auc(scores, quality),
-        auc_confidence=_auc(confidence, quality),
+        auc=area_under_curve(scores, quality >= 0.5),
+        auc_confidence=area_under_curve(confidence, quality >= 0.5),
         calibration=calibration_error(quality - scores, bins),
         bins=rows,
     )
-
-
-def _auc(scores: Vector, quality: Vector) -> float | None:
-    """The probability that a right answer (0.5 and above) scores above a wrong one, ties half (Mann and Whitney)."""
-    from scipy.stats import rankdata
-
-    right = quality >= 0.5
-    count = int(right.sum())
-    if count in (0, len(right)):
-        return None
-    ranks = rankdata(scores)
-    return float((ranks[right].sum() - count * (count + 1) / 2) / (count * (len(right) - count)))

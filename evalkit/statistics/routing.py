@@ -33,7 +33,7 @@ RESAMPLES = 2_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Items by models, each of shape [items, models]: how good an answer is (0 to 1), what it costs, how good the scorer
+    """Items by models, all [items, models]: how good an answer is (0 to 1), what it costs, how good the scorer
     takes it for, and what it costs to find that out, which the last model of a policy is spared.
     """
 
@@ -181,9 +181,22 @@ def estimates(columns: Sequence[Vector], seed: int, resamples: int = RESAMPLES) 
     intervals of columns and of their differences are of the same draws. At least one item.
     """
     values = np.stack(columns)
-    n = values.shape[1]
-    generator = np.random.default_rng(seed)
-    counts = generator.multinomial(n, np.full(n, 1 / n), size=resamples)
-    means = counts @ values.T / n
+    means = _draws(values.shape[1], seed, resamples) @ values.T / values.shape[1]
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return [Estimate(float(row.mean()), (float(a), float(b))) for row, a, b in zip(values, low, high, strict=True)]
+
+
+def saving(paid: Vector, whole: Vector, seed: int, resamples: int = RESAMPLES) -> Estimate | None:
+    """The share of ``whole`` that ``paid`` saves, both of the same items; None where ``whole`` is nothing."""
+    if whole.sum() <= 0:
+        return None
+    counts = _draws(len(paid), seed, resamples)
+    sums = counts @ whole
+    shares = 1 - (counts @ paid)[sums > 0] / sums[sums > 0]
+    low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(1 - paid.sum() / whole.sum()), (float(low), float(high)))
+
+
+def _draws(n: int, seed: int, resamples: int) -> Whole:
+    """How often each of n items is drawn, [resamples, n]."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)

@@ -20,7 +20,9 @@ from evalkit.backends.hf.prefix_forward import TreeRunner, head_rows
 from evalkit.backends.hf.probe import Serving, probe
 from evalkit.backends.hf.quiet import quiet
 from evalkit.backends.hf.tally import Tally
-from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult
+from evalkit.backends.hf.token_statistics import token_statistics
+from evalkit.contract.backend import GenerateRow, LoglikelihoodRow, OnResult, Tokens
+from evalkit.contract.optional import TokenStatistics
 from evalkit.engine.plan import PrefixPlan
 from evalkit.spec.models import EngineSpec, ModelSpec
 
@@ -115,6 +117,11 @@ class HfBackend(Generating):
             shown = self._tokens.tokenizer.convert_ids_to_tokens(token)
             done(index, ValueError(f"the text has the token {shown!r} ({token}), which the model has no embedding for"))
         return [rows[index] for index in fine], lambda place, result: done(fine[place], result)
+
+    def token_statistics(self, rows: Sequence[Tokens]) -> list[TokenStatistics]:
+        """See `TellsTokens`."""
+        self._set_attention(self._plain_attention)
+        return token_statistics(self._model, self._device, rows)
 
     @property
     def model(self) -> Any:

@@ -1,0 +1,18 @@
+"""`evalkit study cascade|cache`: experiments of several runs, from one configuration."""
+
+from __future__ import annotations
+
+import typer
+
+from evalkit.cli.studying import cache, cascade
+
+app = typer.Typer(help="Experiments of several runs, from one configuration.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Experiments of several runs, from one configuration."""
+
+
+app.command("cascade")(cascade)
+app.command("cache")(cache)
