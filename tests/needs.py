@@ -39,6 +39,7 @@ OPTIONAL = {
     "lxml": "translation",
     "evaluate": "evaluate",
     "pycocoevalcap": "captions",
+    "PIL": "vision",
     "starlette": "view",
     "uvicorn": "view",
     "gguf": "smollm2",

@@ -8,6 +8,7 @@ scripts/provider_clients.py holds the server against their own client libraries.
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -48,6 +49,31 @@ class Provider:
     sent: list[Mapping[str, str]] = field(default_factory=list)
     gate: threading.Event | None = None
     """Requests wait for it."""
+    pictures: list[tuple[str, bytes]] = field(default_factory=list)
+    """Media type and bytes of every picture that came, in order."""
+
+    def text(self, kind: str, part: Any) -> str:
+        """A part of a turn as text; a picture in the protocol's words is noted, and stands there as "[picture N]"."""
+        if isinstance(part, str):
+            return part
+        if isinstance(part, list):
+            return "".join(self.text(kind, one) for one in part)
+        if kind == "openai" and part["type"] == "image_url":
+            return self._picture(*_of_url(part["image_url"]["url"]))
+        if kind == "openai" and part["type"] == "input_image":
+            return self._picture(*_of_url(part["image_url"]))
+        if kind == "anthropic" and part["type"] == "image":
+            assert part["source"]["type"] == "base64"
+            return self._picture(part["source"]["media_type"], part["source"]["data"])
+        if kind == "gemini" and "inlineData" in part:
+            return self._picture(part["inlineData"]["mimeType"], part["inlineData"]["data"])
+        if kind == "bedrock" and "image" in part:
+            return self._picture(f"image/{part['image']['format']}", part["image"]["source"]["bytes"])
+        return str(part["text"])
+
+    def _picture(self, media_type: str, data: str) -> str:
+        self.pictures.append((media_type, base64.b64decode(data, validate=True)))
+        return f"[picture {len(self.pictures)}]"
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
@@ -72,6 +98,11 @@ def serving(provider: Provider) -> Iterator[str]:
 
 
 MODELS = ("small-1", "small-1-mini", "thinks-1", "thinks-1-pro")
+
+
+def _of_url(url: str) -> tuple[str, str]:
+    head, _, data = url.partition(";base64,")
+    return head.removeprefix("data:"), data
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -179,7 +210,7 @@ class Handler(BaseHTTPRequestHandler):
         if path.endswith("responses"):
             self.speak_responses(body)
             return
-        prompt = "\n".join(one["content"] for one in body["messages"])
+        prompt = "\n".join(self.provider.text("openai", one["content"]) for one in body["messages"])
         most = body.get("max_completion_tokens") or body.get("max_tokens") or 1 << 20
         reply, read, made = self.said(prompt, most, body.get("stop") or [])
         usage = {
@@ -211,7 +242,7 @@ class Handler(BaseHTTPRequestHandler):
         self.stream(events, b"data: [DONE]\n\n")
 
     def speak_responses(self, body: dict[str, Any]) -> None:
-        prompt = "\n".join(one["content"] for one in body["input"])
+        prompt = "\n".join(self.provider.text("openai", one["content"]) for one in body["input"])
         reply, read, made = self.said(prompt, body.get("max_output_tokens") or 1 << 20, [])
         cut = {"length": "max_output_tokens", "filtered": "content_filter"}.get(reply.finish)
         part = {"type": "output_text", "text": reply.text, "annotations": []}
@@ -259,7 +290,8 @@ class Handler(BaseHTTPRequestHandler):
         self.stream([(str(one["type"]), {**one, "sequence_number": at}) for at, one in enumerate(parts)])
 
     def speak_anthropic(self, path: str, body: dict[str, Any]) -> None:
-        prompt = "\n".join([*filter(None, [body.get("system")]), *(one["content"] for one in body["messages"])])
+        turns = [*filter(None, [body.get("system")]), *(one["content"] for one in body["messages"])]
+        prompt = "\n".join(self.provider.text("anthropic", one) for one in turns)
         reply, read, made = self.said(prompt, body["max_tokens"], body.get("stop_sequences") or [])
         reason = {"stop": "end_turn", "length": "max_tokens", "filtered": "refusal"}[reply.finish]
         usage = {
@@ -298,7 +330,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def speak_gemini(self, path: str, body: dict[str, Any]) -> None:
         turns = [*filter(None, [body.get("systemInstruction")]), *body["contents"]]
-        prompt = "\n".join(part["text"] for turn in turns for part in turn["parts"])
+        prompt = "\n".join(self.provider.text("gemini", turn["parts"]) for turn in turns)
         chosen = body.get("generationConfig") or {}
         most, stops = chosen.get("maxOutputTokens") or 1 << 20, chosen.get("stopSequences") or []
         reply, read, made = self.said(prompt, most, stops)
@@ -329,6 +361,8 @@ class Handler(BaseHTTPRequestHandler):
             self.whole(200, {}, found[-1])
 
     def speak_ollama(self, path: str, body: dict[str, Any]) -> None:
+        for one in body["messages"]:
+            self.provider.pictures += [("", base64.b64decode(data)) for data in one.get("images", ())]
         prompt = "\n".join(one["content"] for one in body["messages"])
         options = body.get("options") or {}
         reply, read, made = self.said(prompt, options.get("num_predict") or 1 << 20, options.get("stop") or [])
@@ -348,10 +382,12 @@ class Handler(BaseHTTPRequestHandler):
         self.chunks("application/x-ndjson", [json.dumps({**head, **line}).encode() + b"\n" for line in lines])
 
     def speak_bedrock(self, path: str, body: dict[str, Any]) -> None:
-        turns = [*(body.get("system") or ()), *(part for one in body["messages"] for part in one["content"])]
+        turns = [body.get("system") or [], *(one["content"] for one in body["messages"])]
         chosen = body.get("inferenceConfig") or {}
         most, stops = chosen.get("maxTokens") or 1 << 20, chosen.get("stopSequences") or []
-        reply, read, made = self.said("\n".join(one["text"] for one in turns), most, stops)
+        reply, read, made = self.said(
+            "\n".join(self.provider.text("bedrock", one) for one in turns if one), most, stops
+        )
         reason = {"stop": "end_turn", "length": "max_tokens", "filtered": "content_filtered"}[reply.finish]
         usage = {"inputTokens": read, "outputTokens": made, "totalTokens": read + made}
         message = {"role": "assistant", "content": [{"text": reply.text}]}

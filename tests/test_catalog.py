@@ -66,6 +66,9 @@ MADE_ELSEWHERE = (
     "gorilla-llm/Berkeley-Function-Calling-Leaderboard",
     "Nexusflow/NexusRaven_API_evaluation",
     "evalplus/",
+    "MMMU/MMMU",
+    "derek-thomas/ScienceQA",
+    "lmms-lab/",
 )
 """Data sets that have no commit on the Hub, or whose commit we have not been able to look up."""
 

@@ -13,6 +13,10 @@ AROUND = 64
 """Tokens that a provider may add to a prompt, at the most: roles, ends of turns."""
 
 
+PICTURE = 20_480
+"""Tokens of a picture at the most: Gemini counts 258 for each tile of 768 by 768 pixels, others fewer."""
+
+
 class Budget:
     """What the answers of a run have cost, and what those under way may cost. On one event loop.
 
@@ -72,4 +76,5 @@ def _most(request: Request) -> tuple[int, int]:
     """The most tokens that a request can have read and written."""
     assert isinstance(request, Generate)
     turns = [request.context] if request.messages is None else [one.content for one in request.messages]
-    return sum(len(turn.encode()) + AROUND for turn in turns), request.max_tokens
+    pictures = sum(len(one.images) for one in request.messages or ())
+    return sum(len(turn.encode()) + AROUND for turn in turns) + PICTURE * pictures, request.max_tokens

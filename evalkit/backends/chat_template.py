@@ -17,12 +17,13 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Message
+from evalkit.contract.types import IMAGE_MARK, Message, parts_of
 from evalkit.spec.models import ModelSpec
 
 CLOCK = "2024-07-26T00:00:00"
@@ -52,12 +53,17 @@ class Fails(Exception):
 
 
 class ChatTemplate:
-    """One template with its variables. ``special``: the tokenizer's special tokens by name ("bos_token")."""
+    """One template with its variables. ``special``: the tokenizer's special tokens by name ("bos_token"). ``sees``: the
+    model reads pictures, so that its template may want the parts of a turn instead of its text.
+    """
 
-    def __init__(self, owner: str, text: str, special: Mapping[str, str], variables: Mapping[str, Any]) -> None:
+    def __init__(
+        self, owner: str, text: str, special: Mapping[str, str], variables: Mapping[str, Any], sees: bool = False
+    ) -> None:
         if len(text) > LARGEST:
             raise UserError(f"{owner}: its chat template has {len(text):,} characters, of {LARGEST:,} at most")
         self._owner = owner
+        self._sees = sees
         self.text = text
         if unknown := sorted(name for name in variables if not re.search(rf"\b{re.escape(name)}\b", text)):
             log.warning("%s: its chat template has no variable %s: it changes nothing", owner, ", ".join(unknown))
@@ -72,23 +78,52 @@ class ChatTemplate:
         """The conversation as text; without ``add_generation_prompt`` its last turn goes on. A template without a place
         for a system turn gets it as the beginning of the first user turn. UserError where it fails.
         """
-        turns = [{"role": one.role, "content": one.content} for one in messages]
-        if any(turn["role"] == "system" for turn in turns) and not self.takes_system:
-            turns = _folded(turns)
+        if any(one.role == "system" for one in messages) and not self.takes_system:
+            messages = _folded(messages)
             if not self._folds:
                 self._folds = True
                 log.warning("%s: its chat template has no place for a system turn: %s", self._owner, FOLDED)
         try:
-            return self._rendered(turns, add_generation_prompt)
-        except Fails as error:
+            return self._rendered(self._turns(messages), add_generation_prompt)
+        except (Fails, ValueError) as error:
             raise UserError(f"{self._owner}: the model's chat template fails on these turns: {error}") from None
+
+    def _turns(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """The turns as the template wants them: with their contents as parts where it reads pictures."""
+        if not self.takes_parts:
+            if any(one.images for one in messages):
+                raise UserError(f"{self._owner}: its chat template has no place for a picture: run it without")
+            return [{"role": one.role, "content": one.content} for one in messages]
+        return [
+            {
+                "role": one.role,
+                "content": [
+                    {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
+                    for part in parts_of(one)
+                ],
+            }
+            for one in messages
+        ]
+
+    @cached_property
+    def takes_parts(self) -> bool:
+        """Whether the template places pictures: of a turn with one it writes something else than of its text alone."""
+        if not self._sees:
+            return False
+        text = {"type": "text", "text": _PROBE}
+        with suppress(Fails):
+            alone, shown = (
+                self._ask([{"role": "user", "content": parts}], True) for parts in ([text], [{"type": "image"}, text])
+            )
+            return _PROBE in alone and "'text'" not in alone and alone != shown
+        return False
 
     @cached_property
     def takes_system(self) -> bool:
         """Whether a system turn shows in what the template writes, as a probe finds out."""
-        user = {"role": "user", "content": "question"}
+        asked = [Message("system", _PROBE), Message("user", "question")]
         try:
-            return _PROBE in self._rendered([{"role": "system", "content": _PROBE}, user], True)
+            return _PROBE in self._rendered(self._turns(asked), True)
         except Fails:
             return False
 
@@ -103,18 +138,20 @@ class ChatTemplate:
             kept["system_turn"] = f"the template has no place for it: {FOLDED}"
         return kept
 
-    def _rendered(self, turns: Sequence[Mapping[str, str]], add_generation_prompt: bool) -> str:
+    def _rendered(self, turns: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
         if add_generation_prompt:
             return self._ask(turns, True)
         *before, last = turns
-        text = self._ask([*before, {**last, "content": last["content"] + _TAG}], False)
+        inside = last["content"]
+        tagged = inside + _TAG if isinstance(inside, str) else [*inside, {"type": "text", "text": _TAG}]
+        text = self._ask([*before, {**last, "content": tagged}], False)
         at = text.rfind(_TAG.strip())
         if at < 0:
             raise Fails("the last turn, which is to go on, does not show in what it writes")
         # A template that strips its turns stripped the tag's own blank too, and would have stripped the text's.
         return text[:at] if text[at : at + len(_TAG)] == _TAG else text[:at].rstrip()
 
-    def _ask(self, turns: Sequence[Mapping[str, str]], add_generation_prompt: bool) -> str:
+    def _ask(self, turns: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
         asked = {"messages": turns, "add_generation_prompt": add_generation_prompt}
         with self._lock:
             process = self.process or self._started()
@@ -174,14 +211,16 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def _folded(turns: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+def _folded(messages: Sequence[Message]) -> list[Message]:
     """The conversation with its system turns before the first user turn's text."""
-    system = "\n\n".join(turn["content"] for turn in turns if turn["role"] == "system")
-    kept = [dict(turn) for turn in turns if turn["role"] != "system"]
-    first = next((turn for turn in kept if turn["role"] == "user"), None)
-    if first is None:
-        return [{"role": "user", "content": system}, *kept]
-    first["content"] = f"{system}\n\n{first['content']}"
+    system = "\n\n".join(one.content for one in messages if one.role == "system")
+    kept = [one for one in messages if one.role != "system"]
+    place = next((place for place, one in enumerate(kept) if one.role == "user"), None)
+    if place is None:
+        return [Message("user", system), *kept]
+    user = kept[place]
+    marks = "" if IMAGE_MARK in user.content else IMAGE_MARK * len(user.images)  # the pictures stay with their text
+    kept[place] = replace(user, content=f"{system}\n\n{marks}{user.content}")
     return kept
 
 

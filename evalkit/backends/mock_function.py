@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 from evalkit.backends.thinking import PAIRS, Marks, answer_of
+from evalkit.contract.capabilities import Capabilities
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Generate, ModelInfo, Request, Response, Rolling, Score
 from evalkit.store.identity import digest
@@ -53,6 +54,8 @@ def mock(
 
 class FunctionBackend:
     """An `evalkit.contract.backend.TextBackend` that asks a function."""
+
+    capabilities = Capabilities(modalities=frozenset(("text", "image")))
 
     def __init__(self, answer: Callable[[Request], Answer], info: ModelInfo) -> None:
         self.info = info

@@ -85,7 +85,9 @@ class _Table:
         return found
 
 
-CAPABILITIES = Capabilities(answers=frozenset(("loglikelihood", "generate")), by_document=True)
+CAPABILITIES = Capabilities(
+    answers=frozenset(("loglikelihood", "generate")), by_document=True, modalities=frozenset(("text", "image"))
+)
 
 
 class PredictionsBackend:

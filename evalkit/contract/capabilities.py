@@ -44,6 +44,8 @@ class Capabilities:
     architecture: Architecture = "causal"
     modalities: frozenset[Modality] = frozenset(("text",))
     """What a message may hold."""
+    answers_images: frozenset[RequestKind] | None = None
+    """Of the requests that it answers, those that may show images; None: all of them."""
     window: int | None = None
     """The context window in tokens, where it is known before the weights are loaded."""
 

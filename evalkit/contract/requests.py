@@ -17,6 +17,9 @@ UNFINISHED = "unfinished thought"
 WITHHELD = "content_filter"
 """How a reply ended (``finish``) that its provider keeps back, or a prompt that it refuses to ask."""
 
+IMAGE_MARK = "<image>"
+"""Where the next of a message's images stands in its text."""
+
 ONLY_IF_SET = "only if set"
 """Marks a field that came later: while it is empty it is no part of a value's identity, so that old keys stay."""
 
@@ -31,13 +34,29 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation; role is "system", "user" or "assistant". ``images`` stand before the text; only a
-    backend whose capabilities name the modality "image" is asked with some.
+    """One turn of a conversation; role is "system", "user" or "assistant". Each ``IMAGE_MARK`` of the content is where
+    the next of ``images`` stands; without any mark they stand before the text. Only a backend whose capabilities name
+    the modality "image" is asked with some.
     """
 
     role: str
     content: str
     images: tuple[Image, ...] = field(default=(), metadata={ONLY_IF_SET: True})
+
+
+def parts_of(message: Message) -> tuple[str | Image, ...]:
+    """The texts and images of a message in reading order. ValueError where it has marks, but not one for each image."""
+    if not message.images:
+        return (message.content,)
+    texts = message.content.split(IMAGE_MARK)
+    if len(texts) == 1:
+        return (*message.images, *([message.content] if message.content else []))
+    if len(texts) != len(message.images) + 1:
+        raise ValueError(f"the text has {len(texts) - 1} marks {IMAGE_MARK} for {len(message.images)} images")
+    found: list[str | Image] = [texts[0]]
+    for image, text in zip(message.images, texts[1:], strict=True):
+        found += [image, text]
+    return tuple(part for part in found if part != "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, overload
 
 Kind = Literal["multiple_choice", "score", "generate", "rolling", "embed"]
@@ -31,6 +32,8 @@ class Documents(Sequence[Document]):
 
     documents: Sequence[Document]
     pool: Sequence[Any] = field(default=(), repr=False)
+    folder: Path | None = field(default=None, compare=False, repr=False)
+    """Where files lie that the rows name."""
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -41,7 +44,7 @@ class Documents(Sequence[Document]):
     def __getitem__(self, place: slice) -> Documents: ...
     def __getitem__(self, place: int | slice) -> Document | Documents:
         if isinstance(place, slice):
-            return Documents(self.documents[place], self.pool)
+            return Documents(self.documents[place], self.pool, self.folder)
         return self.documents[place]
 
     def __iter__(self) -> Iterator[Document]:
@@ -49,7 +52,7 @@ class Documents(Sequence[Document]):
 
     def take(self, places: Iterable[int]) -> Documents:
         """The documents at ``places``, in that order."""
-        return Documents(tuple(self.documents[place] for place in places), self.pool)
+        return Documents(tuple(self.documents[place] for place in places), self.pool, self.folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from evalkit.contract.requests import (
+    IMAGE_MARK,
     ONLY_IF_SET,
     UNFINISHED,
     WITHHELD,
@@ -32,6 +34,7 @@ from evalkit.contract.requests import (
     Score,
     Status,
     Usage,
+    parts_of,
 )
 from evalkit.contract.results import (
     MEAN,
@@ -49,6 +52,7 @@ from evalkit.contract.results import (
 from evalkit.contract.tasks import DatasetRef, Document, Documents, Group, Kind, Shots, ShotsSource, TaskInfo
 
 __all__ = [
+    "IMAGE_MARK",
     "MEAN",
     "ONLY_IF_SET",
     "SHARE_UNIT",
@@ -65,6 +69,7 @@ __all__ = [
     "Generate",
     "Group",
     "GroupResult",
+    "HasFolder",
     "Image",
     "Kind",
     "Level",
@@ -88,6 +93,7 @@ __all__ = [
     "TaskInfo",
     "TaskResult",
     "Usage",
+    "parts_of",
 ]
 
 
@@ -114,6 +120,15 @@ class DataSource(Protocol):
 
     def load(self, dataset: DatasetRef, split: str) -> Sequence[Mapping[str, Any]]:
         """Rows of one split, fields as on the Hub. Raises UserError that names both ways out."""
+        ...
+
+
+@runtime_checkable
+class HasFolder(Protocol):
+    """A source whose rows may name files that lie beside them (pictures)."""
+
+    def files_folder(self, dataset: DatasetRef, split: str) -> Path:
+        """The folder that such names are relative to, and lead out of nowhere."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -114,7 +115,7 @@ def _fetch(one: Needed, split: str, to: Path, path: str) -> Pulled:
     lines = []
     for number, row in enumerate(rows):
         try:
-            lines.append(json.dumps(dict(row), ensure_ascii=False) + "\n")
+            lines.append(json.dumps(dict(row), ensure_ascii=False, default=_as_base64) + "\n")
         except TypeError as error:
             raise UserError(
                 f"data set {one.id}, split {split}, row {number}: {error}; a mirror holds text, numbers and lists"
@@ -122,6 +123,13 @@ def _fetch(one: Needed, split: str, to: Path, path: str) -> Pulled:
     content = "".join(lines).encode()
     write_bytes(to / path, content)
     return Pulled(one.id, one.config, split, one.revision, len(lines), hashlib.sha256(content).hexdigest(), path)
+
+
+def _as_base64(value: Any) -> str:
+    """A picture's bytes, as tasks read them back."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def _hash_of(path: Path) -> str | None:

@@ -102,6 +102,10 @@ class MirrorSource:
         with self._file(dataset, split).open("rb") as file:
             return f"mirror:sha256={hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
 
+    def files_folder(self, dataset: DatasetRef, split: str) -> Path:
+        """The folder of a split's file: what its rows name (pictures) lies there."""
+        return self._file(dataset, split).parent
+
     def _parts(self, dataset: DatasetRef, split: str) -> tuple[Part, ...]:
         """The other files that hold a split; () where the set itself is there, or one of them is not."""
         known = PARTS.get((dataset.id, dataset.config, split), ())

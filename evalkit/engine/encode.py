@@ -111,7 +111,7 @@ def _split(
         return request.context if by_text[request.context] else None, []
     if not request.context:
         return None, _without(prefix, bare[request.continuation])
-    context, rest = _boundary(request)
+    context, rest = boundary(request)
     if apart:
         return context if by_text[context] else None, bare[rest]
     whole = by_text[context + rest]
@@ -202,7 +202,7 @@ def _texts(request: Request, apart: bool) -> tuple[str, ...]:
         return (request.context,)
     if not request.context:
         return ()
-    context, continuation = _boundary(request)
+    context, continuation = boundary(request)
     return (context,) if apart else (context, context + continuation)
 
 
@@ -217,7 +217,7 @@ def _bare_texts(request: Request, apart: bool) -> tuple[str, ...]:
         return ()
     if not request.context:
         return (request.continuation,)
-    return (_boundary(request)[1],) if apart else ()
+    return (boundary(request)[1],) if apart else ()
 
 
 def _without(prefix: list[int], tokens: list[int]) -> list[int]:
@@ -225,7 +225,7 @@ def _without(prefix: list[int], tokens: list[int]) -> list[int]:
     return tokens[1:] if tokens[:1] == prefix else tokens
 
 
-def _boundary(request: Score) -> tuple[str, str]:
+def boundary(request: Score) -> tuple[str, str]:
     """Context and continuation with the context's trailing white space moved over."""
     context = request.context.rstrip()
     return context, request.context[len(context) :] + request.continuation

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CHUNK = 250
 PART = 100_000
 """Documents of a task that a page draws on; of larger tasks it shows these, the first ones, and says so."""
+PICTURES = 24_000_000
+"""Characters of pictures in one page; of those beyond it says that they are left out."""
 SHARED_FROM = 200
 """Characters from which a prefix that all prompts of a chunk share (few-shot examples) is kept only once."""
 
@@ -42,6 +44,7 @@ class Browser:
         """``tasks``: (name, primary metric key). ``sides``: one reader a run."""
         self._tasks, self._sides = tasks, sides
         self.manifest: dict[str, Any] = {"runs": list(labels), "tasks": []}
+        self._pictures = 0
         self.note = part_of(sides, [name for name, _ in tasks]).strip()
 
     def pieces(self) -> Iterator[Attachment]:
@@ -55,7 +58,7 @@ class Browser:
             codes: list[str] = []
             chunks: list[str] = []
             for start in range(0, len(items.keys), CHUNK):
-                records = [items.record(key) for key in items.keys[start : start + CHUNK]]
+                records = [self._within(items.record(key)) for key in items.keys[start : start + CHUNK]]
                 titles += [items.title(key) for key in items.keys[start : start + CHUNK]]
                 codes += ["".join(code_of(answer, metric) for answer in record["r"]) for record in records]
                 piece = Attachment(f"c{number}-{len(chunks)}", pack(share_prefix(records)))
@@ -74,6 +77,14 @@ class Browser:
                 }
             )
             yield index
+
+    def _within(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record, with its pictures while the page has room for them."""
+        size = sum(map(len, record.get("i", ())))
+        if size == 0 or self._pictures + size > PICTURES:
+            return {**record, "i": [""] * len(record["i"])} if size else record
+        self._pictures += size
+        return record
 
 
 def pack(value: Any) -> str:
@@ -141,8 +152,14 @@ def record_of(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
         "g": as_json(first.get("target")),
         "c": [as_text(choice) for choice in as_list(first.get("choices"))],
         **({"ps": prompts} if (prompts := [as_text(one) for one in as_list(first.get("prompts"))]) else {}),
+        **({"i": shown} if (shown := _pictures(first)) else {}),
         "r": answers,
     }
+
+
+def _pictures(row: Mapping[str, Any]) -> list[str]:
+    """The small copies that a row holds, as data URLs; of one that could not be opened an empty text."""
+    return [as_text(one.get("shown")) for one in as_list(row.get("pictures")) if isinstance(one, Mapping)]
 
 
 def _answer(row: Mapping[str, Any], prompt: str) -> dict[str, Any]:

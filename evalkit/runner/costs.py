@@ -13,6 +13,8 @@ from evalkit.spec.models import ModelSpec
 
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes of English text that one token of today's tokenizers holds, about; other languages have fewer."""
+PICTURE_TOKENS = 1_600
+"""Tokens of a picture, about: what Anthropic counts for one of 1.2 million pixels, which others stay below."""
 TURN_TOKENS = 4
 """Tokens around each turn of a conversation, about."""
 FIRST_S, TOKENS_PER_S = 1.0, 50.0
@@ -73,4 +75,5 @@ def _tokens(request: Request) -> int:
     """Of a prompt, about."""
     assert isinstance(request, Generate)
     turns = [request.context] if request.messages is None else [one.content for one in request.messages]
-    return sum(-(-len(turn.encode()) // BYTES_PER_TOKEN) + TURN_TOKENS for turn in turns)
+    pictures = PICTURE_TOKENS * sum(len(one.images) for one in request.messages or ())
+    return sum(-(-len(turn.encode()) // BYTES_PER_TOKEN) + TURN_TOKENS for turn in turns) + pictures

@@ -44,8 +44,24 @@ def require(workloads: Sequence[Workload], model: str, can: Capabilities) -> Non
                 f"task {workload.info.name} asks for {ASKED[missing[0]]}, which {model} cannot give: "
                 f"{_instead(missing[0], can)}"
             )
-        if "image" not in can.modalities and images:
-            raise UserError(f"task {workload.info.name} shows images, which {model} does not read: leave it out")
+        if images:
+            _require_images(workload, kinds, model, can)
+
+
+def _require_images(workload: Workload, kinds: set[type], model: str, can: Capabilities) -> None:
+    """UserError for a model that sees no pictures, or does not answer such requests about them."""
+    name = workload.info.name
+    if "image" not in can.modalities:
+        raise UserError(
+            f"task {name} shows images, which {model} does not read: give a model that does (docs/pictures.md), or "
+            "leave the task out"
+        )
+    seen = can.answers if can.answers_images is None else can.answers_images
+    if missing := sorted({KIND_OF[kind] for kind in kinds} - seen):
+        raise UserError(
+            f"task {name} asks for {ASKED[missing[0]]} behind images, which {model} cannot give: "
+            f"{_instead(missing[0], can)}"
+        )
 
 
 def _instead(missing: RequestKind, can: Capabilities) -> str:

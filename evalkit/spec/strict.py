@@ -57,3 +57,13 @@ def model_args(model: type[M], given: Mapping[str, Any], who: str) -> M:
                 f"--model_args: {who} does not know {found.where}{near if 'mean' in near else ''}; it takes {known}"
             ) from None
         raise UserError(f"--model_args {found.where}: {found.message}") from None
+
+
+def quoted(value: Any) -> Any:
+    """Refuse what YAML made a boolean or a number of where a text is meant; pydantic would make an index of it."""
+    several = isinstance(value, list | tuple)
+    for one in value if several else (value,):
+        if isinstance(one, bool) or (several and isinstance(one, int | float)):
+            given = str(one).lower() if isinstance(one, bool) else one
+            raise ValueError(f"{given} is no text in YAML: write it in quotes to mean the text")
+    return value

@@ -15,6 +15,7 @@ from evalkit.contract.types import (
     Document,
     Embed,
     Generate,
+    Image,
     Message,
     Request,
     Response,
@@ -173,6 +174,15 @@ def has_images(request: Request) -> bool:
     return messages is not None and any(message.images for message in messages)
 
 
+def images_of(requests: Sequence[Request]) -> tuple[Image, ...]:
+    """The images that requests show, each once, in reading order."""
+    found: dict[Image, None] = {}
+    for request in requests:
+        for message in (None if isinstance(request, Rolling) else request.messages) or ():
+            found.update(dict.fromkeys(message.images))
+    return tuple(found)
+
+
 class Flat(Sequence[Request]):
     """The requests of all documents one after another. A slice is a list."""
 
@@ -237,6 +247,12 @@ class Samples(Sequence[SampleResult]):
         self._places = array("Q")
         self._own: Packed[Any] = Packed()
         self._keys: dict[str, None] = {}
+
+    @property
+    def images(self) -> bool:
+        """Whether some were asked about with images."""
+        asked = self._requests
+        return asked.images if isinstance(asked, Counted) else any(has_images(one) for each in asked for one in each)
 
     @property
     def metric_keys(self) -> tuple[str, ...]:

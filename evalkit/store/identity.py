@@ -73,6 +73,19 @@ def canonical(obj: Any) -> bytes:
         return json.dumps(obj, sort_keys=True, separators=(",", ":"), default=_plain).encode()
 
 
+def without_bytes(value: Any) -> Any:
+    """``value`` with the SHA-256 of bytes (a picture's) in place of them; the same object where there are none."""
+    if isinstance(value, bytes):
+        return {"sha256": hashlib.sha256(value).hexdigest()}
+    if isinstance(value, Mapping):
+        found = {key: without_bytes(one) for key, one in value.items()}
+        return found if any(found[key] is not one for key, one in value.items()) else value
+    if isinstance(value, list | tuple):
+        parts = [without_bytes(one) for one in value]
+        return parts if any(one is not part for one, part in zip(value, parts, strict=True)) else value
+    return value
+
+
 def digest(obj: Any) -> str:
     """SHA-256 (hex) of the canonical JSON of ``obj``."""
     return hashlib.sha256(canonical(obj)).hexdigest()

@@ -5,18 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, suppress
+from functools import cache, lru_cache
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Classify, Embed, Generate, Request, Response, Rolling, SampleResult, Score, TaskInfo
+from evalkit.contract.types import (
+    Classify,
+    Embed,
+    Generate,
+    Image,
+    Request,
+    Response,
+    Rolling,
+    SampleResult,
+    Score,
+    TaskInfo,
+)
+from evalkit.store import pictures
 from evalkit.store.files import clean, plain, replacing
-from evalkit.store.held import Samples
-from evalkit.store.identity import canonical
+from evalkit.store.held import Samples, images_of
+from evalkit.store.identity import canonical, without_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,16 +64,19 @@ def target_hash(target: Any) -> str:
 
 def document_text(data: Mapping[str, Any]) -> str:
     """The canonical JSON whose SHA-256 is the document's hash; NaN and infinities, which no prompt needs to have used,
-    as Python writes them.
+    as Python writes them. Bytes (of a picture) stand there as their own hash.
     """
+    data = without_bytes(data)
     try:
         return canonical(data).decode()
     except UserError:
         return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
-def schema(metric_keys: Sequence[str], info: TaskInfo) -> pa.Schema:
-    """Columns of the samples file; metrics have a column-like field each, and are left out if there are none."""
+def schema(metric_keys: Sequence[str], info: TaskInfo, images: bool = False) -> pa.Schema:
+    """Columns of the samples file; metrics have a column-like field each, and are left out if there are none. Of tasks
+    with ``images`` small copies of these stand there, with the hashes of what the model was shown.
+    """
     import pyarrow as pa
 
     text = pa.string()
@@ -92,6 +107,9 @@ def schema(metric_keys: Sequence[str], info: TaskInfo) -> pa.Schema:
     if metric_keys:
         columns.append(("metrics", pa.struct([(key, pa.float64()) for key in metric_keys])))
     columns += [("statistics", text), ("extra", text)]
+    if images:
+        picture = pa.struct([("sha256", text), ("media_type", text), ("shown", text)])
+        columns.append(("pictures", pa.list_(picture)))
     return pa.schema(columns, metadata={"evalkit.schema": SCHEMA, "evalkit.task": dump(info)})
 
 
@@ -116,9 +134,20 @@ def row(sample: SampleResult, metric_keys: Sequence[str]) -> dict[str, Any]:
         "statistics": dump(sample.statistics),
         "extra": dump(sample.extra),
     }
+    if shown := images_of(sample.requests):
+        record["pictures"] = [_small(image) for image in shown]
     if metric_keys:
         record["metrics"] = {key: plain(_number(sample.metrics.get(key))) for key in metric_keys}
     return record
+
+
+@lru_cache(maxsize=256)
+def _small(image: Image) -> dict[str, str]:
+    """A picture for pages: written anew, as a data URL; empty where it cannot be opened."""
+    shown = ""
+    with suppress(Exception):  # Pillow's decoders each have their own; the item's answer says what is wrong
+        shown = pictures.data_url(pictures.small(image))
+    return {"sha256": pictures.sha256(image), "media_type": image.media_type, "shown": shown}
 
 
 def _as_row(response: Response) -> dict[str, Any]:
@@ -143,7 +172,8 @@ def write_parquet(path: Path, samples: Sequence[SampleResult], info: TaskInfo) -
         if isinstance(samples, Samples)
         else list(dict.fromkeys(key for sample in samples for key in sample.metrics))
     )
-    shape = schema(keys, info)
+    images = samples.images if isinstance(samples, Samples) else any(images_of(one.requests) for one in samples)
+    shape = schema(keys, info, images)
     with replacing(path) as temporary, pq.ParquetWriter(temporary, shape, compression="zstd") as writer:
         ahead = iter(samples)
         while rows := [row(sample, keys) for sample in islice(ahead, ROWS_AT_ONCE)]:
@@ -283,7 +313,7 @@ def jsonl_records(sample: SampleResult) -> Iterator[dict[str, Any]]:
         filtered = plain(sample.filtered.get(name)) if name in sample.filtered else [answer[0] for answer in answers]
         yield {
             "doc_id": sample.document.id,
-            "doc": plain(sample.document.data),
+            "doc": plain(without_bytes(sample.document.data)),
             "target": str(plain(sample.target)),
             "arguments": {f"gen_args_{index}": argument for index, argument in enumerate(arguments)},
             "resps": answers,

@@ -13,7 +13,7 @@ from evalkit.contract.errors import UserError
 from evalkit.contract.registry import did_you_mean
 from evalkit.contract.types import Group, Kind
 from evalkit.metrics import hf_evaluate
-from evalkit.spec.strict import Strict
+from evalkit.spec.strict import Strict, quoted
 from evalkit.task.drawing import Fewshot, Generation
 from evalkit.task.source import Keys, Source, read
 
@@ -21,16 +21,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length
 """A task's name is also a file's name and may be written in a list, so its characters are few."""
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:/=+-]*$", max_length=200)]
 """A task's or group's name, or a parametrised one ("wmt20:de-en")."""
-
-
-def _quoted(value: Any) -> Any:
-    """Refuse what YAML made a boolean or a number of where a text is meant; pydantic would make an index of it."""
-    several = isinstance(value, list | tuple)
-    for one in value if several else (value,):
-        if isinstance(one, bool) or (several and isinstance(one, int | float)):
-            given = str(one).lower() if isinstance(one, bool) else one
-            raise ValueError(f"{given} is no text in YAML: write it in quotes to mean the text")
-    return value
 
 
 Version = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
@@ -130,11 +120,13 @@ class Definition(Strict):
     dataset: Dataset
     kind: Kind
     prompt: str = ""
-    choices: Annotated[str | tuple[str, ...] | None, BeforeValidator(_quoted)] = None
+    choices: Annotated[str | tuple[str, ...] | None, BeforeValidator(quoted)] = None
     contexts: str | tuple[str, ...] | None = None
     """Prompts that differ from choice to choice, each followed by the same ``continuation`` (winogrande)."""
     continuation: str | None = None
-    target: Annotated[int | str | tuple[str, ...], BeforeValidator(_quoted)]
+    images: str | tuple[str, ...] | None = None
+    """Fields (or templates) that hold pictures; ``<image>`` or ``<image N>`` in a prompt is where they stand."""
+    target: Annotated[int | str | tuple[str, ...], BeforeValidator(quoted)]
     instruction: str = ""
     system: str | None = None
     target_delimiter: str = " "
@@ -306,6 +298,8 @@ def _contradictions(one: Definition) -> Iterator[tuple[Keys, str]]:
         yield ("contexts",), f"a task of kind {one.kind} has one prompt; write prompt"
     if one.kind != "rolling" and not one.prompt and one.contexts is None:
         yield ("prompt",), f"a task of kind {one.kind} needs a prompt"
+    if one.images is not None and one.kind in ("rolling", "embed"):
+        yield ("images",), f"a task of kind {one.kind} shows no pictures"
     if isinstance(one.target, int) and one.kind != "multiple_choice":
         yield ("target",), "a number is an index into choices, which this kind does not have; quote it to mean text"
     if isinstance(one.choices, tuple) and len(one.choices) < 2:

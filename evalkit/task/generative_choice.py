@@ -25,6 +25,7 @@ from evalkit.contract.types import (
     DataSource,
     Document,
     Generate,
+    Image,
     Message,
     MetricResult,
     PromptStyle,
@@ -164,11 +165,19 @@ def question(scores: Sequence[Score], style: PromptStyle) -> Generate:
         context = (
             first.context if lettered else f"{first.context.rstrip() if same else ''}{added}\nAnswer:".lstrip("\n")
         )
-        return Generate(context, until=("\n\n",), max_tokens=MAX_TOKENS)
+        images = _images(scores[:1] if same or lettered else scores)
+        messages = (Message("user", context, images),) if images else None
+        return Generate(context, until=("\n\n",), max_tokens=MAX_TOKENS, messages=messages)
     *before, last = first.messages
     content = f"{last.content}\n\n{ask}" if lettered else f"{last.content.rstrip() if same else ''}{added}".lstrip("\n")
-    messages = (*before, Message(last.role, content))
+    images = _images(scores[:1] if same or lettered else scores)
+    messages = (*before, replace(last, content=content, images=images))
     return Generate(style.chat(messages, True), until=(), max_tokens=MAX_TOKENS, messages=messages)
+
+
+def _images(scores: Sequence[Score]) -> tuple[Image, ...]:
+    """Those of the last turns, whose texts the question holds."""
+    return tuple(image for score in scores if score.messages for image in score.messages[-1].images)
 
 
 def read(reply: str, listed: Sequence[str]) -> int | None:

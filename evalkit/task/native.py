@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,7 @@ from evalkit.contract.types import (
     Document,
     Documents,
     Generate,
+    Image,
     Message,
     MetricResult,
     PromptStyle,
@@ -33,8 +34,9 @@ from evalkit.data import rows as rows_of_file
 from evalkit.metrics import base
 from evalkit.metrics import filters as text_filters
 from evalkit.metrics.aggregate import aggregate
-from evalkit.task import prompt, selection, shots
+from evalkit.task import pictures, prompt, selection, shots
 from evalkit.task import sample as samples_of
+from evalkit.task.answers import NOTHING, choice_details, failure
 from evalkit.task.baselines import known_random
 from evalkit.task.columns import Columns, columns_of
 from evalkit.task.config import resolved
@@ -59,8 +61,6 @@ class Options:
     """Metrics beside the definition's own; those that do not fit the task's kind are left out, with a warning."""
 
 
-NOTHING: Mapping[str, Any] = {}
-"""One for all samples that have nothing there."""
 RowsOf = Callable[[DatasetRef, str, DataSource], Sequence[Row]]
 """Where a task's rows come from, if not from the run's data source as they are."""
 
@@ -182,15 +182,17 @@ class NativeTask:
         if self.definition.fewshot.quality is not None and self._shots:
             pool = selection.best(pool, self.definition.fewshot, self._pool_name)
         self._sampler(pool)  # too few examples is told now, not after the model has loaded
-        return Documents(documents_of(loaded, self._rendered), pool)
+        folder = pictures.folder_of(self.definition, self.options.sample, data)
+        return Documents(documents_of(loaded, self._rendered), pool, folder)
 
     def requests(self, documents: Sequence[Document], style: PromptStyle) -> Iterator[tuple[Request, ...]]:
         """Requests of each document in turn; few-shot draws advance one seeded generator in this order."""
-        draw = self._sampler(documents.pool if isinstance(documents, Documents) else ())
+        whole = documents if isinstance(documents, Documents) else Documents(documents)
+        draw = self._sampler(whole.pool)
         examples: dict[int, tuple[Row, prompt.Example]] = {}
         for document in documents:
-            shown = [self._example(row, examples) for row in draw(document.data)]
-            yield self._ask(self.item(document), shown, style, self._where(document.id))
+            shown = [self._example(row, examples, whole.folder) for row in draw(document.data)]
+            yield self._ask(self.item(document), shown, style, self._where(document.id), whole.folder)
 
     def ahead(self, answered: Iterable[tuple[Document, Sequence[Response]]]) -> None:
         """What metrics work out for many documents at once (programs run side by side)."""
@@ -203,7 +205,7 @@ class NativeTask:
         item = self.item(document)
         result = SampleResult(document, requests, tuple(responses), item.target)
         expected = self._settings.repeats if self.info.kind == "generate" else len(item.choices) or 1
-        if error := _failure(expected, responses, self.info.kind):
+        if error := failure(expected, responses, self.info.kind):
             return replace(result, status="error", error=error)
         unscored = next((response for response in responses if response.status == "unscored"), None)
         problem = item.problem or (unscored and (unscored.error or "the answer was not scored"))
@@ -225,7 +227,7 @@ class NativeTask:
             filtered={name: found[0] if len(found) == 1 else list(found) for name, found in texts.items()},
             metrics=metrics,
             statistics=statistics or NOTHING,
-            extra=known.get("extra") or _choice_details(item, responses),
+            extra=known.get("extra") or choice_details(item, responses),
         )
 
     def summarize(self, samples: Sequence[SampleResult]) -> tuple[MetricResult, ...]:
@@ -317,17 +319,26 @@ class NativeTask:
         where = self._where(place)
         return self._reader.item(self._reader.view(row, where), where)
 
-    def _example(self, row: Row, known: dict[int, tuple[Row, prompt.Example]]) -> prompt.Example:
+    def _pictures(self, text: str, row: Row, where: str, folder: Path | None) -> tuple[str, tuple[Image, ...]]:
+        """The text with a mark for each picture, and the row's pictures."""
+        held = self._reader.images(row, where)
+        return pictures.placed(text, held, folder, where) if self.definition.images is not None else (text, ())
+
+    def _example(self, row: Row, known: dict[int, tuple[Row, prompt.Example]], folder: Path | None) -> prompt.Example:
         """A few-shot row, rendered once; ``known`` goes by identity, for rows are mappings, and so it holds them."""
         if id(row) not in known:
             where = f"{split_name(self._dataset, self.definition.dataset.splits.fewshot or '')}, a few-shot example"
             item = self._reader.item(self._reader.view(row, where), where)
             if item.problem:
                 raise UserError(f"{where}: cannot be shown: {item.problem}")
-            known[id(row)] = row, item.example()
+            example = item.example()
+            question, images = self._pictures(example.question, item.row, where, folder)
+            known[id(row)] = row, replace(example, question=question, images=images) if images else example
         return known[id(row)][1]
 
-    def _ask(self, item: Item, shown: list[prompt.Example], style: PromptStyle, where: str) -> tuple[Request, ...]:
+    def _ask(
+        self, item: Item, shown: list[prompt.Example], style: PromptStyle, where: str, folder: Path | None
+    ) -> tuple[Request, ...]:
         one = self.definition
         if one.kind == "rolling":
             return (Rolling(str(item.target)),)
@@ -336,9 +347,9 @@ class NativeTask:
         head = prompt.delimited(system, instruction, one.fewshot_delimiter)
 
         def rendered(question: str) -> tuple[str, tuple[Message, ...] | None]:
-            return prompt.render(
-                prompt.turns(head, shown, question, one.target_delimiter, one.fewshot_delimiter), style
-            )
+            text, images = self._pictures(question, item.row, where, folder)
+            turns = prompt.turns(head, shown, text, one.target_delimiter, one.fewshot_delimiter, images)
+            return prompt.render(turns, style)
 
         # The template already ends the prompt where the answer begins.
         delimiter = "" if style.chat is not None else one.target_delimiter
@@ -369,28 +380,3 @@ def _built(name: str, steps: Any, source: Source) -> text_filters.Many:
         return text_filters.build_many(steps)
     except UserError as error:
         raise UserError(f"{source.locate('filters', name)}: {error}") from error
-
-
-def _failure(expected: int, responses: Sequence[Response], kind: str) -> str | None:
-    """Why these responses cannot be scored, or None."""
-    if len(responses) != expected:
-        return f"{len(responses)} answers came for {expected} requests"
-    for response in responses:
-        if response.status == "error":
-            return response.error or "the backend gave no reason"
-        if response.status != "ok":
-            continue
-        if kind == "generate":
-            if response.text is None:
-                return "the answer holds no text"
-        elif response.loglikelihood is None or math.isnan(response.loglikelihood):
-            return "the answer holds no log-likelihood"
-    return None
-
-
-def _choice_details(item: Item, responses: Sequence[Response]) -> Mapping[str, Any]:
-    """What a reader of samples wants to see beside the numbers: the choices and the likeliest one."""
-    if not item.choices:
-        return NOTHING
-    scores = [response.loglikelihood or 0.0 for response in responses]
-    return {"choices": list(item.choices), "prediction": scores.index(max(scores))}

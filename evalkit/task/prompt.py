@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalkit.contract.types import Message, PromptStyle
+from evalkit.contract.types import Image, Message, PromptStyle
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Turn:
     role: str
     content: str
     delimiter: str = ""
+    images: tuple[Image, ...] = ()
 
     @property
     def text(self) -> str:
@@ -30,35 +31,52 @@ class Example:
 
     question: str
     answer: str | None
+    images: tuple[Image, ...] = ()
 
 
 def turns(
-    system: str, examples: Sequence[Example], question: str, target_delimiter: str, fewshot_delimiter: str
+    system: str,
+    examples: Sequence[Example],
+    question: str,
+    target_delimiter: str,
+    fewshot_delimiter: str,
+    images: tuple[Image, ...] = (),
 ) -> tuple[Turn, ...]:
-    """The whole conversation: system text, solved examples, and the question that is to be answered."""
+    """The whole conversation: system text, solved examples, and the question (with its ``images``) that is to be
+    answered.
+    """
     parts = [Turn("system", system)] if system else []
     for example in examples:
         if example.answer is None:
-            parts.append(Turn("user", example.question))
+            parts.append(Turn("user", example.question, images=example.images))
         else:
-            parts.append(Turn("user", example.question, target_delimiter))
+            parts.append(Turn("user", example.question, target_delimiter, example.images))
             parts.append(Turn("assistant", example.answer, fewshot_delimiter))
-    return (*parts, Turn("user", question))
+    return (*parts, Turn("user", question, images=images))
 
 
 def render(conversation: Sequence[Turn], style: PromptStyle) -> tuple[str, tuple[Message, ...] | None]:
-    """The prompt as text, and as messages where a chat template made it."""
+    """The prompt as text, and as messages where a chat template made it, or where it shows images: then it is one turn
+    of the user.
+    """
     if style.chat is None:
-        return "".join(turn.text for turn in conversation), None
+        text = "".join(turn.text for turn in conversation)
+        images = _images(conversation)
+        return text, (Message("user", text, images),) if images else None
     shown = conversation if style.multiturn else _one_user_turn(conversation)
-    messages = tuple(Message(turn.role, turn.content) for turn in shown)
+    messages = tuple(Message(turn.role, turn.content, turn.images) for turn in shown)
     return style.chat(messages, True), messages
 
 
 def _one_user_turn(conversation: Sequence[Turn]) -> tuple[Turn, ...]:
     system = tuple(turn for turn in conversation[:1] if turn.role == "system")
     rest = conversation[len(system) :]
-    return (*system, Turn("user", "".join(turn.text for turn in rest[:-1]) + rest[-1].content))
+    text = "".join(turn.text for turn in rest[:-1]) + rest[-1].content
+    return (*system, Turn("user", text, images=_images(rest)))
+
+
+def _images(conversation: Sequence[Turn]) -> tuple[Image, ...]:
+    return tuple(image for turn in conversation for image in turn.images)
 
 
 def delimited(before: str, after: str, delimiter: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Classify, DatasetRef, Kind
+from evalkit.store.identity import without_bytes
 from evalkit.task.definition import Definition
 from evalkit.task.prompt import Example
 from evalkit.task.source import Source
@@ -65,6 +66,7 @@ class Reader:
             self._compiled("contexts", compile_value, definition.contexts) if definition.contexts is not None else None
         )
         self._continuation = self._compiled("continuation", compile_text, definition.continuation or "")
+        self._images = self._image_fields(definition.images)
         shown = definition.classify
         self._text = self._compiled("classify", compile_text, shown.text if shown else "")
         self._pair = self._compiled("classify", compile_text, shown.pair) if shown and shown.pair else None
@@ -110,6 +112,18 @@ class Reader:
     def instruction(self, view: Row, where: str) -> str:
         """The text before the few-shot examples."""
         return str(self._apply("instruction", self._instruction, view, where))
+
+    def images(self, view: Row, where: str) -> list[Any]:
+        """What the row holds of pictures, as it is there; None where it has none at that place."""
+        found: list[Any] = []
+        for template in self._images:
+            value = self._apply("images", template, view, where)
+            found += value if isinstance(value, list | tuple) else [value]
+        return found
+
+    def _image_fields(self, written: str | tuple[str, ...] | None) -> list[Callable[[Row], Any]]:
+        fields = (written,) if isinstance(written, str) else written or ()
+        return [self._compiled("images", compile_value, field) for field in fields]
 
     def classified(self, view: Row, where: str) -> Classify | None:
         """What a classifier is asked of the row; None where the definition does not say."""
@@ -221,7 +235,12 @@ def _index(raw: Any, choices: tuple[str, ...]) -> tuple[int | None, str | None]:
     return index, None
 
 
-_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str).encode
+def _as_text(value: Any) -> Any:
+    """What JSON does not know: bytes as their hash, as samples files have them (`store.samples.document_text`)."""
+    return without_bytes(value) if isinstance(value, bytes) else str(value)
+
+
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_as_text).encode
 
 
 def row_hash(row: Row) -> str:

@@ -229,10 +229,27 @@
     detail.appendChild(head);
     if (record.ps) record.ps.forEach(function (text, number) { detail.appendChild(textBlock("Prompt " + (number + 1), text)); });
     else detail.appendChild(textBlock("Prompt", record.p, shared));
+    if (record.i) detail.appendChild(pictures(record.i));
     if (record.g !== null) detail.appendChild(textBlock("Target", targetText(record)));
     const answers = make("div", "answers");
     shownRuns().forEach(function (run) { answers.appendChild(drawAnswer(record, run, entry)); });
     detail.appendChild(answers);
+  }
+
+  // Pictures come written anew, as data; anything else is not taken for one.
+  function pictures(urls) {
+    const part = make("section", "part");
+    part.appendChild(make("h4", "", urls.length > 1 ? "Pictures, in the prompt's order" : "Picture"));
+    const frame = part.appendChild(make("div", "pictures"));
+    let missing = 0;
+    urls.forEach(function (url, number) {
+      if (!/^data:image\/(png|jpeg);base64,[A-Za-z0-9+\/]+=*$/.test(url)) { missing += 1; return; }
+      const image = frame.appendChild(document.createElement("img"));
+      image.src = url;
+      image.alt = "Picture " + (number + 1) + " of the prompt";
+    });
+    if (missing) part.appendChild(make("p", "dim", missing + " not shown here: the run's samples folder may have " + (missing > 1 ? "them" : "it")));
+    return part;
   }
 
   function targetText(record) {

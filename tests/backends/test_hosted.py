@@ -10,7 +10,7 @@ from provider_server import KEY, Fault, Provider, Reply, error, serving
 
 from evalkit.backends import opening
 from evalkit.contract.errors import LimitReached, UserError
-from evalkit.contract.types import UNFINISHED, Generate, Message, Response, Sampling
+from evalkit.contract.types import UNFINISHED, Generate, Image, Message, Response, Sampling
 from evalkit.spec.models import EngineSpec, ModelSpec
 
 pytest.importorskip("aiohttp", reason="needs the extra hosted")
@@ -71,6 +71,25 @@ def test_each_protocol_brings_text_end_tokens_and_cost(model: str, stream: bool)
     assert one.output_tokens >= 3
     assert backend.info.details["price"]["source"] == "--price"
     assert backend.info.name == model
+
+
+@each
+def test_pictures_stand_where_the_prompt_says_in_every_protocol(model: str) -> None:
+    one, other = Image(b"\x89PNG one", "image/png"), Image(b"\xff\xd8 two", "image/jpeg")
+    prompts: list[str] = []
+    provider = Provider(answer=lambda prompt: prompts.append(prompt) or Reply("seen"))  # type: ignore[func-returns-value]
+    turns = (Message("system", "be brief"), Message("user", "first <image>, then <image>!", (one, other)))
+    with serving(provider) as url:
+        (answer,), _ = ask(spec(url, model), [Generate("", (), 20, messages=turns)])
+    assert answer.text == "seen"
+    assert [data for _, data in provider.pictures] == [one.data, other.data]
+    if not model.startswith("ollama"):  # its pictures stand beside the text
+        assert [kind for kind, _ in provider.pictures] == ["image/png", "image/jpeg"]
+        assert prompts[-1].endswith("first [picture 1], then [picture 2]!")
+    bad = (Message("user", "<image> and <image>", (one,)),)
+    with serving(provider) as url:
+        (answer,), _ = ask(spec(url, model), [Generate("", (), 20, messages=bad)])
+    assert (answer.status, answer.error) == ("error", "the text has 2 marks <image> for 1 images")
 
 
 @each

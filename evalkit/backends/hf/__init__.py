@@ -6,8 +6,8 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from evalkit.backends.hf.architecture import CLASSIFIER
-from evalkit.backends.hf.hub import is_classifier, look_up, window
+from evalkit.backends.hf.architecture import CLASSIFIER, IMAGE_TEXT
+from evalkit.backends.hf.hub import has_eyes, is_classifier, look_up, window
 from evalkit.backends.hf.local_files import KNOWN, local_folder
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.contract.capabilities import CHAT_SETTINGS, COMMON_SETTINGS, BackendType, Capabilities
@@ -15,12 +15,12 @@ from evalkit.contract.errors import MissingExtra
 
 if TYPE_CHECKING:
     from evalkit.backends.hf.backend import HfBackend
-    from evalkit.backends.hf.classifier import ClassifierBackend
     from evalkit.backends.hf.encoder_decoder import EncoderDecoderBackend
+    from evalkit.contract.backend import TextBackend
     from evalkit.spec.models import EngineSpec, ModelSpec
 
 
-def load(model: ModelSpec, engine: EngineSpec) -> HfBackend | EncoderDecoderBackend | ClassifierBackend:
+def load(model: ModelSpec, engine: EngineSpec) -> HfBackend | EncoderDecoderBackend | TextBackend:
     """Load ``model`` and return its backend. Raises UserError for a model that cannot be loaded."""
     _require_packages()
     from evalkit.backends.hf.backend import HfBackend
@@ -31,6 +31,10 @@ def load(model: ModelSpec, engine: EngineSpec) -> HfBackend | EncoderDecoderBack
         from evalkit.backends.hf.encoder_decoder import EncoderDecoderBackend
 
         return EncoderDecoderBackend(parts, model, engine)
+    if parts.family == "image-text":
+        from evalkit.backends.hf.image_text import ImageTextBackend
+
+        return ImageTextBackend(parts, model, engine)
     if parts.family == "classifier":
         from evalkit.backends.hf.classifier import ClassifierBackend
 
@@ -49,7 +53,10 @@ def find(model: ModelSpec) -> None:
 
 def describe(model: ModelSpec) -> Capabilities:
     """What the model can, from its configuration alone."""
-    return CLASSIFIER if is_classifier(model) else replace(CAPABILITIES, window=window(model))
+    if is_classifier(model):
+        return CLASSIFIER
+    can = IMAGE_TEXT if has_eyes(model) else CAPABILITIES
+    return replace(can, window=window(model))
 
 
 def load_tokens(model: ModelSpec) -> Tokens:
@@ -58,7 +65,7 @@ def load_tokens(model: ModelSpec) -> Tokens:
     from evalkit.backends.hf.loading import load_tokenizer
 
     tokenizer, family = load_tokenizer(model)
-    return Tokens(tokenizer, model, keep_end=family == "encoder-decoder")
+    return Tokens(tokenizer, model, keep_end=family == "encoder-decoder", sees=family == "image-text")
 
 
 def _require_packages() -> None:

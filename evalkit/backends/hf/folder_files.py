@@ -23,6 +23,8 @@ OBJECTS = (
     "added_tokens.json",
     "vocab.json",
     "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
 )
 """Files that hold a JSON object, where they are there."""
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from evalkit.backends.hf.architecture import HEAD
+from evalkit.backends.hf.architecture import HEAD, asks_for_pictures, reads_pictures
 from evalkit.backends.hf.local_files import KNOWN, local_folder
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import ModelSpec
@@ -26,6 +26,14 @@ def is_classifier(model: ModelSpec) -> bool:
         return False
     kinds = _config(model).get("architectures")
     return isinstance(kinds, list) and any(str(kind).endswith(HEAD) for kind in kinds)
+
+
+def has_eyes(model: ModelSpec) -> bool:
+    """Whether a model is loaded to read pictures, from its config.json and the user's wish."""
+    config = _config(model)
+    if not any("vision" in str(key) for key in config) or find_spec("transformers") is None:
+        return False  # transformers' list of architectures takes seconds to import
+    return reads_pictures(config.get("model_type"), asks_for_pictures(model))
 
 
 def window(model: ModelSpec) -> int | None:

@@ -56,9 +56,11 @@ class Loaded:
 class Generating(OverTokens, Loaded):
     """One that also writes: with its tokenizer and its own settings of generation."""
 
-    def __init__(self, parts: Parts, model: ModelSpec, engine: EngineSpec, keep_end: bool = False) -> None:
+    def __init__(
+        self, parts: Parts, model: ModelSpec, engine: EngineSpec, keep_end: bool = False, sees: bool = False
+    ) -> None:
         super().__init__(parts, engine)
-        self._tokens = Tokens(parts.tokenizer, model, keep_end=keep_end)
+        self._tokens = Tokens(parts.tokenizer, model, keep_end=keep_end, sees=sees)
         self._generation = Generation(self._model, self._tokens)
         self.eot_id = self._tokens.eot_id
         self.prefix_id = int(model.args.get("prefix_token_id", self._tokens.prefix_id))

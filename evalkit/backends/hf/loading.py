@@ -18,6 +18,7 @@ from evalkit.backends.hf import (
     local_files,
     peft_adapters,
     placement,
+    processing,
     quantization,
     vocabulary,
     weights,
@@ -40,7 +41,7 @@ DTYPES = {
     "half": torch.float16,
 }
 
-ARGUMENTS = {"trust_remote_code", "attn_implementation", "prefix_token_id", *placement.ARGUMENTS}
+ARGUMENTS = {"trust_remote_code", "attn_implementation", "prefix_token_id", architecture.PICTURES, *placement.ARGUMENTS}
 """Backend arguments (--model_args) beyond the fields of ModelSpec."""
 
 
@@ -56,6 +57,8 @@ class Parts:
     details: dict[str, Any] = field(default_factory=dict)
     speculation: Speculation | None = None
     family: architecture.Family = "causal"
+    processor: Any = None
+    """What makes a model's input of text and pictures, of one that reads them."""
 
 
 def load_parts(spec: ModelSpec) -> Parts:
@@ -72,11 +75,12 @@ def load_parts(spec: ModelSpec) -> Parts:
     with quiet(), ThreadPoolExecutor(1) as pool:
         hashes = pool.submit(folder_hashes, folder) if folder else None
         try:
-            family = architecture.family(spec.name, architecture.read_config(source, spec.revision))
+            family = architecture.of(spec, source)
             _check_family(spec, family, spread.spreads)
             if spread.spreads and spec.quant == "hqq4":
                 raise UserError("--quant hqq4: quantizes on one device: leave device_map and parallelize out")
-            tokenizer = _tokenizer(source, spec)
+            processor = processing.load(source, spec) if family == "image-text" else None
+            tokenizer = _tokenizer(source, spec, processor)
             model, kept = _model(source, spec, device, family, spread)
             device = placement.inputs_go_to(model, device)
             placed = placement.describe(model) if spread.spreads else {}
@@ -103,6 +107,7 @@ def load_parts(spec: ModelSpec) -> Parts:
         **_variant_identity(spec, adapters),
         **({"allow_missing_weights": True} if spec.allow_missing_weights else {}),
         **prompting_identity(spec),
+        **({} if processor is None else processing.identity(processor)),
     )
     details: dict[str, Any] = {"architecture": kind, "commit": commit, **kept}
     if quantized := spec.quant or quantization.held_words(model.config):
@@ -111,9 +116,11 @@ def load_parts(spec: ModelSpec) -> Parts:
         details["weights_by_device"] = placed
     if adapter:
         details["adapter"] = adapter
+    if processor is not None:
+        details |= processing.identity(processor)
     if speculation:
         details["speculation"] = f"draft {spec.draft}" if spec.draft else f"prompt lookup of {spec.prompt_lookup}"
-    return Parts(model, tokenizer, device, identity, source, details, speculation, family)
+    return Parts(model, tokenizer, device, identity, source, details, speculation, family, processor)
 
 
 def locate(spec: ModelSpec) -> tuple[ModelSpec, str, Path | None]:
@@ -187,19 +194,24 @@ def load_tokenizer(spec: ModelSpec) -> tuple[Any, architecture.Family]:
     spec, source, folder = locate(spec)
     with quiet():
         try:
-            family = architecture.family(spec.name, architecture.read_config(source, spec.revision))
-            return _tokenizer(source, spec), family
+            family = architecture.of(spec, source)
+            processor = processing.load(source, spec) if family == "image-text" else None
+            return _tokenizer(source, spec, processor), family
         except UserError:
             raise
         except Exception as error:
             raise _explain(spec, folder, error) from error
 
 
-def _tokenizer(source: str, spec: ModelSpec) -> Any:
+def _tokenizer(source: str, spec: ModelSpec, processor: Any = None) -> Any:
     from transformers import AutoTokenizer
 
-    extra = {} if spec.add_bos is None else {"add_bos_token": spec.add_bos}
-    tokenizer = AutoTokenizer.from_pretrained(source, revision=spec.revision, trust_remote_code=False, **extra)
+    if processor is not None:
+        tokenizer = processor.tokenizer
+        tokenizer.chat_template = processor.chat_template or tokenizer.chat_template
+    else:
+        extra = {} if spec.add_bos is None else {"add_bos_token": spec.add_bos}
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=spec.revision, trust_remote_code=False, **extra)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
     return tokenizer
@@ -210,7 +222,7 @@ def _check_family(spec: ModelSpec, family: architecture.Family, spread: bool) ->
     flags = {"--peft": spec.peft, "--prompt-lookup": spec.prompt_lookup, "--draft": spec.draft}
     flags |= {"--quant hqq4": spec.quant == "hqq4", "--model_args device_map": spread}
     if family != "causal" and (given := next((flag for flag, value in flags.items() if value), None)):
-        what = "a classifier" if family == "classifier" else "an encoder-decoder"
+        what = {"classifier": "a classifier", "image-text": "a model of pictures"}.get(family, "an encoder-decoder")
         raise UserError(f"{given}: {spec.name} is {what}, which takes it not here: leave it out")
 
 
@@ -225,6 +237,7 @@ def _model(
     import transformers
 
     kinds = {"causal": "CausalLM", "encoder-decoder": "Seq2SeqLM", "classifier": "SequenceClassification"}
+    kinds["image-text"] = "ImageTextToText"
     kind: Any = getattr(transformers, f"AutoModelFor{kinds[family]}")
     extra = {"attn_implementation": spec.args["attn_implementation"]} if "attn_implementation" in spec.args else {}
     placed = quantization.quantization(spec, source, DTYPES[spec.dtype], device)

@@ -18,12 +18,16 @@ from evalkit.store.identity import digest
 
 class Tokens:
     """Encodes, decodes and renders conversations. ``model``: how, where something is asked. ``keep_end``: leave special
-    tokens behind a text, as an encoder wants them; a decoder's texts go on, so that they are taken off.
+    tokens behind a text, as an encoder wants them; a decoder's texts go on, so that they are taken off. ``sees``: of a
+    model that reads pictures.
     """
 
-    def __init__(self, tokenizer: Any, model: ModelSpec | None = None, keep_end: bool = False) -> None:
+    def __init__(
+        self, tokenizer: Any, model: ModelSpec | None = None, keep_end: bool = False, sees: bool = False
+    ) -> None:
         self.tokenizer = tokenizer
         self._keep_end = keep_end
+        self._sees = sees
         self._model = model or ModelSpec(name=type(tokenizer).__name__)
         self._add_bos = self._model.add_bos
         eos, bos = tokenizer.eos_token_id, tokenizer.bos_token_id
@@ -111,7 +115,7 @@ class Tokens:
         model = self._model
         text = named(model.name, self.tokenizer.chat_template, model.chat_template)
         special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items()}
-        return ChatTemplate(model.name, text, special, variables(model))
+        return ChatTemplate(model.name, text, special, variables(model), self._sees)
 
     @cached_property
     def marks(self) -> Marks:

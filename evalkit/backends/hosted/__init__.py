@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from evalkit.spec.models import EngineSpec, ModelSpec
 
 NEEDS = ("aiohttp", "tenacity")
-CAPABILITIES = Capabilities(answers=frozenset(("generate",)), counts_tokens=True, stops_between_passes=True)
+CAPABILITIES = Capabilities(
+    answers=frozenset(("generate",)),
+    counts_tokens=True,
+    stops_between_passes=True,
+    modalities=frozenset(("text", "image")),
+)
 
 
 def _claims(name: str) -> bool:

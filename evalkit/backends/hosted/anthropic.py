@@ -12,8 +12,8 @@ from typing import Any
 
 from evalkit.backends.openai.replies import Unusable, Withheld, count
 from evalkit.backends.openai.streaming import Stream
-from evalkit.backends.openai.wire import Counted, Said, drawn, extras, turns
-from evalkit.contract.types import Generate
+from evalkit.backends.openai.wire import Counted, Said, content, drawn, extras, in_base64, turns
+from evalkit.contract.types import Generate, Image
 
 FINISHES = {
     "end_turn": "stop",
@@ -71,7 +71,11 @@ class AnthropicWire:
         sent: dict[str, Any] = {
             "model": model,
             "max_tokens": request.max_tokens,
-            "messages": [{"role": one.role, "content": one.content} for one in asked if one.role != "system"],
+            "messages": [
+                {"role": one.role, "content": content(one, _text_part, _image_part)}
+                for one in asked
+                if one.role != "system"
+            ],
         }
         if system := "\n\n".join(one.content for one in asked if one.role == "system"):
             sent["system"] = system
@@ -119,3 +123,11 @@ def _texts(block: Any) -> tuple[str | None, str]:
         return None, ""
     text, thought = block.get("text"), block.get("thinking")
     return text if isinstance(text, str) else None, thought if isinstance(thought, str) else ""
+
+
+def _text_part(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _image_part(image: Image) -> dict[str, Any]:
+    return {"type": "image", "source": {"type": "base64", "media_type": image.media_type, "data": in_base64(image)}}

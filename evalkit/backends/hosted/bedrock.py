@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from evalkit.backends.openai.replies import Unusable, Withheld, count
 from evalkit.backends.openai.streaming import Stream
-from evalkit.backends.openai.wire import Counted, Said, drawn, extras, turns
-from evalkit.contract.types import Generate
+from evalkit.backends.openai.wire import Counted, Said, drawn, extras, in_base64, parts, turns
+from evalkit.contract.types import Generate, Image
 
 FINISHES = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length"}
 WITHHELD = frozenset({"guardrail_intervened", "content_filtered"})
@@ -38,7 +38,9 @@ class BedrockWire:
             chosen["stopSequences"] = stops
         sent: dict[str, Any] = {
             "messages": [
-                {"role": one.role, "content": [{"text": one.content}]} for one in asked if one.role != "system"
+                {"role": one.role, "content": parts(one, _text_part, _image_part)}
+                for one in asked
+                if one.role != "system"
             ],
             "inferenceConfig": chosen,
         }
@@ -81,3 +83,11 @@ def _thought(block: Mapping[str, Any]) -> str:
     text = inner.get("reasoningText") if isinstance(inner, Mapping) else None
     found = text.get("text") if isinstance(text, Mapping) else None
     return found if isinstance(found, str) else ""
+
+
+def _text_part(text: str) -> dict[str, Any]:
+    return {"text": text}
+
+
+def _image_part(image: Image) -> dict[str, Any]:
+    return {"image": {"format": image.media_type.partition("/")[2], "source": {"bytes": in_base64(image)}}}

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from evalkit.backends.openai.replies import Unusable, Withheld, count
 from evalkit.backends.openai.streaming import Stream
-from evalkit.backends.openai.wire import Counted, Said, drawn, extras, turns
-from evalkit.contract.types import Generate
+from evalkit.backends.openai.wire import Counted, Said, drawn, extras, in_base64, parts, turns
+from evalkit.contract.types import Generate, Image
 
 FINISHES = {"STOP": "stop", "MAX_TOKENS": "length"}
 WITHHELD = frozenset({"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "MODEL_ARMOR"})
@@ -57,7 +57,7 @@ class GeminiWire:
         roles = {"assistant": "model"}
         sent: dict[str, Any] = {
             "contents": [
-                {"role": roles.get(one.role, one.role), "parts": [{"text": one.content}]}
+                {"role": roles.get(one.role, one.role), "parts": parts(one, _text_part, _image_part)}
                 for one in asked
                 if one.role != "system"
             ]
@@ -130,3 +130,11 @@ def _texts(candidate: Mapping[str, Any]) -> tuple[str | None, str]:
     found = [one for one in parts or () if isinstance(one, Mapping) and isinstance(one.get("text"), str)]
     said = [one["text"] for one in found if not one.get("thought")]
     return "".join(said) if said else None, "".join(one["text"] for one in found if one.get("thought"))
+
+
+def _text_part(text: str) -> dict[str, Any]:
+    return {"text": text}
+
+
+def _image_part(image: Image) -> dict[str, Any]:
+    return {"inlineData": {"mimeType": image.media_type, "data": in_base64(image)}}

@@ -10,8 +10,8 @@ from typing import Any
 
 from evalkit.backends.openai.replies import Unusable, count
 from evalkit.backends.openai.streaming import Stream
-from evalkit.backends.openai.wire import Counted, Said, drawn, extras, turns
-from evalkit.contract.types import Generate
+from evalkit.backends.openai.wire import Counted, Said, drawn, extras, in_base64, turns
+from evalkit.contract.types import Generate, Message, parts_of
 
 BESIDE = frozenset({"think", "keep_alive", "format"})
 """Settings that stand beside the options."""
@@ -63,7 +63,7 @@ class OllamaWire:
         options |= {key: value for key, value in extra.items() if key not in BESIDE}
         return {
             "model": model,
-            "messages": [{"role": one.role, "content": one.content} for one in turns(request)],
+            "messages": [_turn(one) for one in turns(request)],
             "stream": False,
             "truncate": False,
             "options": options,
@@ -96,3 +96,11 @@ def _texts(event: Mapping[str, Any]) -> tuple[str | None, str]:
         return None, ""
     said, thought = message.get("content"), message.get("thinking")
     return said if isinstance(said, str) else None, thought if isinstance(thought, str) else ""
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    """A turn; its images stand beside the text, where the API has no places for them."""
+    if not message.images:
+        return {"role": message.role, "content": message.content}
+    text = "".join(part for part in parts_of(message) if isinstance(part, str))
+    return {"role": message.role, "content": text, "images": [in_base64(one) for one in message.images]}

@@ -11,8 +11,9 @@ from typing import Any
 
 from evalkit.backends.openai.replies import Unusable, Withheld, count
 from evalkit.backends.openai.streaming import Stream
-from evalkit.backends.openai.wire import Counted, Said, drawn, extras, stored, turns
-from evalkit.contract.types import Generate
+from evalkit.backends.openai.wire import Counted, Said, content, drawn, extras, stored, turns
+from evalkit.contract.types import Generate, Image
+from evalkit.store.pictures import data_url
 
 ONLY = re.compile(r"(?:gpt-5[\w.]*|o1|o3)-pro|.*codex|.*deep-research|computer-use")
 """How names begin of models that have no chat completions."""
@@ -58,7 +59,7 @@ class ResponsesWire:
             extra["reasoning"] = {"effort": extra.pop("reasoning_effort")}
         return {
             "model": model,
-            "input": [{"role": one.role, "content": one.content} for one in turns(request)],
+            "input": [{"role": one.role, "content": content(one, _text_part, _image_part)} for one in turns(request)],
             "max_output_tokens": request.max_tokens,
             "store": False,
             **drawn(request, None, "top_p", None),
@@ -104,3 +105,11 @@ class ResponsesWire:
             count(made, "reasoning_tokens") if isinstance(made, Mapping) else None,
             stored=stored(usage, "input_tokens_details"),
         )
+
+
+def _text_part(text: str) -> dict[str, Any]:
+    return {"type": "input_text", "text": text}
+
+
+def _image_part(image: Image) -> dict[str, Any]:
+    return {"type": "input_image", "image_url": data_url(image)}

@@ -28,7 +28,12 @@ def load(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
     return connect(model, engine)
 
 
-CAPABILITIES = Capabilities(counts_tokens=True, stops_between_passes=True)
+CAPABILITIES = Capabilities(
+    counts_tokens=True,
+    stops_between_passes=True,
+    modalities=frozenset(("text", "image")),
+    answers_images=frozenset(("generate",)),
+)
 
 
 def _check(model: ModelSpec) -> None:

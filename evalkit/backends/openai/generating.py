@@ -107,7 +107,10 @@ class Generator:
     async def _replied(self, request: Generate) -> _Reply | Response:
         """The server's words, or the failure that they are."""
         chat = request.messages is not None
-        wanted = self._wire.body(self._model, self._adaptation.length_field, request, self._variables)
+        try:
+            wanted = self._wire.body(self._model, self._adaptation.length_field, request, self._variables)
+        except ValueError as error:  # marks that do not fit the images
+            return Response("error", error=str(error))
         try:
             timed = await self._adapted(wanted, request)
         except RequestFailed as error:

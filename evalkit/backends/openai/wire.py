@@ -4,7 +4,8 @@ protocols in `evalkit.backends.hosted`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,8 +13,9 @@ from evalkit.backends.openai.replies import count, first_choice, text_in, though
 from evalkit.backends.openai.streaming import Stream
 from evalkit.backends.openai.usage import cached, usage_of
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import Generate, Message
+from evalkit.contract.types import Generate, Image, Message, parts_of
 from evalkit.store.identity import is_greedy
+from evalkit.store.pictures import data_url
 
 MAX_STOPS = 4
 """Stop strings that the API takes; the rest are cut here."""
@@ -128,7 +130,9 @@ class OpenAIWire:
         extra = extras(request)
         sent: dict[str, Any] = {"model": model, length_field: request.max_tokens}
         if request.messages is not None or self._chat_only:
-            sent["messages"] = [{"role": one.role, "content": one.content} for one in turns(request)]
+            sent["messages"] = [
+                {"role": one.role, "content": content(one, _text_part, _image_part)} for one in turns(request)
+            ]
             if variables:
                 sent["chat_template_kwargs"] = dict(variables)
         else:
@@ -178,6 +182,31 @@ def stored(usage: Mapping[str, Any], details: str) -> int | None:
 def turns(request: Generate) -> Sequence[Message]:
     """The conversation of a request; a plain prompt is one turn of the user."""
     return (Message("user", request.context),) if request.messages is None else request.messages
+
+
+def content(message: Message, text: Callable[[str], Any], image: Callable[[Image], Any]) -> Any:
+    """What a turn holds: its text alone, or, where it shows images, its parts in an API's words. ValueError where the
+    marks in the text do not fit the images.
+    """
+    return parts(message, text, image) if message.images else message.content
+
+
+def parts(message: Message, text: Callable[[str], Any], image: Callable[[Image], Any]) -> list[Any]:
+    """The same as parts, also where there is only text."""
+    return [text(part) if isinstance(part, str) else image(part) for part in parts_of(message)]
+
+
+def in_base64(image: Image) -> str:
+    """A picture's bytes as JSON carries them."""
+    return base64.b64encode(image.data).decode()
+
+
+def _text_part(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _image_part(image: Image) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": data_url(image)}}
 
 
 def extras(request: Generate) -> dict[str, Any]:
