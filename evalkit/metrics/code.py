@@ -40,7 +40,8 @@ def checks_of(item: ScoringInput) -> list[Check | Script]:
     if "language" in asked:
         limits = languages.limits(str(asked["language"]), seconds)
         before, after = str(asked.get("before", "")), str(asked.get("after", ""))
-        return [Script(str(asked["language"]), before + text + after, limits) for text in item.texts]
+        texts = [languages.cut(text, asked.get("stops", ())) for text in item.texts]
+        return [Script(str(asked["language"]), before + text + after, limits) for text in texts]
     limits = Limits(cpu=seconds, wall=4.0 * seconds + 10)
     names = tuple(asked.get("names", ()))
     form = str(item.args.get("form", "auto"))

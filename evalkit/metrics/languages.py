@@ -9,7 +9,7 @@ source for the mark and prints it is not found out (docs/security.md).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 
@@ -85,6 +85,11 @@ def limits(name: str, seconds: int) -> Limits:
         file_size=128 * MIB,
         open_files=1024,
     )
+
+
+def cut(text: str, stops: Sequence[str]) -> str:
+    """The text before the first of ``stops`` in it."""
+    return text[: min((at for stop in stops if stop and (at := text.find(stop)) >= 0), default=len(text))]
 
 
 def marked(name: str, source: str, mark: str) -> str:

@@ -21,6 +21,11 @@ def given(allowed: bool) -> Iterator[None]:
         _GIVEN.reset(before)
 
 
+def is_given() -> bool:
+    """Whether programs may run."""
+    return _GIVEN.get()
+
+
 def require(who: str) -> None:
     """UserError unless programs may run."""
     if not _GIVEN.get():

@@ -8,6 +8,7 @@ import ast
 import json
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def mutant(check: Check, generator: random.Random) -> Check:
     # The functions under test alone: what else a prompt brings is the tests' own.
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name in check.names:
-            Mutation(generator.randrange(12)).visit(node)
+            Mutation(generator.randrange(5)).visit(node)
     changed = ast.unparse(ast.fix_missing_locations(tree))
     return Check(changed, check.tests, check.helpers, check.names, check.limits)
 
@@ -129,12 +130,13 @@ def test_every_solution_passes(mirror: Path) -> None:
 def test_mutants_are_judged_as_by_the_official_way(mirror: Path) -> None:
     jail = jail_or_skip()
     generator = random.Random(18)
-    mutants = [mutant(check, generator) for check in checks(mirror, slice(0, 90, 2))]
+    mutants = [mutant(check, generator) for check in checks(mirror, slice(0, 160, 2))]
     found = list(judge_all(jail, mutants))
     wrong = 0
-    for check, verdict in zip(mutants, found, strict=True):
+    with ThreadPoolExecutor(2) as pool:
+        officially = list(pool.map(lambda check: official(jail, check), mutants))
+    for check, verdict, right in zip(mutants, found, officially, strict=True):
         assert isinstance(verdict, Verdict)
-        right = official(jail, check)
         assert verdict.passed == right, (check.program, verdict.reason)
         wrong += not right
     assert wrong >= MUTANTS
