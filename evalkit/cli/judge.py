@@ -1,4 +1,4 @@
-"""`evalkit judge pairwise|pointwise|faithfulness|truthful|rag|rate|answer|ratings|validate|selfcheck`."""
+"""`evalkit judge chat|pairwise|pointwise|faithfulness|truthful|rag|rate|answer|ratings|validate|selfcheck`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from evalkit.cli.chat import chat
 from evalkit.cli.judging import (
     MAX_TOKENS,
     PROMPT,
@@ -41,6 +42,7 @@ app = typer.Typer(help="A model as judge of answers that are already there.", no
 
 app.command("validate")(validate)
 app.command("selfcheck")(selfcheck)
+app.command("chat")(chat)
 
 Rows = Annotated[Path, typer.Argument(help="The rows: JSON lines, CSV or Parquet.")]
 

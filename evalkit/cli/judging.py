@@ -17,6 +17,7 @@ from evalkit.cli.output import console
 from evalkit.contract.errors import UserError
 from evalkit.render.cost import bill_of, expectation
 from evalkit.render.terminal import rows_table
+from evalkit.runner.progress import for_console
 from evalkit.spec.models import ModelSpec
 from evalkit.spec.option import MODEL
 from evalkit.spec.table import of_panel
@@ -123,14 +124,19 @@ def paying(spec: ModelSpec, output: Path | None) -> Iterator[tuple[ModelSpec, Jo
 
 @contextmanager
 def opened_judge(
-    given: tuple[ModelSpec, Journal | None], max_tokens: int | None, what: str = "the judge:"
+    given: tuple[ModelSpec, Journal | None],
+    max_tokens: int | None,
+    what: str = "the judge:",
+    progress: bool = False,
 ) -> Iterator[Judge]:
     """A judge that is loaded, and says what it costs where it is paid (of ``what``)."""
     from evalkit.judge import opened
 
     spec, book = given
-    limit: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
-    with opened(spec, book=book, ahead=_ahead, **limit) as judge:
+    more: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
+    if progress:
+        more["progress"] = for_console(console(stderr=True))
+    with opened(spec, book=book, ahead=_ahead, **more) as judge:
         try:
             yield judge
         finally:

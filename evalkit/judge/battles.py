@@ -17,13 +17,18 @@ _POINTS = {
 _PROMPTS = ("prompt", "question", "question_id", "id")
 
 
+def points_of(winner: object) -> float | None:
+    """a's points by a winner as judges and arenas write it ("a", "model_a", "tie", ...); None for another word."""
+    return _POINTS.get(str(winner).strip().lower())
+
+
 def read_battles(rows: Sequence[Row], where: str) -> list[Battle]:
     """Rows {"model_a", "model_b", "winner"}, with "prompt" (or "question", "question_id", "id") and the answers "a" and
     "b" where they are known. UserError for a row that is no battle.
     """
     battles = []
     for number, row in enumerate(rows, 1):
-        points = _POINTS.get(str(row.get("winner")).strip().lower())
+        points = points_of(row.get("winner"))
         if points is None or not row.get("model_a") or not row.get("model_b"):
             raise UserError(f"{where}: row {number}: write model_a, model_b, and winner: a, b or tie")
         prompt = next((str(row[name]) for name in _PROMPTS if row.get(name) not in (None, "")), "")

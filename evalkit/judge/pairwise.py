@@ -155,6 +155,16 @@ def _summary(
     )
 
 
+def win_rate(rows: Sequence[Row], judged: Sequence[Judged]) -> tuple[float | None, tuple[float, float] | None, int]:
+    """a's win rate over the pairs with a verdict, ties as halves; its interval over prompts; how many pairs."""
+    known = [(prompt, one.points) for prompt, one in zip(prompts_of(rows), judged, strict=True)]
+    points = [value for _, value in known if value is not None]
+    if not points:
+        return None, None, 0
+    prompts = [prompt for prompt, value in known if value is not None]
+    return sum(points) / len(points), _interval(points, prompts), len(points)
+
+
 def prompts_of(rows: Sequence[Row]) -> list[str]:
     """What each pair belongs to: its "prompt" (a conversation of several turns), else its question."""
     return [str(row.get("prompt") or row["question"]) for row in rows]
@@ -182,15 +192,18 @@ def held_equal(rows: Sequence[Row], judged: Sequence[Judged], controls: Sequence
 
 def battles(rows: Sequence[Row], judged: Sequence[Judged], models: tuple[str, str]) -> list[dict[str, Any]]:
     """What `evalkit judge ratings` reads: a row a judged pair, {model_a, model_b, winner, prompt, a, b}."""
-    return [
-        {
-            "model_a": models[0],
-            "model_b": models[1],
-            "winner": one.winner,
-            "prompt": prompt,
-            "a": row["a"],
-            "b": row["b"],
-        }
-        for prompt, row, one in zip(prompts_of(rows), rows, judged, strict=True)
-        if one.winner is not None
-    ]
+    named = zip(prompts_of(rows), rows, judged, strict=True)
+    return battle_rows(
+        [
+            {**row, "model_a": models[0], "model_b": models[1], "winner": one.winner, "prompt": prompt}
+            for prompt, row, one in named
+        ]
+    )
+
+
+_BATTLE = ("model_a", "model_b", "winner", "prompt", "a", "b")
+
+
+def battle_rows(verdicts: Sequence[Row]) -> list[dict[str, Any]]:
+    """Verdicts of known models as `battles` gives them; those without a winner are left out."""
+    return [{name: row[name] for name in _BATTLE} for row in verdicts if row["winner"] is not None]

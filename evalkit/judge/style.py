@@ -98,7 +98,6 @@ def controlled(
     can be said of answers that look alike.
     """
     import numpy as np
-    from scipy.stats import t
 
     y = np.asarray(points, dtype=float)
     if len(y) < 4 or (y == y[0]).all():
@@ -110,20 +109,35 @@ def controlled(
     beta = fit_logistic(x, y) if np.linalg.matrix_rank(x) == x.shape[1] else None
     if beta is None:
         return None
+    half = half_widths(x, y, beta, groups)
+    interval = None
+    if half is not None:
+        interval = (logistic(float(beta[0] - half[0])), logistic(float(beta[0] + half[0])))
+    effects = {name: float(value) for name, value in zip(names, beta[1:], strict=True)}
+    return Controlled(logistic(float(beta[0])), interval, names, effects)
+
+
+def half_widths(x: Matrix, y: Matrix, beta: Matrix, groups: Sequence[str]) -> Matrix | None:
+    """Half the 95 % interval of each coefficient of a logistic regression, as `controlled` says; None where there are
+    no more groups than coefficients.
+    """
+    import numpy as np
+    from scipy.stats import t
+
     p = 1 / (1 + np.exp(-x @ beta))
     bread = np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x)
     labels = {group: place for place, group in enumerate(dict.fromkeys(groups))}
     count, freedom = len(labels), len(labels) - x.shape[1]
-    interval = None
-    if freedom >= 1:
-        scores = np.zeros((count, x.shape[1]))
-        np.add.at(scores, [labels[group] for group in groups], x * (y - p)[:, None])
-        robust = bread @ (scores.T @ scores) @ bread * (count / (count - 1) * (len(y) - 1) / (len(y) - x.shape[1]))
-        spread = float(((y - p) ** 2 / (p * (1 - p))).sum()) / (len(y) - x.shape[1])
-        half = float(t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(max(robust[0, 0], spread * bread[0, 0]))
-        interval = (logistic(float(beta[0]) - half), logistic(float(beta[0]) + half))
-    effects = {name: float(value) for name, value in zip(names, beta[1:], strict=True)}
-    return Controlled(logistic(float(beta[0])), interval, names, effects)
+    if freedom < 1:
+        return None
+    scores = np.zeros((count, x.shape[1]))
+    np.add.at(scores, [labels[group] for group in groups], x * (y - p)[:, None])
+    robust = bread @ (scores.T @ scores) @ bread * (count / (count - 1) * (len(y) - 1) / (len(y) - x.shape[1]))
+    spread = float(((y - p) ** 2 / (p * (1 - p))).sum()) / (len(y) - x.shape[1])
+    found: Matrix = float(t.ppf((1 + LEVEL) / 2, freedom)) * np.sqrt(
+        np.maximum(robust.diagonal(), spread * bread.diagonal())
+    )
+    return found
 
 
 def logistic(value: float) -> float:
