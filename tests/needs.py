@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -111,24 +112,43 @@ def needs(path: Path) -> frozenset[str]:
         if one in seen:
             continue
         seen.add(one)
-        for module in _imports(one):
-            name = module.partition(".")[0]
-            if name in OPTIONAL:
-                found.add(name)
-            else:
-                left += _files(module, path.parent)
+        packages, files = _reached(one)
+        found |= packages
+        left += files
     return frozenset(found)
+
+
+@cache
+def _reached(path: Path) -> tuple[frozenset[str], tuple[Path, ...]]:
+    """Optional packages that a file imports itself, and the files of ours that it does."""
+    packages, files = set(), dict[Path, None]()
+    for module in _imports(path):
+        name = module.partition(".")[0]
+        if name in OPTIONAL:
+            packages.add(name)
+        else:
+            files |= dict.fromkeys(_files(module, path.parent))
+    return frozenset(packages), tuple(files)
 
 
 def _files(module: str, folder: Path) -> list[Path]:
     """The files of ours behind a module's name: of evalkit (its packages too), or a helper beside the test."""
     parts = module.split(".")
     if parts[0] == "evalkit":
-        steps = [ROOT.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)]
-    else:
-        steps = [base.joinpath(*parts) for base in (folder, TESTS)]
-    candidates = [file for step in steps for file in (step / "__init__.py", step.with_suffix(".py"))]
-    return [file for file in candidates if file.is_file()]
+        return list(_own(module))
+    if parts[0] in sys.stdlib_module_names:
+        return []
+    return [file for base in (folder, TESTS) for file in _there(base.joinpath(*parts))]
+
+
+@cache
+def _own(module: str) -> tuple[Path, ...]:
+    parts = module.split(".")
+    return tuple(file for end in range(1, len(parts) + 1) for file in _there(ROOT.joinpath(*parts[:end])))
+
+
+def _there(step: Path) -> list[Path]:
+    return [file for file in (step / "__init__.py", step.with_suffix(".py")) if file.is_file()]
 
 
 def missing(packages: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from evalkit.metrics.finding import lookup
 from evalkit.store import RunDir
 from evalkit.task.definition import MetricEntry
 
-pytest.importorskip("evaluate")
+# Looked for and not imported: it brings transformers, which every worker would wait for.
+pytestmark = pytest.mark.skipif(find_spec("evaluate") is None, reason="needs the package evaluate")
 
 LOCAL = """
 import datasets

@@ -10,6 +10,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "scripts" / "scripted_models.py"
 
 
+@pytest.mark.slow
 def test_four_models_land_where_they_must() -> None:
     spec = importlib.util.spec_from_file_location("scripted_models", SCRIPT)
     assert spec is not None
