@@ -69,6 +69,9 @@ MADE_ELSEWHERE = (
     "MMMU/MMMU",
     "derek-thomas/ScienceQA",
     "lmms-lab/",
+    "Paul/XSTest",
+    "lmsys/toxic-chat",
+    "oskarvanderwal/bbq",
 )
 """Data sets that have no commit on the Hub, or whose commit we have not been able to look up."""
 

@@ -25,6 +25,8 @@ FAMILIES = "evalkit.task_families"
 SECTIONS = "evalkit.report_sections"
 SINKS = "evalkit.sinks"
 GRADERS = "evalkit.graders"
+REFUSAL_GRADERS = "evalkit.refusal_graders"
+HARM_GRADERS = "evalkit.harm_graders"
 TASK_OBJECTS = "evalkit.task_objects"
 """Tasks that are Python objects (`evalkit.contract.types.Task`, or what makes one), where TASKS holds folders."""
 
@@ -152,7 +154,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def _noun(group: str) -> str:
     if group == TASK_OBJECTS:
         return "task"
-    return group.rpartition(".")[2].removesuffix("s")
+    return group.rpartition(".")[2].removesuffix("s").replace("_", " ")
 
 
 def _distribution(point: EntryPoint) -> str:

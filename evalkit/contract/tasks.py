@@ -76,6 +76,10 @@ class Shots:
     why: str = ""
 
 
+HARMFUL = "harmful"
+"""The tag of tasks whose items may harm or offend: pages fold them behind a note."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
     """What a reader of results needs to know of a task, resolved (after overrides)."""
@@ -100,6 +104,11 @@ class TaskInfo:
     """The whole resolved definition as plain JSON values (results.json's "configs")."""
     shots: Shots | None = None
     """Where ``num_fewshot`` comes from; None in records of before it was kept."""
+
+    @property
+    def folded(self) -> bool:
+        """Whether pages fold its items."""
+        return HARMFUL in self.tags
 
 
 @dataclass(frozen=True, slots=True)

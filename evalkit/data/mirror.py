@@ -61,6 +61,7 @@ PARTS: Mapping[tuple[str, str | None, str], tuple[Part, ...]] = {
         for config in ("cities", "inventions", "elements", "animals", "companies", "facts")
     ),
     ("EdinburghNLP/xsum", "default", "test"): _aggrefact("xsum", "document", "model_summary"),
+    ("jannalu/crows_pairs_multilingual", "english", "test"): (Part("nyu-mll/crows_pairs", "crows_pairs", "test"),),
     ("abisee/cnn_dailymail", "3.0.0", "test"): _aggrefact("cnndm", "article", "model_summary"),
 }
 """Where else the rows of a split may lie, in the layout of their first publishers or inside another set. Used where the

@@ -33,12 +33,8 @@ class Prompted:
 
     @property
     def identity(self) -> str:
-        """ "lm:MODEL@FINGERPRINT:prompt=HASH", and whether replies are read."""
-        info = self._judge.backend.info
-        prompt = hashlib.sha256(self._template.encode()).hexdigest()[:12]
-        how = "written" if self._written else "likelihood"
-        chat = ":chat" if self._judge.chat else ""
-        return f"lm:{info.name}@{info.fingerprint[:12]}:prompt={prompt}:{how}{chat}".replace("|", "/")
+        """As `identity_of`."""
+        return identity_of(self._judge, self._template, self._written)
 
     def grade(self, claims: Sequence[Claim]) -> list[float | None]:
         """None where the prompt did not fit, the model failed, or its reply is no verdict."""
@@ -62,6 +58,11 @@ def lm(args: Mapping[str, Any]) -> Prompted:
     """The entry point: ``model`` and the other settings of a model (``backend``, ``revision``, ``device``,
     ``base_url`` in ``args``, ...), ``written``. The model stays loaded.
     """
+    return Prompted(judge_of(args), written=bool(args.get("written", False)))
+
+
+def judge_of(args: Mapping[str, Any]) -> Judge:
+    """The judge that a grader's arguments name. UserError for one that they do not, and for unknown ones."""
     given = {key: value for key, value in args.items() if key != "written"}
     name = given.pop("model", None)
     if not name:
@@ -69,5 +70,13 @@ def lm(args: Mapping[str, Any]) -> Prompted:
     if unknown := sorted(set(given) - set(ModelSpec.model_fields)):
         raise UserError(f"grader lm: there is no argument {unknown[0]!r}; it takes a model's settings, and written")
     model = ModelSpec.model_validate({"name": name, **given})
-    backend = opening.open_backend(model, EngineSpec())
-    return Prompted(Judge(backend, chat=bool(model.chat_template)), written=bool(args.get("written", False)))
+    return Judge(opening.open_backend(model, EngineSpec()), chat=bool(model.chat_template))
+
+
+def identity_of(judge: Judge, template: str, written: bool) -> str:
+    """ "lm:MODEL@FINGERPRINT:prompt=HASH", and whether replies are read."""
+    info = judge.backend.info
+    prompt = hashlib.sha256(template.encode()).hexdigest()[:12]
+    how = "written" if written else "likelihood"
+    chat = ":chat" if judge.chat else ""
+    return f"lm:{info.name}@{info.fingerprint[:12]}:prompt={prompt}:{how}{chat}".replace("|", "/")

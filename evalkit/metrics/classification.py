@@ -124,7 +124,7 @@ def prepare(args: Mapping[str, Any]) -> None:
     """UserError for a positive class that is no index."""
     positive = args.get("positive", 1)
     if not isinstance(positive, int) or isinstance(positive, bool) or positive < 0:
-        raise UserError(f"metric f1: positive is {positive!r}; give the index of the class that counts, from 0")
+        raise UserError(f"positive is {positive!r}; give the index of the class that counts, from 0")
 
 
 f1 = share_metric(

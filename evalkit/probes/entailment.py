@@ -20,7 +20,9 @@ from evalkit.spec.models import ModelSpec
 
 Pair = tuple[str, str]
 """Premise and hypothesis."""
-Probabilities = Callable[[Sequence[Pair]], Sequence[tuple[float, ...] | None]]
+Texts = tuple[str, ...]
+"""What a classifier is shown at once: a text, or a pair."""
+Probabilities = Callable[[Sequence[Texts]], Sequence[tuple[float, ...] | None]]
 """The logits of every class for each pair; None for a pair longer than the model's window."""
 Contradiction = Callable[[Sequence[Pair]], Sequence[float | None]]
 """P(contradiction) of each pair among entailment and contradiction; None for a pair longer than the model's window."""
@@ -40,11 +42,13 @@ class Settings:
     """What stands first in a pair: the paper puts the sample there, the authors' package the sentence."""
     who: str = "metric selfcheck_nli"
     """Who asks, for messages."""
+    purpose: str = "entailment"
+    """What the model must be trained on, for messages."""
 
     @classmethod
     def of(cls, args: Mapping[str, Any]) -> Settings:
         """From a metric's arguments. UserError for one that does not exist or makes no sense."""
-        known = {field.name for field in fields(cls)} - {"who"}
+        known = {field.name for field in fields(cls)} - {"who", "purpose"}
         if unknown := sorted(set(args) - known):
             raise UserError(f"metric selfcheck_nli: there is no argument {unknown[0]!r}; it takes {', '.join(known)}")
         if not args.get("model"):
@@ -99,7 +103,7 @@ def config_of(settings: Settings) -> Any:
     if not any(str(name).endswith("ForSequenceClassification") for name in config.architectures or ()):
         raise UserError(
             f"{settings.who}: {settings.model} is no model for sequence classification; give one that was "
-            "trained on entailment"
+            f"trained on {settings.purpose}"
         )
     return config
 
@@ -130,12 +134,12 @@ def classifier(settings: Settings) -> Probabilities:
     if missing := sorted(report["missing_keys"]):
         raise UserError(
             f"{settings.who}: the weights of {settings.model} lack {missing[0]}; give a model that was trained "
-            "on entailment"
+            f"on {settings.purpose}"
         )
     model.eval().to(device)
     window = min(tokenizer.model_max_length, _positions(model.config))
 
-    def classify(pairs: Sequence[Pair]) -> list[tuple[float, ...] | None]:
+    def classify(pairs: Sequence[Texts]) -> list[tuple[float, ...] | None]:
         found: list[tuple[float, ...] | None] = [None] * len(pairs)
         lengths = [len(tokenizer(*pair)["input_ids"]) for pair in pairs]
         fitting = [place for place, length in enumerate(lengths) if length <= window]

@@ -34,7 +34,8 @@ def plots_of(source: Source) -> list[Figure]:
 
 def _browser(source: Source) -> Browser:
     tasks = [(name, next(t for t in found if t).info.primary) for name, found in tasks_of(source.runs).items()]
-    return Browser([run.label for run in source.runs], tasks, source.opened)
+    folded = {name for name, found in tasks_of(source.runs).items() if any(one and one.info.folded for one in found)}
+    return Browser([run.label for run in source.runs], tasks, source.opened, folded)
 
 
 def _sample_data(browser: Browser) -> Iterator[Attachment]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.render.page import Attachment
@@ -23,6 +23,8 @@ PART = 100_000
 """Documents of a task that a page draws on; of larger tasks it shows these, the first ones, and says so."""
 PICTURES = 24_000_000
 """Characters of pictures in one page; of those beyond it says that they are left out."""
+FOLDED = "Document"
+"""What stands in place of the title of a folded item, before its number."""
 SHARED_FROM = 200
 """Characters from which a prefix that all prompts of a chunk share (few-shot examples) is kept only once."""
 
@@ -40,9 +42,17 @@ class SampleReader(Protocol):
 class Browser:
     """Makes the pieces task by task, and knows afterwards what the page needs to find them."""
 
-    def __init__(self, labels: Sequence[str], tasks: Sequence[tuple[str, str]], sides: Sequence[SampleReader]):
-        """``tasks``: (name, primary metric key). ``sides``: one reader a run."""
-        self._tasks, self._sides = tasks, sides
+    def __init__(
+        self,
+        labels: Sequence[str],
+        tasks: Sequence[tuple[str, str]],
+        sides: Sequence[SampleReader],
+        folded: Collection[str] = (),
+    ):
+        """``tasks``: (name, primary metric key). ``sides``: one reader a run. ``folded``: tasks whose items are shown
+        by their numbers until a reader asks.
+        """
+        self._tasks, self._sides, self._folded = tasks, sides, folded
         self.manifest: dict[str, Any] = {"runs": list(labels), "tasks": []}
         self._pictures = 0
         self.note = part_of(sides, [name for name, _ in tasks]).strip()
@@ -59,7 +69,10 @@ class Browser:
             chunks: list[str] = []
             for start in range(0, len(items.keys), CHUNK):
                 records = [self._within(items.record(key)) for key in items.keys[start : start + CHUNK]]
-                titles += [items.title(key) for key in items.keys[start : start + CHUNK]]
+                titles += [
+                    f"{FOLDED} {place + 1:,}" if name in self._folded else items.title(key)
+                    for place, key in enumerate(items.keys[start : start + CHUNK], start)
+                ]
                 codes += ["".join(code_of(answer, metric) for answer in record["r"]) for record in records]
                 piece = Attachment(f"c{number}-{len(chunks)}", pack(share_prefix(records)))
                 chunks.append(piece.id)
@@ -74,6 +87,7 @@ class Browser:
                     "index": index.id,
                     "chunks": chunks,
                     "size": CHUNK,
+                    **({"folded": True} if name in self._folded else {}),
                 }
             )
             yield index

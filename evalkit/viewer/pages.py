@@ -172,9 +172,12 @@ def manifest(entries: Sequence[Entry]) -> dict[str, Any]:
     """What the sample browser is told: runs, tasks with their sizes, and where their items are had."""
     primary: dict[str, str] = {}
     sizes: dict[str, int] = {}
+    folded: set[str] = set()
     for entry in entries:
         for info in tasks_with_items(entry):
             primary.setdefault(info.name, info.primary)
+            if info.folded:
+                folded.add(info.name)
             sizes[info.name] = max(sizes.get(info.name, 0), _count(entry, info.name))
     labels = [entry.label for entry in entries]
     names = [
@@ -184,6 +187,7 @@ def manifest(entries: Sequence[Entry]) -> dict[str, Any]:
     shown = [(name, metric) for name, metric in primary.items() if sizes[name]]
     tasks = [
         {"name": name, "metric": metric, "n": sizes[name], "of": sizes[name], "size": CHUNK, "index": f"i{place}"}
+        | ({"folded": True} if name in folded else {})
         for place, (name, metric) in enumerate(shown)
     ]
     return {"runs": names, "tasks": tasks, "remote": address("/items", *(("run", entry.id) for entry in entries))}

@@ -11,7 +11,7 @@
   const WORDS = { r: "right", w: "wrong", s: "scored", u: "unscored", e: "error", "-": "not run" };
   const MARKS = { r: "✓", w: "✗", s: "•", u: "?", e: "!", "-": "–" };
   const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
-  const state = { index: null, matches: [], page: 0, selected: -1, turn: 0 };
+  const state = { index: null, matches: [], page: 0, selected: -1, turn: 0, unfolded: new Set() };
 
   function chunkId(entry, number) {
     const chunk = Math.floor(number / entry.size);
@@ -150,6 +150,9 @@
 
   // Titles lie in the index, or where items come from a server, in their chunks.
   async function titlesOf(numbers) {
+    if (manifest.tasks[Number(task.value)].folded) {
+      return numbers.map(function (number) { return "Document " + (number + 1).toLocaleString("en"); });
+    }
     if (state.index.titles) return numbers.map(function (number) { return state.index.titles[number]; });
     const items = await Promise.all(numbers.map(item));
     return items.map(function (both) { return both.record.n; });
@@ -195,7 +198,9 @@
     });
     const both = await item(number);
     if (state.selected !== number) return;
-    drawDetail(both.shared, both.record);
+    const entry = manifest.tasks[Number(task.value)];
+    if (entry.folded && !state.unfolded.has(entry.name)) drawFold(entry, both);
+    else drawDetail(both.shared, both.record);
     try {
       window.history.replaceState(null, "", "#sample-" + task.value + "-" + number);
     } catch (error) {
@@ -250,6 +255,23 @@
     });
     if (missing) part.appendChild(make("p", "dim", missing + " not shown here: the run's samples folder may have " + (missing > 1 ? "them" : "it")));
     return part;
+  }
+
+  // Items that may harm or offend stay folded until a reader asks for those of the task.
+  function drawFold(entry, both) {
+    detail.textContent = "";
+    const head = make("header");
+    head.appendChild(make("h3", "", entry.name + " · document " + both.record.id));
+    detail.appendChild(head);
+    detail.appendChild(make("p", "", "The items of this task may be harmful or offensive: unsafe requests, insults, stereotypes. What the numbers say needs none of them."));
+    const button = make("button", "", "Show the items of " + entry.name);
+    button.type = "button";
+    button.addEventListener("click", function () {
+      state.unfolded.add(entry.name);
+      drawDetail(both.shared, both.record);
+      detail.focus({ preventScroll: true });
+    });
+    detail.appendChild(button);
   }
 
   function targetText(record) {

@@ -9,21 +9,45 @@ from typing import Any
 
 from evalkit.contract import registry
 from evalkit.contract.errors import UserError
-from evalkit.contract.grading import Grader
+from evalkit.contract.grading import Grader, HarmGrader, RefusalGrader
 from evalkit.probes.grading.measured import measured
 
 DEFAULT = "lexical"
+REFUSAL_DEFAULT = "opening"
 
 
 def grader(name: str, args: Mapping[str, Any]) -> Grader:
     """The grader ``name``, made of ``args``; the last few are kept. UserError for an unknown name or argument."""
-    return _made(name, json.dumps(dict(args), sort_keys=True))
+    found: Grader = _made(registry.GRADERS, name, json.dumps(dict(args), sort_keys=True))
+    return found
 
 
 @lru_cache(maxsize=4)
-def _made(name: str, args: str) -> Grader:
-    found: Grader = registry.load(registry.GRADERS, name)(json.loads(args))
+def _made(group: str, name: str, args: str) -> Any:
+    return registry.load(group, name)(json.loads(args))
+
+
+def refusal_grader(args: Mapping[str, Any]) -> RefusalGrader:
+    """Of a metric's ``args: {grader: NAME, ARGUMENT: ...}``; the paper's rule where none is named. UserError for an
+    unknown name or argument.
+    """
+    found: RefusalGrader = _of(registry.REFUSAL_GRADERS, args, REFUSAL_DEFAULT)
     return found
+
+
+def harm_grader(args: Mapping[str, Any]) -> HarmGrader:
+    """The same of harm; there is none by default: UserError where none is named."""
+    found: HarmGrader = _of(registry.HARM_GRADERS, args, None)
+    return found
+
+
+def _of(group: str, args: Mapping[str, Any], default: str | None) -> Any:
+    name = args.get("grader", default)
+    if not isinstance(name, str):
+        said = "which grader?" if name is None else f"grader is {name!r};"
+        raise UserError(f"{said} give one of {', '.join(registry.names(group))} (grader)")
+    given = {key: value for key, value in args.items() if key not in ("grader", "only", "classes")}
+    return _made(group, name, json.dumps(given, sort_keys=True))
 
 
 def of_metric(args: Mapping[str, Any]) -> Grader:
