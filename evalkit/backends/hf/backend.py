@@ -160,7 +160,7 @@ class HfBackend(Generating):
                         raise
                     reading = None
                 if reading is None:
-                    budget //= 2
+                    budget = min(budget, len(work.tokens)) // 2
                     tally.settle()
                     memory.release(self._device)
                     continue

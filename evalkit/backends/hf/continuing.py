@@ -106,7 +106,10 @@ class _Trial:
             return logits[:, -tokens.shape[1] :].float()
 
     def _same(self, logits: torch.Tensor, own: torch.Tensor) -> bool:
-        return float((logits.float().to(own.device) - own).abs().mean(dim=-1).max()) <= self._most
+        return self._apart(logits, own) <= self._most
+
+    def _apart(self, logits: torch.Tensor, own: torch.Tensor) -> float:
+        return float((logits.float().to(own.device) - own).abs().mean(dim=-1).max())
 
     def calling(self, shares: bool) -> Calling:
         head = self._head()
@@ -124,7 +127,10 @@ class _Trial:
         try:
             with torch.inference_mode():
                 hidden = self._model.base_model(input_ids=self._tokens, use_cache=False).last_hidden_state
-                return next((head for head in candidates(self._model) if self._same(head(hidden), self._whole)), None)
+                # The nearest: in half precision a cap far above the logits passes for none, and is off all the same.
+                apart = [(self._apart(head(hidden), self._whole), head) for head in candidates(self._model)]
+            least, head = min(apart, key=lambda one: one[0])
+            return head if least <= self._most else None
         except REFUSALS:
             return None
 

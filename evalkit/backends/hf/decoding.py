@@ -110,7 +110,7 @@ class Decoder:
                     raise
             else:
                 break
-            self._budget //= 2
+            self._budget = min(self._budget, max(len(work.tokens), 32)) // 2
             release(self._device)
         size, riders = len(work.tokens), len(self._live)
         last = [ending.pieces[-1][1] + ending.pieces[-1][2] - 1 for ending in work.endings]
