@@ -13,7 +13,9 @@ from typing import Any
 import typer
 import typer.core
 
-WORDS = {"str": "TEXT", "int": "N", "float": "X", "path": "PATH", "int range": "N", "float range": "X"}
+from evalkit.cli import help as help_text
+
+CONTEXT = typer.Context(typer.core.TyperCommand(None))
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 HEAD = """\
 # Commands
@@ -82,13 +84,8 @@ def _name(one: Any) -> str:
 
 def _flags(one: Any) -> str:
     names = [name for name in (*one.opts, *one.secondary_opts) if name.startswith("-")]
-    value = "" if one.is_flag else str(one.metavar or _type(one))
+    value = "" if one.is_flag else str(one.metavar or help_text.kind_of(one, CONTEXT))
     return ", ".join(f"`{name}`" for name in names) + (f" `{_cell(value)}`" if value else "")
-
-
-def _type(one: Any) -> str:
-    shown = one.display_type(typer.Context(typer.core.TyperCommand(None))).strip("<>")
-    return WORDS.get(shown.removeprefix("list[").removesuffix("]").lower(), shown)
 
 
 def _meaning(one: Any) -> str:

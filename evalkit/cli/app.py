@@ -78,8 +78,8 @@ class Tidy:
         """The parameters, as typer has them otherwise."""
         found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for one in found:
-            if getattr(one, "is_flag", False) and one.metavar is None:
-                one.metavar = ""
+            if one.metavar is None and one.param_type_name == "option":
+                one.metavar = "" if one.is_flag else help_text.kind_of(one, ctx)
         return found
 
 

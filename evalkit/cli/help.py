@@ -14,10 +14,24 @@ FLAGS = 26
 BEGINS = ("evalkit ", "$ ")
 
 
+TYPE = re.compile(r" <\S.*>$")
+"""What typer writes behind an argument's name."""
+WORDS = {"str": "TEXT", "int": "N", "float": "X", "path": "PATH", "int range": "N", "float range": "X"}
+"""What stands for a value of each type, one of a list's too."""
+
+
+def kind_of(option: Any, ctx: Any) -> str:
+    """The word for an option's value."""
+    shown = option.display_type(ctx).strip("<>")
+    return WORDS.get(shown.removeprefix("list[").removesuffix("]").lower(), shown)
+
+
 def write(command: Any, ctx: Any, formatter: Any, panels: Mapping[str, Iterable[str]] | None = None) -> None:
     """A command's whole help into ``formatter``. ``panels``: a group's commands by heading, those of none last."""
     formatter.width = max(40, min(shutil.get_terminal_size().columns, WIDEST) - 1)
-    command.format_usage(ctx, formatter)
+    pieces = [re.sub(r"^\{(.+)\}", r"\1", one) for one in command.collect_usage_pieces(ctx)]
+    pieces = [one.upper() if re.fullmatch(r"\W*[a-z_]+\W*", one) else one for one in pieces]
+    formatter.write_usage(ctx.command_path, " ".join(pieces))
     for paragraph in re.split(r"\n\s*\n", (command.help or "").replace("\b", "").strip()):
         formatter.write_paragraph()
         if paragraph.startswith(BEGINS):
@@ -57,7 +71,7 @@ def _options(command: Any, ctx: Any, formatter: Any) -> None:
             continue
         flags, meaning = record[0], record[1].replace("\\[", "[")
         if one.param_type_name == "argument":
-            rows["Arguments"].append((flags, meaning))
+            rows["Arguments"].append((TYPE.sub("", flags).upper(), meaning))
         elif panel := getattr(one, "rich_help_panel", None):
             rows.setdefault(panel, []).append((flags, meaning))
         else:

@@ -54,7 +54,7 @@ def summary(study: Study) -> Iterator[str]:
         yield f"{words}: on the test items its quality differs by {signed(study.matched.gain)} points{saved}."
     elif study.matched is not None:
         alone = path(study, study.matched)
-        yield f"On the training items nothing cheaper than {alone} alone is as good as {study.best}."
+        yield f"On the training items no cascade is as good as {study.best} at less than the cost of {alone} alone."
     best = max(study.curve, key=lambda one: one.trained_quality)
     yield f"At any cost, {path(study, best)} has {percent(best.quality)}, {signed(best.gain)} points from {study.best}."
     yield f"The best answer of any model to each item would reach {percent(study.oracle)}: no cascade can be better."

@@ -21,10 +21,10 @@ PIECE = re.compile(r"[^\s\\_,/:|+@=\-\u2500-\u257f\[\](){}<>'\"`;]+")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two runs, a and b, and a baseline."""
+    """A folder with two runs, a and b, a baseline, and a run of two tasks, short."""
     folder = tmp_path_factory.mktemp("hour")
     tasks = "mmlu,boolq,triviaqa,truthfulqa_mc2"
-    for name, seed in (("a", "1"), ("b", "2")):
+    for name, seed, asked in (("a", "1", tasks), ("b", "2", tasks), ("short", "3", "boolq,truthfulqa_mc2")):
         line = [
             "run",
             "--model",
@@ -35,7 +35,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"checkpoint-{name}-of-a-long-name",
         ]
         done = CliRunner().invoke(
-            app, [*line, "--tasks", tasks, "--bundled", "--limit", "4", "--output", str(folder / name), "-q"]
+            app, [*line, "--tasks", asked, "--bundled", "--limit", "4", "--output", str(folder / name), "-q"]
         )
         assert done.exit_code == 0, done.output
     done = CliRunner().invoke(app, ["baseline", "save", str(folder / "a"), "--output", str(folder / "base.json")])
@@ -59,13 +59,14 @@ SHOWN = {
     "compare --all-metrics": ["compare", "RUNS/a", "RUNS/b", "--all-metrics"],
     "gate": ["gate", "--baseline", "RUNS/base.json", "--candidate", "RUNS/b"],
     "run": ["run", "--resume", "RUNS/a", "--all-metrics"],
+    "plan": ["plan", "--baseline", "RUNS/short", "--flips", "0.05", "--loss", "0.1", "--draws", "50"],
     "verify": ["verify", "RUNS/a"],
     "card": ["card", "RUNS/a"],
 }
 
 
 QUICK = ("tasks", "models", "version", "verify", "card")
-"""Commands that are run at every width; the others at the narrowest and the widest of a terminal."""
+"""Commands that are run at every width and once wider still; of the others the widest terminal's is taken as whole."""
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -73,7 +74,7 @@ def test_nothing_is_parted_within(name: str, runs: Path) -> None:
     line = [word.replace("RUNS", str(runs)) for word in SHOWN[name]]
     quick = line[0] in QUICK
     whole = set(PIECE.findall(capture(line, WHOLE if quick else 160)))
-    for columns in WIDTHS if quick else WIDTHS[:1]:
+    for columns in WIDTHS if quick else WIDTHS[:-1]:
         shown = capture(line, columns)
         pieces = {piece for row in shown.splitlines() for piece in PIECE.findall(row) if not piece.endswith("…")}
         assert not pieces - whole, columns
@@ -90,6 +91,12 @@ def test_help_parts_no_word(line: list[str]) -> None:
     assert not set(PIECE.findall(shown)) - set(PIECE.findall(wide))
     assert max(map(len, shown.splitlines())) <= 80
     assert "…" not in shown
+
+
+@pytest.mark.parametrize("line", [["compare"], ["run"], ["leaderboard", "build"], ["judge", "pairwise"], ["plan"]])
+def test_help_names_values_in_words(line: list[str]) -> None:
+    shown = capture([*line, "--help"], 100)
+    assert not re.search(r"list\[|<(str|int|float|path)|Usage.*\{", shown)
 
 
 def test_every_command_has_its_heading() -> None:
