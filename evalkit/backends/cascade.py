@@ -26,13 +26,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, cast
-
-from pydantic import Field, ValidationError
 
 from evalkit.backends import answer_scorer, opening
 from evalkit.backends.answer_scorer import Linear, answered
+from evalkit.backends.cascade_settings import PREFIX, prices_of, require, settings, specs_of, thresholds_of
 from evalkit.backends.confidence import Rule, confidence, own_text
 from evalkit.contract.backend import Backend
 from evalkit.contract.capabilities import CHAT_SETTINGS, BackendType, Capabilities
@@ -43,22 +41,8 @@ from evalkit.contract.types import Document, Generate, ModelInfo, Request, Respo
 from evalkit.engine import answer
 from evalkit.perf.meter import Meter, Metered
 from evalkit.spec.models import EngineSpec, ModelSpec
-from evalkit.spec.strict import Strict, mistake, model_args
 from evalkit.store import ResponseCache
 from evalkit.store.identity import digest
-
-PREFIX = "cascade:"
-
-
-class Settings(Strict):
-    """The arguments of a cascade."""
-
-    rule: Rule = "max_prob"
-    scorer: Path | None = None
-    threshold: float | list[float] = 0.6
-    prices: list[float | tuple[float, float]] | None = None
-    alone: bool = True
-    stages: list[str | dict[str, Any]] = Field(default_factory=list)
 
 
 @dataclass
@@ -306,10 +290,10 @@ def _for(backend: Backend, request: Request) -> Request:
 def load(model: ModelSpec, engine: EngineSpec) -> CascadeBackend:
     """Load every stage. Raises UserError for bad arguments and for a stage that cannot be loaded."""
 
-    chosen = _settings(model)
-    specs = _specs(model, chosen)
-    thresholds = _thresholds(chosen, len(specs))
-    prices = _prices(chosen, len(specs))
+    chosen = settings(model)
+    specs = specs_of(model, chosen)
+    thresholds = thresholds_of(chosen, len(specs))
+    prices = prices_of(chosen, len(specs))
     scorer = None if chosen.scorer is None else answer_scorer.read(chosen.scorer)
     backends: list[Backend] = []
     try:
@@ -338,49 +322,6 @@ def load(model: ModelSpec, engine: EngineSpec) -> CascadeBackend:
     return CascadeBackend(info, stages, chosen.rule, chosen.alone, engine)
 
 
-def _settings(model: ModelSpec) -> Settings:
-    return model_args(Settings, model.args, "a cascade")
-
-
-def _specs(model: ModelSpec, chosen: Settings) -> list[ModelSpec]:
-    """The stages' specs; what the cascade's own spec says of loading and prompting holds for all."""
-    shared = {name: getattr(model, name) for name in ("chat_template", "system", "device", *sorted(CHAT_SETTINGS))}
-    given: Sequence[str | Mapping[str, Any]] = chosen.stages or [
-        name.strip() for name in model.name.removeprefix(PREFIX).split(",") if name.strip()
-    ]
-    if len(given) < 2:
-        raise UserError(f"--model {model.name}: a cascade needs at least two models: cascade:CHEAP,DEAR")
-    specs = []
-    for one in given:
-        entry = {"name": one} if isinstance(one, str) else dict(one)
-        try:
-            specs.append(ModelSpec.model_validate({**shared, **entry}))
-        except ValidationError as error:
-            raise UserError(f"--model_args stages: {one!r}: {mistake(error).message}") from None
-    if nested := next((spec.name for spec in specs if spec.name.startswith(PREFIX)), None):
-        raise UserError(f"--model {model.name}: {nested} is a cascade itself: name its models in this one")
-    return specs
-
-
-def _thresholds(chosen: Settings, count: int) -> list[float]:
-    given = chosen.threshold
-    found = [*given, 0.0] if isinstance(given, list) else [*[given] * (count - 1), 0.0]
-    if len(found) != count or not all(0 <= value <= 1 for value in found):
-        raise UserError(
-            f"--model_args threshold={given}: write one number from 0 to 1, or a list with one for each of the first "
-            f"{count - 1} models"
-        )
-    return found
-
-
-def _prices(chosen: Settings, count: int) -> list[tuple[float, float] | None]:
-    if chosen.prices is None:
-        return [None] * count
-    if len(chosen.prices) != count:
-        raise UserError(f"--model_args prices: {len(chosen.prices)} prices for {count} models: give one a model")
-    return [price if isinstance(price, tuple) else (price, price) for price in chosen.prices]
-
-
 kind = BackendType(
     "cascade",
     load,
@@ -388,4 +329,5 @@ kind = BackendType(
     prefixes=(PREFIX,),
     capabilities=CAPABILITIES,
     replicas=False,
+    require=require,
 )

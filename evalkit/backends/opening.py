@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.contract import registry
 from evalkit.contract.capabilities import BackendType, Capabilities, KnownModel, Quote, backend_type
-from evalkit.contract.errors import UserError
+from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.spec.models import EngineSpec, ModelSpec
 
 if TYPE_CHECKING:
@@ -74,6 +74,24 @@ def find(model: ModelSpec) -> None:
     kind = type_of(model.backend or "")
     if kind.find is not None:
         kind.find(without_mode(model))
+
+
+PACKAGES = {"llama_cpp": "llama-cpp-python", "sentence_transformers": "sentence-transformers"}
+"""Packages that pip knows by another name than Python."""
+
+
+def require(model: ModelSpec, engine: EngineSpec) -> None:
+    """MissingExtra where a resolved model, or how it is run, needs a package that is not installed; nothing is imported
+    to find that out.
+    """
+    kind = type_of(model.backend or "")
+    missing = next((module for module in kind.needs if importlib.util.find_spec(module) is None), None)
+    if missing is not None and kind.extra:
+        raise MissingExtra(f"the backend {kind.name}", PACKAGES.get(missing, missing), kind.extra)
+    if engine.executor == "ray" and importlib.util.find_spec("ray") is None:
+        raise MissingExtra("--executor ray", "ray", "ray")
+    if kind.require is not None:
+        kind.require(without_mode(model))
 
 
 def _check_settings(model: ModelSpec, kind: BackendType) -> None:

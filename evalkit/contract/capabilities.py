@@ -180,6 +180,11 @@ class BackendType:
     """Hub ids, folders and all names that no other backend claims are this backend's."""
     needs: tuple[str, ...] = ()
     """Modules that it cannot do without; where one is missing, a file is left to the next backend that reads it."""
+    extra: str = ""
+    """The extra of evalkit that brings them: without them a run is refused before its folder is made."""
+    require: Callable[[Any], None] | None = None
+    """``require(model: ModelSpec)``: MissingExtra for what this one model needs beside them, and UserError for what can
+    be known to be wrong without loading anything; imports nothing heavy."""
     capabilities: Capabilities = Capabilities()
     """What is known before loading; the loaded backend may say more."""
     load_tokens: Callable[[Any], TextPart] | None = None

@@ -155,6 +155,7 @@ def evaluate(
     selection = catalog.resolve(spec, live.tasks)
     model = opening.resolve(spec.model) if live.backend is None else spec.model
     if live.backend is None:
+        opening.require(model, spec.engine)
         opening.find(model)
     can = opening.capabilities_of(model) if live.backend is None else capabilities(live.backend)
     window = can.window if live.backend is None else live.backend.info.max_length

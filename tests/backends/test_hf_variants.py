@@ -17,6 +17,7 @@ from evalkit.backends.hf import peft_adapters, quantization
 from evalkit.backends.hf.backend import HfBackend
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.memory import stored_bytes
+from evalkit.backends.hf.packages import package_of
 from evalkit.backends.hf.speculation import Speculation
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -249,7 +250,7 @@ def test_what_cannot_be_quantized_here_says_what_it_needs(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("quant", ["int8", "nf4", "fp4", "int8wo", "int8da", "hqq4"])
 def test_quantized_weights_are_near_the_plain_ones(quant: Any, tmp_path: Path) -> None:
-    package = quantization.package_of(quant)
+    package = package_of(quant)
     pytest.importorskip(package, reason=f"--quant {quant} needs the package {package}")
     from transformers import AutoModelForCausalLM
 

@@ -40,7 +40,7 @@ def _load(module: str, needs: tuple[str, ...], extra: str, model: ModelSpec, eng
 def _type(name: str, needs: tuple[str, ...], extra: str, **more: Any) -> BackendType:
     module = name.replace("-", "_")
     load = partial(_load, module, needs, extra)
-    return BackendType(name, load, needs=needs, capabilities=CAPABILITIES, replicas=False, **more)
+    return BackendType(name, load, needs=needs, extra=extra, capabilities=CAPABILITIES, replicas=False, **more)
 
 
 wordllama = _type("wordllama", ("wordllama",), "embedding", settings=frozenset(), models=(WORDLLAMA,))

@@ -33,5 +33,6 @@ kind = BackendType(
     | {"max_length", "add_bos"},  # types and devices are the file's and llama.cpp's own arguments
     suffixes=(".gguf",),
     needs=("llama_cpp",),
+    extra="gguf",
     capabilities=CAPABILITIES,
 )

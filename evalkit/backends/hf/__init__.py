@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evalkit.backends.hf.architecture import CLASSIFIER, IMAGE_TEXT
 from evalkit.backends.hf.hub import has_eyes, is_classifier, look_up, window
 from evalkit.backends.hf.local_files import KNOWN, local_folder
+from evalkit.backends.hf.packages import package_of
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.contract.capabilities import CHAT_SETTINGS, COMMON_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra
@@ -51,6 +52,17 @@ def find(model: ModelSpec) -> None:
         look_up(name, model.revision)
 
 
+def require(model: ModelSpec) -> None:
+    """MissingExtra for adapters, a quantization and a named model whose packages are not there."""
+    if model.peft and find_spec("peft") is None:
+        raise MissingExtra("--peft", "peft", "peft")
+    if model.quant is not None and find_spec(package := package_of(model.quant)) is None:
+        raise MissingExtra(f"--quant {model.quant}", package, "quant")
+    for known in KNOWN:
+        if known.name == model.name and find_spec(known.package) is None:
+            raise MissingExtra(f"the model {known.name}", known.package.replace("_", "-"), known.extra)
+
+
 def describe(model: ModelSpec) -> Capabilities:
     """What the model can, from its configuration alone."""
     if is_classifier(model):
@@ -90,6 +102,8 @@ kind = BackendType(
     models=KNOWN,
     claims_rest=True,
     needs=("torch", "transformers"),
+    extra="hf",
+    require=require,
     capabilities=CAPABILITIES,
     load_tokens=load_tokens,
     find=find,

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
+from evalkit.backends.hf.packages import BITSANDBYTES, package_of
 from evalkit.backends.hf.quiet import no_bars, quiet
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.spec.models import ModelSpec
 from evalkit.text.reading import parse_json
 
-BITSANDBYTES = ("int8", "nf4", "fp4")
 HQQ_BITS, HQQ_GROUP = 4, 64
 """Bits of a weight, and weights that share a scale and a zero, with --quant hqq4."""
 
@@ -145,11 +145,6 @@ def check_setting(spec: ModelSpec, device: torch.device) -> None:
             raise UserError("--quant int4wo: torchao's int4 kernels need a CUDA device; on a CPU use int8wo or nf4")
         if spec.dtype not in ("auto", "bfloat16", "bf16"):
             raise UserError(f"--quant int4wo: computes in bfloat16, not {spec.dtype}: use --dtype bfloat16")
-
-
-def package_of(quant: str) -> str:
-    """The package that quantizes so."""
-    return "bitsandbytes" if quant in BITSANDBYTES else "hqq" if quant == "hqq4" else "torchao"
 
 
 def _held_quantization(source: str, spec: ModelSpec) -> dict[str, Any] | None:

@@ -54,6 +54,7 @@ kind = BackendType(
     settings=CHAT_SETTINGS | PAID_SETTINGS | {"max_length"},
     prefixes=("http://", "https://"),
     needs=("aiohttp", "tenacity"),
+    extra="openai",
     capabilities=CAPABILITIES,
     check=_check,
     quote=_quote,

@@ -60,6 +60,7 @@ kind = BackendType(
     load,
     settings=CHAT_SETTINGS | {"dtype", "revision", "max_length", "add_bos"},
     needs=("vllm",),
+    extra="vllm",
     capabilities=CAPABILITIES,
     arrange=arrange,
 )
