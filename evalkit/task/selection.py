@@ -63,8 +63,8 @@ def best(pool: Rows, chosen: Fewshot, where: str) -> list[Any]:
             raise UserError(f"{where}: quality of examples is that of translations: rows need source and target")
     scores = _fits(pool) if chosen.measure == "length" else comet.without_reference(pool)
     kept = max(1, round((chosen.quality or 1.0) * len(pool)))
-    chosen = sorted(range(len(pool)), key=lambda place: (-scores[place], place))[:kept]
-    return [pool[place] for place in sorted(chosen)]
+    order = sorted(range(len(pool)), key=lambda place: (-scores[place], place))[:kept]
+    return [pool[place] for place in sorted(order)]
 
 
 def _fits(pool: Rows) -> list[float]:
