@@ -24,6 +24,8 @@ from evalkit.perf.clocks import now
 from evalkit.perf.counters import Meter, Metered
 from evalkit.perf.memory import Sampler
 from evalkit.spec.models import EngineSpec, ModelSpec
+from evalkit.spec.naming import model_label
+from evalkit.store import environment
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,17 @@ class Plan:
     warmup: int = 1
     repetitions: int = 5
     seed: int = 1234
+    workload: str = ""
+    """The name of a fixed workload, whose tests are ``exact`` and take the place of the lists above."""
+    exact: tuple[tuple[str, int, int], ...] = ()
+    """Kind ("pp", "tg"), tokens and depth of each test."""
+
+
+WORKLOADS = {
+    # A prompt of 256 tokens and 64 new ones, one sequence at a time, as the LLM-Perf leaderboard has it.
+    "llm-perf": Plan(workload="llm-perf", exact=(("pp", 256, 0), ("tg", 64, 256))),
+}
+"""Fixed workloads: results of the same name compare between machines, backends and days."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,9 @@ class Measured:
         return statistics.stdev(self.speeds) if len(self.speeds) > 1 else None
 
 
+ASKED = {"name", "label", "revision", "quant", "peft", "chat_template"}
+
+
 @dataclass(frozen=True)
 class Bench:
     """A bench's outcome."""
@@ -85,6 +101,11 @@ class Bench:
     energy: dict[str, Any]
     utilisation: dict[str, Any]
     prediction: dict[str, Any] | None = None
+    workload: str = ""
+    asked: dict[str, Any] = field(default_factory=dict)
+    """How the model was named and loaded: what tells its rows apart on a board."""
+    environment: dict[str, Any] = field(default_factory=dict)
+    """Processor, GPUs and start time."""
 
 
 def bench(spec: ModelSpec, engine: EngineSpec, plan: Plan, note: Callable[[str], None] = lambda _: None) -> Bench:
@@ -113,8 +134,23 @@ def bench(spec: ModelSpec, engine: EngineSpec, plan: Plan, note: Callable[[str],
     if (kwh := energy.per_kwh(worked, found["energy"])) is not None:
         found["energy"]["tokens_per_kwh"] = kwh
     return Bench(
-        info, loaded, tuple(tests), memory, found["energy"], found["utilisation"], _prediction(spec, info, plan)
+        info,
+        loaded,
+        tuple(tests),
+        memory,
+        found["energy"],
+        found["utilisation"],
+        _prediction(spec, info, plan),
+        plan.workload,
+        {"called": model_label(spec), **spec.model_dump(mode="json", include=ASKED)},
+        surroundings(),
     )
+
+
+def surroundings() -> dict[str, Any]:
+    """Where and when something is measured: processor, GPUs, start time; nothing of folders or users."""
+    found = environment.collect(())
+    return {name: found[name] for name in ("start_time", "cpu", "gpus")}
 
 
 def _sizes(backend: Any) -> dict[str, int]:
@@ -131,16 +167,24 @@ def _prediction(spec: ModelSpec, info: dict[str, Any], plan: Plan) -> dict[str, 
     if info["backend"] != "hf":
         return None
 
-    context = max(plan.depths) + max((*plan.prompts, *plan.generations))
+    context = max(depth + length for _, length, depth, _ in _asked(plan))
     return estimate(spec, context, max(plan.batches)).plain()
+
+
+def _asked(plan: Plan) -> list[tuple[str, int, int, int]]:
+    """Kind, tokens, depth and batch of every test, in the table's order."""
+    if plan.exact:
+        return [(*one, batch) for batch in plan.batches for one in plan.exact]
+    sizes = [("pp", length) for length in plan.prompts] + [("tg", length) for length in plan.generations]
+    return [(*one, depth, batch) for depth, batch, one in product(plan.depths, plan.batches, sizes)]
 
 
 def _tests(backend: TokenBackend, plan: Plan) -> list[tuple[str, Callable[[], Measured]]]:
     """Names and measurements in the table's order. Raises UserError where the model's window is too short."""
     found: list[tuple[str, Callable[[], Measured]]] = []
-    kinds = (("pp", plan.prompts, _prefill), ("tg", plan.generations, _decode))
-    sizes = [(kind, length, measure) for kind, lengths, measure in kinds for length in lengths]
-    for depth, batch, (kind, length, measure) in product(plan.depths, plan.batches, sizes):
+    measures = {"pp": _prefill, "tg": _decode}
+    for kind, length, depth, batch in _asked(plan):
+        measure = measures[kind]
         name = f"{kind}{length}" + (f" @ d{depth}" if depth else "")
         if depth + length + 1 > backend.info.max_length:
             raise UserError(f"bench: {name} is longer than the model's window of {backend.info.max_length} tokens")

@@ -11,7 +11,8 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from evalkit.backends.openai.replies import counted
@@ -22,6 +23,7 @@ from evalkit.perf.clocks import now
 from evalkit.spec.models import ModelSpec
 from evalkit.text.reading import parse_json
 
+FORMAT = "evalkit-server-bench"
 WORDS = ("river", "stone", "cloud", "maple", "copper", "lantern", "harbor", "velvet", "thunder", "orchard", "silver")
 
 
@@ -79,10 +81,12 @@ class ServerBench:
     latencies: dict[str, Any] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
+    start_time: str = ""
+    """ISO 8601, UTC."""
 
     def as_json(self) -> str:
         """Everything, raw values included."""
-        return json.dumps(asdict(self), indent=2)
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2)
 
 
 def bench_server(url: str, model: str | None, load: Load) -> ServerBench:
@@ -93,8 +97,9 @@ def bench_server(url: str, model: str | None, load: Load) -> ServerBench:
         raise MissingExtra("bench --server", "httpx2", "openai") from None
 
     base = settings(ModelSpec(name=url)).base_url
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     name, seconds, replies = asyncio.run(_send(base, model, load))
-    return summarize(base, name, load, seconds, replies)
+    return replace(summarize(base, name, load, seconds, replies), start_time=started)
 
 
 def summarize(url: str, model: str, load: Load, seconds: float, replies: Sequence[Reply]) -> ServerBench:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,9 @@ def bench(
     generate: Annotated[str, typer.Option("--n-gen", "-n", help="Numbers of new tokens.")] = "128",
     batch: Annotated[str, typer.Option("--batch", "-b", help="Sequences at a time, e.g. 1,4,16.")] = "1",
     depth: Annotated[str, typer.Option("--n-depth", "-d", help="Tokens of context before the test.")] = "0",
+    workload: Annotated[
+        str | None, typer.Option("--workload", metavar="llm-perf", help="A fixed workload, for boards.")
+    ] = None,
     repetitions: Annotated[int, typer.Option("--repetitions", "-r", min=1)] = 5,
     warmup: Annotated[int, typer.Option("--warmup", min=0, help="Repetitions that are not counted.")] = 1,
     sweep: Annotated[
@@ -46,7 +50,7 @@ def bench(
 
     evalkit bench --model smollm2-135m -p 128,512 -n 64 -b 1,4
     """
-    from evalkit.bench.bench import Plan
+    from evalkit.bench.bench import WORKLOADS, Plan
     from evalkit.bench.bench import bench as measure
 
     if output is not None and str(output) in FORMATS:  # as llama-bench has it: -o json
@@ -64,6 +68,10 @@ def bench(
         _counts("--n-prompt", prompt), _counts("--n-gen", generate), _counts("--batch", batch),
         _counts("--n-depth", depth, least=0), warmup, repetitions,
     )  # fmt: skip
+    if workload is not None:
+        if workload not in WORKLOADS:
+            raise UserError(f"--workload {workload}: unknown; one of {', '.join(WORKLOADS)}")
+        plan = replace(WORKLOADS[workload], warmup=warmup, repetitions=repetitions)
     for name, one in _swept(spec, sweep):
         label = f"{name}: " if name else ""
         done = measure(one, EngineSpec(), plan, partial(_note, label))

@@ -16,7 +16,8 @@ app = typer.Typer(help="Leaderboards: entries of runs, and static sites of them.
 @app.command("build")
 def build(
     sources: Annotated[
-        list[Path] | None, typer.Argument(help="Run directories, folders of them, entry files or folders of them.")
+        list[Path] | None,
+        typer.Argument(help="Run directories, files of evalkit bench, entry files, or folders of any."),
     ] = None,
     board: Annotated[
         str | None,
@@ -100,12 +101,15 @@ def validate(
     """Check entries against the schema: exit code 1 if one is wrong, with a line each."""
     from evalkit.leaderboard.collect import entry_files
     from evalkit.leaderboard.entry import parse
+    from evalkit.leaderboard.from_bench import is_bench
 
     good, bad = 0, 0
     for source in paths:
         if not source.exists():
             raise UserError(f"{source}: no such file or folder")
         for path, text in entry_files(source):
+            if is_bench(text):
+                continue
             try:
                 entry = parse(text, str(path))
                 if path.stem != entry.id:

@@ -25,6 +25,8 @@ class Column(Strict):
     """"acc,none"; None: the task's primary metric."""
     num_fewshot: int | None = Field(default=None, ge=0)
     """Only results with these shots count; None: any."""
+    full: bool = False
+    """Only results over all documents of the full set count."""
     counter: str | None = None
     scale: float = Field(default=1.0, gt=0)
     """A counter is multiplied by it (1e-9: bytes as GB)."""
@@ -40,9 +42,25 @@ class Column(Strict):
     def _one_source(self) -> Column:
         if (self.task is None) == (self.counter is None):
             raise ValueError("a column needs either task or counter")
-        if self.counter and (self.metric or self.num_fewshot is not None):
-            raise ValueError("metric and num_fewshot belong to a task, not to a counter")
+        if self.counter and (self.metric or self.num_fewshot is not None or self.full):
+            raise ValueError("metric, num_fewshot and full belong to a task, not to a counter")
         return self
+
+
+class Plot(Strict):
+    """One quantity against another (`chosen_plots` draws it)."""
+
+    x: str = Field(min_length=1, max_length=60)
+    """A column's title; or parameters, step or tokens (of training), date."""
+    y: str = Field(default="score", min_length=1, max_length=60)
+    """A column's title, or score."""
+    title: str = Field(default="", max_length=120)
+    log: bool = False
+    """x by its logarithm."""
+    front: bool = False
+    """With the Pareto front: of each axis its own direction is the better one."""
+    fit: Literal["plain", "floor"] | None = None
+    """With a scaling law, without or with a floor."""
 
 
 class Board(Strict):
@@ -57,6 +75,7 @@ class Board(Strict):
     one's weighted mean, the mean win rate, or the first column."""
     facts: tuple[Facts, ...] = ("type", "parameters", "precision", "quantization", "adapters")
     """Facts of a model that are shown at first; the rest can be chosen."""
+    plots: tuple[Plot, ...] = ()
     published: tuple[str, ...] = ()
     """Files of leaderboards/published whose numbers stand beside the measured ones."""
 
@@ -90,6 +109,9 @@ class Board(Strict):
         titles = [column.title for column in self.columns]
         if len(set(titles)) != len(titles):
             raise ValueError("two columns have the same title")
+        for plot in self.plots:
+            for name in {plot.x, plot.y} - {*titles, "parameters", "step", "tokens", "date", "score"}:
+                raise ValueError(f"a plot asks for {name!r}, which is no column's title")
         if self.score == "families" and not all(column.group for column in self.columns if column.weight):
             raise ValueError("score: families needs a group for every column that counts")
         return self

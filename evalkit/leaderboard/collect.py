@@ -1,4 +1,4 @@
-"""Where entries come from: run directories, folders of them, and folders of entry files."""
+"""Where entries come from: run directories, folders of them, files of benches, and folders of entry files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evalkit.contract.errors import UserError
 from evalkit.leaderboard.entry import Entry, from_run, is_entry, parse
+from evalkit.leaderboard.from_bench import bench_entry, is_bench
 from evalkit.spec.strict import mistake
 from evalkit.text.reading import read_text
 
@@ -43,11 +44,11 @@ def collect(sources: Sequence[Path]) -> list[Found]:
 
 
 def entry_files(source: Path) -> list[tuple[Path, str]]:
-    """Entry files and their text, read by DuckDB all at once. JSON files of other kinds are left out."""
+    """Files of entries and of benches, and their text. JSON files of other kinds are left out."""
     if source.is_file():
         return _read([source])
     paths = [p for p in sorted(source.rglob("*.json")) if not _in_run(p, source) and p.stat().st_size < 64 << 20]
-    return [(path, text) for path, text in _read(paths) if is_entry(text)]
+    return [(path, text) for path, text in _read(paths) if is_entry(text) or is_bench(text)]
 
 
 def _of(source: Path) -> Iterator[Found]:
@@ -57,7 +58,7 @@ def _of(source: Path) -> Iterator[Found]:
         yield run_entry(source)
         return
     for path, text in entry_files(source):
-        yield Found(parse(text, str(path)), path)
+        yield Found(bench_entry(text, str(path)) if is_bench(text) else parse(text, str(path)), path)
     if source.is_dir():
         for folder in _runs(source, DEPTH):
             yield run_entry(folder)

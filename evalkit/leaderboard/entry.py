@@ -155,32 +155,42 @@ def is_entry(text: str) -> bool:
 def from_run(result: RunResult, *, label: str = "", kind_of_model: str = "") -> Entry:
     """The entry of a run. ``label`` and ``kind_of_model`` take the place of what the run says."""
 
-    asked, model = result.spec.get("model") or {}, result.model
     counters = {
         ".".join(path): float(value)
         for path, value in flatten(result.counters)
         if isinstance(value, int | float) and not isinstance(value, bool) and path[0] != "tasks" and abs(value) < 1e300
     }
-    quant = asked.get("quant") or ""
-    details = model.get("details") or {}
     return Entry(
         evalkit=__version__,
         date=str(result.environment.get("start_time") or "")[:19],
-        model=Model(
-            name=_short(label or str(asked.get("label") or _base(result.label or "model"))),
-            type=kind_of_model or _type(asked),
-            parameters=model.get("n_parameters") or None,
-            precision=_short(str(model.get("dtype") or "")),
-            quantization=_short(str(quant or details.get("quantization") or "")),
-            adapters=tuple(_short(_base(str(path).partition(":")[0])) for path in asked.get("peft") or ()),
-            backend=_short(str(model.get("backend") or "")),
-            revision=_short(str(asked.get("revision") or "")),
-            fingerprint=_fingerprint(str(model.get("fingerprint") or "")),
+        model=model_of(
+            result.spec.get("model") or {}, result.model, label=label, kind_of_model=kind_of_model, called=result.label
         ),
-        hardware=_short(hardware(result.environment, str(model.get("device") or ""))),
+        hardware=_short(hardware(result.environment, str(result.model.get("device") or ""))),
         partial=result.partial,
         results=dict(_results(result)),
         counters=counters,
+    )
+
+
+def model_of(
+    asked: Mapping[str, Any], info: Mapping[str, Any], *, label: str = "", kind_of_model: str = "", called: str = ""
+) -> Model:
+    """What a row says of its model: ``asked`` as the user named it (ModelSpec's fields), ``info`` as it was loaded
+    (ModelInfo's). ``label`` and ``kind_of_model`` take the place of what they say; ``called``: a name for want of one.
+    """
+    details = info.get("details") or {}
+    quant = asked.get("quant") or ""
+    return Model(
+        name=_short(label or str(asked.get("label") or _base(called or "model"))),
+        type=kind_of_model or _type(asked),
+        parameters=info.get("n_parameters") or None,
+        precision=_short(str(info.get("dtype") or "")),
+        quantization=_short(str(quant or details.get("quantization") or "")),
+        adapters=tuple(_short(_base(str(path).partition(":")[0])) for path in asked.get("peft") or ()),
+        backend=_short(str(info.get("backend") or "")),
+        revision=_short(str(asked.get("revision") or "")),
+        fingerprint=_fingerprint(str(info.get("fingerprint") or "")),
     )
 
 

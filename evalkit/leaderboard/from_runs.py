@@ -102,6 +102,8 @@ def _reason(column: Column, entry: Entry) -> str:
         return "not run"
     if column.num_fewshot is not None and result.num_fewshot != column.num_fewshot:
         return f"run {_shots(result.num_fewshot)}, the board has {_shots(column.num_fewshot)}"
+    if column.full and (result.sample or entry.partial or result.n < result.n_total):
+        return "not the full set"
     key = column.metric or result.primary
     score = result.metrics.get(key)
     return f"no metric {key}" if score is None else "no value" if score.value is None else "another entry is newer"

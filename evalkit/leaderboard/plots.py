@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from itertools import pairwise
 
+from evalkit.leaderboard.chosen_plots import chosen_plots
 from evalkit.leaderboard.rows import score_title
 from evalkit.leaderboard.table import Row, Table
 from evalkit.render.figures import COLOURS, Axis, Mark, Scale, Scatter, Segment, Tick, scale
@@ -19,7 +20,7 @@ MOST_DATES = 6
 
 def plots(table: Table) -> list[Scatter]:
     """The plots that have two points or more."""
-    made = (_size(table), _trend(table))
+    made = (*chosen_plots(table), _size(table), _trend(table))
     return [figure for figure in made if figure is not None]
 
 

@@ -216,6 +216,8 @@ def _cell(column: Column, entry: Entry, number: int, asked: Reference) -> Cell |
         return None
     if column.num_fewshot is not None and shots != column.num_fewshot:
         return None
+    if column.full and (result.sample or entry.partial or result.n < result.n_total):
+        return None
     key = (asked.metric if entry.kind == "published" else column.metric) or result.primary
     score = result.metrics.get(key)
     if score is None or score.value is None:
