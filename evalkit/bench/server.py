@@ -18,12 +18,11 @@ from typing import Any
 from evalkit.backends.openai.replies import counted
 from evalkit.backends.openai.settings import settings
 from evalkit.contract.errors import MissingExtra, UserError
-from evalkit.perf import latency
+from evalkit.perf import formats, latency
 from evalkit.perf.clocks import now
 from evalkit.spec.models import ModelSpec
 from evalkit.text.reading import parse_json
 
-FORMAT = "evalkit-server-bench"
 WORDS = ("river", "stone", "cloud", "maple", "copper", "lantern", "harbor", "velvet", "thunder", "orchard", "silver")
 
 
@@ -86,7 +85,7 @@ class ServerBench:
 
     def as_json(self) -> str:
         """Everything, raw values included."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2)
+        return json.dumps({"format": formats.SERVER_BENCH, **asdict(self)}, indent=2)
 
 
 def bench_server(url: str, model: str | None, load: Load) -> ServerBench:

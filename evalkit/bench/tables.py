@@ -12,11 +12,10 @@ from typing import Any
 from evalkit.bench.bench import Bench, Measured
 from evalkit.bench.estimate import Estimate
 from evalkit.bench.server import ServerBench
+from evalkit.perf import formats
 from evalkit.perf.cores import usable_cores
 from evalkit.text import numbers
 
-FORMAT = "evalkit-bench"
-"""What a file of `evalkit bench --format json` says that it is; boards read it."""
 COLUMNS = ("model", "size", "params", "backend", "device", "dtype", "threads", "batch", "test", "t/s")
 """llama-bench's columns, with device and type of ours."""
 LATENCY = ("test", "batch", "what", "n", "mean", "p50", "p90", "p99")
@@ -93,7 +92,7 @@ def facts(done: Bench) -> list[list[str]]:
 
 def as_json(done: Bench) -> str:
     """Everything, raw values included."""
-    plain = {"format": FORMAT, **asdict(done)}
+    plain = {"format": formats.BENCH, **asdict(done)}
     for row, test in zip(plain["tests"], done.tests, strict=True):
         row |= {"tokens_per_s": list(test.speeds), "mean": test.mean, "standard_deviation": test.deviation}
     return json.dumps(plain, indent=2, default=str)

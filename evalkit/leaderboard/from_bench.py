@@ -14,10 +14,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evalkit.bench.server import FORMAT as SERVER
-from evalkit.bench.tables import FORMAT as LOCAL
 from evalkit.contract.errors import UserError
 from evalkit.leaderboard.entry import Entry, Model, hardware, model_of
+from evalkit.perf import formats
 from evalkit.spec.strict import mistake
 from evalkit.text.numbers import flatten
 
@@ -57,7 +56,7 @@ class _ServerBench(_Read):
 
 def is_bench(text: str) -> bool:
     """Whether a JSON file says that it is a bench's."""
-    return f'"format": "{LOCAL}"' in text[:400] or f'"format": "{SERVER}"' in text[:400]
+    return f'"format": "{formats.BENCH}"' in text[:400] or f'"format": "{formats.SERVER_BENCH}"' in text[:400]
 
 
 def bench_entry(text: str, where: str) -> Entry:
@@ -65,7 +64,7 @@ def bench_entry(text: str, where: str) -> Entry:
     which does not say how its model was loaded.
     """
     try:
-        server = f'"{SERVER}"' in text[:400]
+        server = f'"{formats.SERVER_BENCH}"' in text[:400]
         return _of_server(_ServerBench.model_validate_json(text)) if server else _of(_Bench.model_validate_json(text))
     except ValidationError as error:
         found = mistake(error)
