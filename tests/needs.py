@@ -53,6 +53,7 @@ OPTIONAL = {
     "sqlglot": "sql",
     "langdetect": "ifeval",
     "immutabledict": "dev",
+    "tree_sitter": "tools",
     "playwright": "dev",
     "grimp": "dev",
     "mypy": "dev",

@@ -25,6 +25,7 @@ from typing import Any
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import IMAGE_MARK, Message, parts_of
 from evalkit.spec.models import ModelSpec
+from evalkit.text import tool_calls
 
 CLOCK = "2024-07-26T00:00:00"
 """What ``strftime_now`` tells: the day that Llama 3's templates fall back to where there is no clock."""
@@ -78,13 +79,19 @@ class ChatTemplate:
         """The conversation as text; without ``add_generation_prompt`` its last turn goes on. A template without a place
         for a system turn gets it as the beginning of the first user turn. UserError where it fails.
         """
+        tools = tool_calls.offered(messages)
+        if tools and not re.search(r"\btools\b", self.text):
+            raise UserError(
+                f"{self._owner}: the model's chat template has no place for tools: ask for calls as text "
+                "(calls=prompted)"
+            )
         if any(one.role == "system" for one in messages) and not self.takes_system:
             messages = _folded(messages)
             if not self._folds:
                 self._folds = True
                 log.warning("%s: its chat template has no place for a system turn: %s", self._owner, FOLDED)
         try:
-            return self._rendered(self._turns(messages), add_generation_prompt)
+            return self._rendered(self._turns(messages), add_generation_prompt, tools)
         except (Fails, ValueError) as error:
             raise UserError(f"{self._owner}: the model's chat template fails on these turns: {error}") from None
 
@@ -138,21 +145,25 @@ class ChatTemplate:
             kept["system_turn"] = f"the template has no place for it: {FOLDED}"
         return kept
 
-    def _rendered(self, turns: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
+    def _rendered(
+        self, turns: Sequence[Mapping[str, Any]], add_generation_prompt: bool, tools: Sequence[Any] = ()
+    ) -> str:
         if add_generation_prompt:
-            return self._ask(turns, True)
+            return self._ask(turns, True, tools)
         *before, last = turns
         inside = last["content"]
         tagged = inside + _TAG if isinstance(inside, str) else [*inside, {"type": "text", "text": _TAG}]
-        text = self._ask([*before, {**last, "content": tagged}], False)
+        text = self._ask([*before, {**last, "content": tagged}], False, tools)
         at = text.rfind(_TAG.strip())
         if at < 0:
             raise Fails("the last turn, which is to go on, does not show in what it writes")
         # A template that strips its turns stripped the tag's own blank too, and would have stripped the text's.
         return text[:at] if text[at : at + len(_TAG)] == _TAG else text[:at].rstrip()
 
-    def _ask(self, turns: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
-        asked = {"messages": turns, "add_generation_prompt": add_generation_prompt}
+    def _ask(self, turns: Sequence[Mapping[str, Any]], add_generation_prompt: bool, tools: Sequence[Any] = ()) -> str:
+        asked: dict[str, Any] = {"messages": turns, "add_generation_prompt": add_generation_prompt}
+        if tools:
+            asked["tools"] = list(tools)
         with self._lock:
             process = self.process or self._started()
             assert process.stdin is not None

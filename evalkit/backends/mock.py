@@ -156,10 +156,11 @@ class MockBackend:
         return self._tokenizer.decode(tokens)
 
     def chat(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        """``<|role|>``, the content and a line's end for each turn."""
+        """``<|role|>``, the content and a line's end for each turn; tools before them in the same way."""
         if not self.settings.chat:
             raise UserError("the mock model was made without a chat template: leave --chat-template out, or chat=true")
-        turns = "".join(f"<|{message.role}|>\n{message.content}\n" for message in messages)
+        offered = "".join(f"<|tool|>\n{tool}\n" for message in messages for tool in message.tools)
+        turns = offered + "".join(f"<|{message.role}|>\n{message.content}\n" for message in messages)
         if not add_generation_prompt:
             return turns
         return f"{turns}<|assistant|>\n" + (NO_THOUGHT if self._variables.get("enable_thinking") is False else "")

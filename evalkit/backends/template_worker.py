@@ -96,7 +96,7 @@ def main() -> None:
     broken = _answered(compiled, 0, task["seconds"]).get("error", "")
 
     def rendered(asked: dict[str, Any]) -> Callable[[], str]:
-        return lambda: found[0].render(tools=None, documents=None, **{**task["variables"], **asked})
+        return lambda: found[0].render(**{"tools": None, "documents": None, **task["variables"], **asked})
 
     for line in sys.stdin:
         asked = json.loads(line)

@@ -42,6 +42,11 @@ class Message:
     role: str
     content: str
     images: tuple[Image, ...] = field(default=(), metadata={ONLY_IF_SET: True})
+    tools: tuple[str, ...] = field(default=(), metadata={ONLY_IF_SET: True})
+    """Functions that the model may call, on the conversation's first turn: each the JSON of one of OpenAI's tools,
+    {"type": "function", "function": {"name", "description", "parameters"}}. A server gets them as ``tools``, a chat
+    template as its variable of that name; calls that a server tells apart come back within the reply's text
+    (`evalkit.text.tool_calls`)."""
 
 
 def parts_of(message: Message) -> tuple[str | Image, ...]:

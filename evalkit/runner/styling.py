@@ -67,7 +67,8 @@ class LaterChat:
 
 def transcript(messages: Sequence[Message], add_generation_prompt: bool) -> str:
     """A conversation as plain text: the record of what a server, which has a template of its own, was sent."""
-    turns = [f"{message.role}: {message.content}" for message in messages]
+    turns = [f"tool: {tool}" for message in messages for tool in message.tools]
+    turns += [f"{message.role}: {message.content}" for message in messages]
     return "\n".join([*turns, "assistant:"] if add_generation_prompt else turns)
 
 

@@ -125,7 +125,7 @@ class Requests(Sequence[tuple[Request, ...]]):
         if isinstance(request, Classify):
             return ["c", request.text, request.pair, [list(names) for names in request.labels]]
         turns = request.messages
-        if isinstance(request, Embed) or (turns is not None and any(turn.images for turn in turns)):
+        if isinstance(request, Embed) or (turns is not None and any(turn.images or turn.tools for turn in turns)):
             return request
         messages = None if turns is None else [[turn.role, turn.content] for turn in turns]
         if isinstance(request, Score):

@@ -183,6 +183,8 @@ def text_key(fingerprint: str, request: Request) -> str:
     if messages is not None and any(m.images for m in messages):
         shown = ([[one.media_type, hashlib.sha256(one.data).hexdigest()] for one in m.images] for m in messages)
         header["images"] = list(shown)
+    if messages is not None and any(m.tools for m in messages):
+        header["tools"] = [list(m.tools) for m in messages]
     if isinstance(request, Classify):
         header["pair"], header["labels"] = request.pair, request.labels
         return _key("text", header, request.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -175,6 +176,23 @@ def thought_in(part: Mapping[str, Any]) -> str:
     """What the model thought, of a message or delta; empty where the server does not tell it apart."""
     found = (part.get(name) for name in UNSPOKEN)
     return next((one for one in found if isinstance(one, str) and one), "")
+
+
+def calls_in(part: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, arguments as JSON) of the functions that a message calls; the older ``function_call`` counts too. What is
+    malformed is kept as it is: whoever reads the calls judges it.
+    """
+    listed = part.get("tool_calls")
+    found = [one.get("function") for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+    if isinstance(part.get("function_call"), Mapping):
+        found.append(part["function_call"])
+    return [(str(one.get("name") or ""), _json(one.get("arguments"))) for one in found if isinstance(one, Mapping)]
+
+
+def _json(arguments: Any) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    return "{}" if arguments is None else json.dumps(arguments, ensure_ascii=False)
 
 
 def verdict(text: str | None, refusal: str | None, finish: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from evalkit.backends.openai.replies import Told, is_first, text_in, thought_in, told
+from evalkit.backends.openai.replies import Told, calls_in, is_first, text_in, thought_in, told
 from evalkit.perf import clocks
 from evalkit.text.reading import parse_json
 
@@ -41,6 +41,7 @@ class Stream:
         self._texts: list[str] = []
         self._refusals: list[str] = []
         self._thoughts: list[str] = []
+        self._calls: dict[int, list[str]] = {}
         self._done = False
         self._rest: list[bytes] = []
 
@@ -58,6 +59,11 @@ class Stream:
     def thought(self) -> str:
         """What was thought, where the server tells it apart from what was said."""
         return "".join(self._thoughts)
+
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        """(name, arguments as JSON) of the functions that are called, in the order of their numbers."""
+        return [(name, arguments or "{}") for _, (name, arguments) in sorted(self._calls.items())]
 
     def take(self, chunk: bytes) -> None:
         """The next bytes of the reply. Raises BrokenStream."""
@@ -112,7 +118,22 @@ class Stream:
     def _part(self, part: Mapping[str, Any]) -> None:
         if isinstance(part.get("refusal"), str):
             self._refusals.append(part["refusal"])
+        called = self._call(part)
         self.piece(text_in(part), thought_in(part))
+        if called:
+            self.pieces.append(clocks.now() - self._sent)
+
+    def _call(self, part: Mapping[str, Any]) -> bool:
+        """Take the pieces of calls in a part; whether there were some."""
+        listed = part.get("tool_calls")
+        pieces = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+        for place, piece in enumerate(pieces):
+            number = piece.get("index")
+            call = self._calls.setdefault(number if isinstance(number, int) else place, ["", ""])
+            ((name, arguments),) = calls_in({"tool_calls": [piece]}) or (("", ""),)
+            call[0] += name
+            call[1] += "" if arguments == "{}" and not (piece.get("function") or {}).get("arguments") else arguments
+        return bool(pieces)
 
     def piece(self, said: str | None, thought: str) -> None:
         """What came now: of the text (None: nothing, not even an empty piece) and of the thought."""

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from evalkit.backends.openai.replies import count, first_choice, text_in, thought_in, verdict
+from evalkit.backends.openai.replies import calls_in, count, first_choice, text_in, thought_in, verdict
 from evalkit.backends.openai.streaming import Stream
 from evalkit.backends.openai.usage import cached, usage_of
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Generate, Image, Message, parts_of
 from evalkit.store.identity import is_greedy
 from evalkit.store.pictures import data_url
+from evalkit.text import tool_calls
 
 MAX_STOPS = 4
 """Stop strings that the API takes; the rest are cut here."""
@@ -130,9 +131,10 @@ class OpenAIWire:
         extra = extras(request)
         sent: dict[str, Any] = {"model": model, length_field: request.max_tokens}
         if request.messages is not None or self._chat_only:
-            sent["messages"] = [
-                {"role": one.role, "content": content(one, _text_part, _image_part)} for one in turns(request)
-            ]
+            asked = turns(request, tools=True)
+            sent["messages"] = [{"role": one.role, "content": content(one, _text_part, _image_part)} for one in asked]
+            if tools := tool_calls.offered(asked):
+                sent["tools"] = tools
             if variables:
                 sent["chat_template_kwargs"] = dict(variables)
         else:
@@ -149,12 +151,15 @@ class OpenAIWire:
         """What a reply says, streamed or whole."""
         if isinstance(reply, Stream):
             text, refusal, thought, finish = reply.text, reply.refusal, reply.thought, reply.finish
+            calls = reply.calls
         else:
             choice = first_choice(reply)
             inner = choice.get("message")
             message = inner if (chat or self._chat_only) and isinstance(inner, Mapping) else choice
             text, refusal, finish = text_in(message), message.get("refusal"), choice.get("finish_reason")
-            thought = thought_in(message)
+            thought, calls = thought_in(message), calls_in(message)
+        if calls:
+            return Said(tool_calls.joined(text or "", calls), thought, str(finish or ""))
         said = verdict(text, refusal if isinstance(refusal, str) else None, finish)
         return Said(said, thought, str(finish or ""))
 
@@ -179,9 +184,17 @@ def stored(usage: Mapping[str, Any], details: str) -> int | None:
     return count(found, "cache_write_tokens") if isinstance(found, Mapping) else None
 
 
-def turns(request: Generate) -> Sequence[Message]:
-    """The conversation of a request; a plain prompt is one turn of the user."""
-    return (Message("user", request.context),) if request.messages is None else request.messages
+def turns(request: Generate, tools: bool = False) -> Sequence[Message]:
+    """The conversation of a request; a plain prompt is one turn of the user. UserError where it offers functions to
+    call and the API's words for them are not known here (``tools`` False).
+    """
+    found = (Message("user", request.context),) if request.messages is None else request.messages
+    if not tools and any(one.tools for one in found):
+        raise UserError(
+            "tools are sent to servers with OpenAI's chat API alone: ask this provider for calls as text "
+            "(calls=prompted), or by its OpenAI-compatible address"
+        )
+    return found
 
 
 def content(message: Message, text: Callable[[str], Any], image: Callable[[Image], Any]) -> Any:
