@@ -168,3 +168,27 @@ def test_lm_evals_names_of_servers_and_providers(model: str, args: str, name: st
     assert run.model.args.get("num_concurrent") == (4 if "num" in args else None)
     with pytest.raises(UserError, match="model=NAME"):
         from_flags(model="openai-chat-completions", tasks="boolq")
+
+
+def test_one_path_of_several_is_taken_from_python(tmp_path):
+    assert from_flags(model="mock", tasks="boolq", include_path=tmp_path)[0].include_path == (tmp_path,)
+
+
+def test_paths_of_a_file_are_taken_from_its_folder_on(tmp_path, monkeypatch):
+    folder, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    for path in (folder / "my_tasks", folder / "mirror", elsewhere / "only_here"):
+        path.mkdir(parents=True)
+    (folder / "rows.jsonl").write_text("{}")
+    file = folder / "study.yaml"
+    file.write_text(
+        "model: mock\ndata_dir: mirror\ninclude_path: [my_tasks, only_here, nowhere]\n"
+        "tasks: [boolq, {name: own, data: rows.jsonl, prompt: x, target: y}]\n"
+    )
+    monkeypatch.chdir(elsewhere)
+    (run,) = config.expand(*config.load(file))
+    assert run.include_path == (folder / "my_tasks", Path("only_here"), Path("nowhere"))
+    assert run.data_dir == folder / "mirror"
+    assert run.tasks[1].data == folder / "rows.jsonl"
+    monkeypatch.chdir(folder)  # the same both ways: as it is written, so that older records of it hold
+    (run,) = config.expand(*config.load(Path("study.yaml")))
+    assert run.include_path == (Path("my_tasks"), Path("only_here"), Path("nowhere"))

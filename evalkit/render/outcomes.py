@@ -37,15 +37,17 @@ def is_constant(found: Outcomes) -> bool:
 
 def lines(result: RunResult) -> list[str]:
     """A sentence for each thing to be told, with the tasks that it holds for, those of most items first; before them
-    what makes it doubtful that the model was asked in its own tokens.
+    what makes it doubtful that the model was asked in its own tokens, or with an adapter of its own.
     """
-    doubts = (result.model.get("details") or {}).get("tokenizer_doubts") or []
+    details = result.model.get("details") or {}
+    doubts = [f"the model's tokenizer: {doubt}" for doubt in details.get("tokenizer_doubts") or []]
+    doubts += [f"--peft: {doubt}" for doubt in details.get("adapter_doubts") or []]
     said: dict[str, list[TaskResult]] = {}
     for task in sorted(result.tasks, key=lambda task: -task.n):
         for sentence in sentences(task.outcomes):
             said.setdefault(sentence, []).append(task)
     told = [f"{_names([task.info.name for task in found])}: {sentence}" for sentence, found in said.items()]
-    return [*(f"the model's tokenizer: {doubt}" for doubt in doubts), *told]
+    return [*doubts, *told]
 
 
 def _names(names: list[str], most: int = 6) -> str:

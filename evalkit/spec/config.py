@@ -48,7 +48,31 @@ def load(path: Path) -> tuple[dict[str, Any], Origin]:
     found = read_yaml(path, "configuration (--config)")
     if not isinstance(found.data, dict):
         raise UserError(f"{path}:1: a configuration is a mapping of settings: begin with model: and tasks:")
-    return found.data, Origin(file=path, lines=found.lines)
+    return _beside(found.data, path.parent), Origin(file=path, lines=found.lines)
+
+
+def _beside(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings with the paths of task definitions, data and own rows taken from the file's folder on, where they
+    are there; otherwise they are relative to the current folder, as on the command line. One that means the same both
+    ways stays as it is written, so that what a run has recorded of it stays too.
+    """
+
+    def found(value: Any) -> Any:
+        if isinstance(value, list):
+            return [found(one) for one in value]
+        if not isinstance(value, str) or "\0" in value or Path(value).expanduser().is_absolute():
+            return value
+        here, there = Path(value), folder / value
+        if not there.exists() or (here.exists() and here.samefile(there)):
+            return value
+        return str(there.absolute())
+
+    changed = {key: found(settings[key]) for key in ("include_path", "data_dir", "data") if key in settings}
+    if isinstance(tasks := settings.get("tasks"), list):
+        changed["tasks"] = [
+            {**one, "data": found(one["data"])} if isinstance(one, dict) and "data" in one else one for one in tasks
+        ]
+    return {**settings, **changed}
 
 
 def merge(settings: Mapping[str, Any], flags: Mapping[str, Any], origin: Origin) -> tuple[dict[str, Any], Origin]:
@@ -145,6 +169,8 @@ def _read(settings: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
         read = setting.option.read if setting is not None else None
         if read is not None and isinstance(value, str):
             value = read(origin.name((key,)), value)
+        if isinstance(value, Path) and setting is not None and setting.option.repeated:  # a caller's, in Python
+            value = [value]
         if isinstance(value, Several):
             more |= value
         else:

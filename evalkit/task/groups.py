@@ -99,7 +99,10 @@ def _metric(
 def _interval(
     members: Sequence[MetricResult], kind: str, bounds: Bounds | None
 ) -> tuple[tuple[float, float] | None, str]:
-    """The 95 % interval of the average and the name of its method."""
+    """The 95 % interval of the average and the name of its method; of one task its own."""
+    if len(members) == 1 and members[0].interval is not None:
+        named = (part for part in members[0].signature.split("|") if part.startswith("ci:"))
+        return members[0].interval, next(named, "ci:none").removeprefix("ci:")
     sizes = [member.n for member in members]
     weights = [size / sum(sizes) if kind == "micro" else 1 / len(members) for size in sizes]
     found = average_of_estimates(

@@ -106,6 +106,17 @@ def test_generation_does_not_depend_on_its_batch(adapters: Path, name: str) -> N
         assert answer.text == tiny.tokenizer().decode(new, skip_special_tokens=True)
 
 
+def test_an_adapter_of_another_base_whose_shapes_fit_is_told(adapters: Path, tmp_path: Path) -> None:
+    for base, told in (("meta/Llama-Twin-1B", 1), ("org/tiny-LLAMA/", 0), (None, 0)):
+        folder = shutil.copytree(adapters / "lora", tmp_path / f"lora{base is None}{told}")
+        config = json.loads((folder / "adapter_config.json").read_text())
+        (folder / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": base}))
+        found = peft_adapters.find_adapters(ModelSpec(name="tiny-llama", peft=[str(folder)]))
+        doubts = peft_adapters.foreign(found, ["tiny-llama", "/models/x"])
+        assert len(doubts) == told
+        assert not told or ("meta/Llama-Twin-1B" in doubts[0] and folder.name in doubts[0])
+
+
 def test_merged_equals_unmerged(adapters: Path) -> None:
     for name in ("lora", "ia3"):
         path = str(adapters / name)

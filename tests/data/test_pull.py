@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def test_pull_makes_a_mirror(hub: list[tuple], tmp_path: Path) -> None:
         "manifest.json",
         "test.jsonl",
     ]
+
+
+def test_pictures_go_into_a_mirror_as_base64(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    row = {"image": {"bytes": b"\x89PNG", "path": "a.png"}, "q": "?"}
+    monkeypatch.setattr("evalkit.data.fetch.load_rows", lambda dataset, split: [row])
+    pull([Wanted("org/seen", None, "abc", ("test",))], tmp_path)
+    (found,) = MirrorSource(tmp_path).load(DatasetRef("org/seen"), "test")
+    assert found == {"image": {"bytes": base64.b64encode(b"\x89PNG").decode(), "path": "a.png"}, "q": "?"}
+    assert MirrorSource(tmp_path).files_folder(DatasetRef("org/seen"), "test") == tmp_path / "org/seen/default"
 
 
 def test_resume_fetches_only_what_is_missing_or_changed(hub: list[tuple], tmp_path: Path) -> None:

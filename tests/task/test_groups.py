@@ -24,6 +24,15 @@ GROUPS = (
 )
 
 
+def test_a_group_of_one_task_has_its_interval() -> None:
+    one = result("a", 0.0, 0.0, 10)
+    metric = replace(one.metrics[0], interval=(0.0, 0.2775), signature="acc|n:10|ci:wilson")
+    low, _ = summarize_groups(GROUPS, [replace(one, metrics=(metric,))])
+    for average in (low.micro[0], low.macro[0]):
+        assert average.interval == (0.0, 0.2775)
+        assert "ci:wilson" in average.signature.split("|")
+
+
 def test_micro_and_macro() -> None:
     results = [result("a", 0.5, 0.05, 100), result("b", 0.8, 0.1, 20), result("c", 0.2, 0.04, 80)]
     low, top = summarize_groups(GROUPS, results)

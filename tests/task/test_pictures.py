@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import struct
@@ -17,8 +18,10 @@ pytest.importorskip("aiohttp", reason="needs the extra openai")
 
 from PIL import Image as Pillow
 from provider_server import KEY, Provider, Reply, serving
+from typer.testing import CliRunner
 
 import evalkit
+from evalkit.cli.app import app
 from evalkit.contract.types import Generate, Image, Message, PromptStyle, Score
 from evalkit.data import open_source
 from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
@@ -173,6 +176,34 @@ def test_bundled_items_are_whole(name: str, tmp_path: Path) -> None:
         assert isinstance(requests[0], Score | Generate)
         shown = requests[0].messages
         assert (shown is not None) == (name != "scienceqa" or document.data["image"] is not None)
+
+
+def test_rows_of_the_hub_keep_their_bytes_out_of_samples(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder, run = tmp_path / "seen", tmp_path / "run"
+    folder.mkdir()
+    (folder / "task.yaml").write_text((TASK % ("image", "{{ q }}")).replace("rows.jsonl", "rows.parquet"))
+    rows = [
+        {"q": f"{color}?", "image": {"bytes": drawn(color), "path": f"{color}.png"}, "answer": color}
+        for color in ("red", "blue")
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "rows.parquet")
+
+    def sees(request: evalkit.Request) -> str:
+        assert isinstance(request, Generate)
+        assert request.messages is not None
+        pixel = opened(request.messages[0].images[0]).getpixel((0, 0))
+        return "red" if pixel == (255, 0, 0) else "blue"
+
+    found = evalkit.evaluate(evalkit.mock(sees), "seen", include_path=tmp_path, output=run)
+    assert found["seen"]["exact_match"].value == 1.0
+    samples = RunDir(run).samples("seen")
+    held = json.loads(samples["document"][0])["image"]
+    assert held == {"bytes": {"sha256": hashlib.sha256(drawn("red")).hexdigest()}, "path": "red.png"}
+    assert samples["pictures"][0][0]["sha256"] == held["bytes"]["sha256"]
+    assert CliRunner().invoke(app, ["verify", str(run)]).exit_code == 0
 
 
 # -- a server that looks ----------------------------------------------------------------------------------------------

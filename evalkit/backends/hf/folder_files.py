@@ -92,6 +92,11 @@ def _check_config(file: Path, held: Mapping[str, Any]) -> None:
     quantized = held.get("quantization_config")
     if quantized is not None and not isinstance(quantized, dict):
         raise UserError(f"{file}: quantization_config must be an object, not {_kind(quantized)}: {MEND}")
+    named = held.get("architectures")
+    if named is not None and not (isinstance(named, list) and all(isinstance(one, str) for one in named)):
+        raise UserError(f"{file}: architectures must be a list of texts, not {named!r:.60}: {MEND}")
+    if (kind := held.get("model_type")) is not None and not isinstance(kind, str):
+        raise UserError(f"{file}: model_type must be a text, not {kind!r:.60}: {MEND}")
 
 
 def _check_generation(file: Path, held: Mapping[str, Any]) -> None:

@@ -116,6 +116,8 @@ def load_parts(spec: ModelSpec) -> Parts:
         details["weights_by_device"] = placed
     if adapter:
         details["adapter"] = adapter
+        if doubts := peft_adapters.foreign(adapters, [spec.name, source]):
+            details["adapter_doubts"] = doubts
     if processor is not None:
         details |= processing.identity(processor)
     if speculation:

@@ -228,6 +228,23 @@ def _stranger(adapter: Adapter, reason: str) -> UserError:
     )
 
 
+def foreign(adapters: Sequence[Adapter], names: Sequence[str]) -> list[str]:
+    """What is to be told of adapters that say they were trained on another model than this one, which goes by any of
+    ``names``: that their shapes fit does not make them its own. Models are told apart by their names' last part.
+    """
+    own = {_last_part(name) for name in names}
+    found = []
+    for adapter in adapters:
+        base = adapter.config.get("base_model_name_or_path")
+        if isinstance(base, str) and base.strip() and _last_part(base) not in own:
+            found.append(f"the adapter {adapter.folder.name} was trained on {base:.200}; its shapes fit this model too")
+    return found
+
+
+def _last_part(name: str) -> str:
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2].lower()
+
+
 def describe(adapters: Sequence[Adapter], base_parameters: int) -> dict[str, Any]:
     """Type, parameters, share of all parameters in percent, bytes on disk and weights of the adapters."""
     import math
