@@ -135,5 +135,6 @@ def _bundled(name: str) -> Callable[[str | None], list[Row]]:
 
 
 altered_sayings = _bundled("altered_sayings")
+tool_choice = _bundled("tool_choice")
 selfcheck_subjects = _bundled("selfcheck_subjects")
 faithfulness = _bundled("summary_faithfulness")
