@@ -132,11 +132,16 @@ def _tell(result: Chat, whole: ChatSet, asked: ChatSet, how: Asked, output: Path
     from evalkit.leaderboard.chat import entries
     from evalkit.render import chat as page
 
-    heads = ("model", *page.columns(result))
-    table = [(one.model, *(_text(cell) for cell in page.cells(result, one))) for one in page.ranked(result)]
-    console().print(rows_table(heads, table))
+    names = page.columns(result)
+    table = [
+        (one.model if place == 0 else "", name, cell.value, cell.interval)
+        for one in page.ranked(result)
+        for place, (name, cell) in enumerate(zip(names, page.cells(result, one), strict=True))
+    ]
+    console().print(rows_table(("model", "what", "value", "95 % interval"), table))
     if lines := page.habit_lines(result):
-        console().print(rows_table(("the judge", "value"), [(line.what, _text(line.cell)) for line in lines]))
+        habits = [(line.what, line.cell.value, line.cell.interval) for line in lines]
+        console().print(rows_table(("the judge", "value", "95 % interval"), habits))
     for note in page.notes(result):
         typer.echo(note, err=True)
     judge = str(result.record["model"]["name"])
@@ -166,7 +171,3 @@ def _words(how: Asked) -> str:
     if how.against:
         words += f"; all against {how.against}"
     return words if how.battles is None else f"{words}; {how.battles:,} pairs chosen where they inform most"
-
-
-def _text(cell: Any) -> str:
-    return f"{cell.value} [{cell.interval}]" if cell.interval else str(cell.value)

@@ -13,11 +13,13 @@ left out (psi = 0) where fewer than three models tell what a question's difficul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.judge.style import fit_logistic, logistic
+from evalkit.judge.style import fit_logistic, half_widths, logistic
+from evalkit.statistics.inference import LEVEL, Range
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,12 +46,13 @@ class Preferred:
 
 @dataclass(frozen=True, slots=True)
 class LengthControlled:
-    """``rate`` with its 95 % interval by a bootstrap over questions (None where most draws say nothing); ``raw``: the
-    win rate as it is. ``length``: phi, log-odds from the shortest to the typical; ``difficulty``: psi.
+    """``rate`` with its 95 % interval over questions: of the intercept, as `style.controlled` has it, or, where the
+    difficulty counts, by a bootstrap of the rate's log-odds (None where it says nothing). ``raw``: the win rate as it
+    is. ``length``: phi, log-odds from equal lengths to much longer; ``difficulty``: psi.
     """
 
     rate: float
-    interval: tuple[float, float] | None
+    interval: Range | None
     raw: float
     length: float
     difficulty: float
@@ -60,29 +63,42 @@ def length_controlled(
     judged: Mapping[str, Sequence[Preferred]], seed: int = 1234
 ) -> dict[str, LengthControlled | None]:
     """By model; None where verdicts are too few, all alike, or go wholly with the lengths."""
-    import numpy as np
-
     difficulty = _difficulty(judged) if len(judged) >= LEAST_MODELS else {}
-    found: dict[str, LengthControlled | None] = {}
-    for model, rows in judged.items():
-        rng = np.random.default_rng(seed)
-        x, gamma, y = _table(rows, difficulty)
-        whole = _rate(x, gamma, y)
-        if whole is None:
-            found[model] = None
-            continue
-        rate, phi, psi = whole
-        draws = []
-        for _ in range(RESAMPLES):
-            chosen = rng.integers(0, len(y), len(y))
-            if (one := _rate(x[chosen], gamma[chosen], y[chosen])) is not None:
-                draws.append(one[0])
-        interval = None
-        if len(draws) > RESAMPLES / 2:
-            low, high = np.quantile(draws, [0.025, 0.975])
-            interval = (float(min(low, rate)), float(max(high, rate)))
-        found[model] = LengthControlled(rate, interval, float(y.mean()), phi, psi, len(y))
-    return found
+    return {model: _controlled(rows, difficulty, seed) for model, rows in judged.items()}
+
+
+def _controlled(rows: Sequence[Preferred], difficulty: Mapping[str, float], seed: int) -> LengthControlled | None:
+    x, gamma, y = _table(rows, difficulty)
+    whole = _fit(x, gamma, y)
+    if whole is None:
+        return None
+    if whole.psi:
+        ends = _drawn(x, gamma, y, whole.rate, seed)
+    else:
+        half = half_widths(whole.table, y, whole.beta, [one.question for one in rows])
+        ends = None if half is None else (logistic(whole.beta[0] - half[0]), logistic(whole.beta[0] + half[0]))
+    return LengthControlled(whole.rate, ends, float(y.mean()), whole.phi, whole.psi, len(y))
+
+
+def _drawn(x: Vector, gamma: Vector, y: Vector, rate: float, seed: int) -> Range | None:
+    """The interval by the spread of the rate's log-odds over draws of questions, with Student's t of the questions less
+    the parameters; None where most draws say nothing.
+    """
+    import numpy as np
+    from scipy.stats import t
+
+    rng = np.random.default_rng(seed)
+    draws = []
+    for _ in range(RESAMPLES):
+        chosen = rng.integers(0, len(y), len(y))
+        found = _fit(x[chosen], gamma[chosen], y[chosen])
+        if found is not None and 0 < found.rate < 1:
+            draws.append(math.log(found.rate / (1 - found.rate)))
+    if len(draws) <= RESAMPLES / 2 or len(y) <= 3 or not 0 < rate < 1:
+        return None
+    half = float(t.ppf((1 + LEVEL) / 2, len(y) - 3)) * float(np.std(draws, ddof=1))
+    middle = math.log(rate / (1 - rate))
+    return logistic(middle - half), logistic(middle + half)
 
 
 def _table(rows: Sequence[Preferred], difficulty: Mapping[str, float]) -> tuple[Vector, Vector, Vector]:
@@ -95,8 +111,16 @@ def _table(rows: Sequence[Preferred], difficulty: Mapping[str, float]) -> tuple[
     return np.tanh(longer / scale), gamma, np.array([one.points for one in rows])
 
 
-def _rate(x: Vector, gamma: Vector, y: Vector) -> tuple[float, float, float] | None:
-    """(controlled rate, phi, psi)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    rate: float
+    phi: float
+    psi: float
+    beta: Vector
+    table: Vector
+
+
+def _fit(x: Vector, gamma: Vector, y: Vector) -> _Fitted | None:
     import numpy as np
 
     if len(y) < FEWEST or (y == y[0]).all():
@@ -112,7 +136,7 @@ def _rate(x: Vector, gamma: Vector, y: Vector) -> tuple[float, float, float] | N
         return None
     psi = float(beta[places["psi"]]) if "psi" in places else 0.0
     rate = float(np.mean([logistic(float(beta[0]) + psi * float(one)) for one in gamma]))
-    return rate, float(beta[places["phi"]]) if "phi" in places else 0.0, psi
+    return _Fitted(rate, float(beta[places["phi"]]) if "phi" in places else 0.0, psi, beta, table)
 
 
 def _difficulty(judged: Mapping[str, Sequence[Preferred]]) -> dict[str, float]:

@@ -16,10 +16,12 @@ Shots = Collection[int | None]
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a column's numbers are: of this metric ("": any) and of these numbers of shots (empty: any)."""
+    """What a column's numbers are: of this metric ("": any), of these numbers of shots (empty: any)."""
 
     metric: str
     shots: Shots
+    protocols: Collection[str] = ()
+    """How the measured numbers were made, where they say so (by which judge)."""
 
 
 def references(board: Board, entries: Sequence[Entry]) -> tuple[Reference, ...]:
@@ -33,7 +35,9 @@ def _reference(column: Column, measured: Sequence[Entry]) -> Reference:
     metric = column.metric or next((result.primary for result in results), "")
     if column.num_fewshot is not None:
         return Reference(metric, (column.num_fewshot,))
-    return Reference(metric, {result.num_fewshot for result in results if metric in result.metrics})
+    known = [result for result in results if metric in result.metrics]
+    protocols = {result.protocol for result in known if result.protocol}
+    return Reference(metric, {result.num_fewshot for result in known}, protocols)
 
 
 def difference(published: Result, reference: Reference) -> str:
@@ -46,6 +50,8 @@ def difference(published: Result, reference: Reference) -> str:
     metric = reference.metric
     if metric and metric not in published.metrics:
         return f"{', '.join(_plain(key) for key in published.metrics)}, not {_plain(metric)}"
+    if reference.protocols and published.protocol not in reference.protocols:
+        return published.protocol or "protocol not stated"
     if not reference.shots:
         return ""
     if published.num_fewshot is None:
