@@ -135,7 +135,10 @@ def _lm_eval_seeds() -> Iterator[None]:
 
 def _task(task: Any, name: str, wanted: Shots | None, run_spec: RunSpec) -> LmEvalTask:
     if getattr(task, "UNSAFE_CODE", False):
-        raise UserError(f"lm_eval:{name} runs code that the model writes; evalkit does not do that: leave it out")
+        raise UserError(
+            f"lm_eval:{name} runs code that the model writes in its own process; evalkit runs such code in its sandbox "
+            "only: take its own tasks (humaneval, mbpp, ...; docs/code.md)"
+        )
     if getattr(task, "MULTIMODAL", False):
         raise UserError(f"lm_eval:{name} asks about pictures or sound, which evalkit's models do not take")
     decided = shots.of_lm_eval(task.get_config("num_fewshot"), wanted)
