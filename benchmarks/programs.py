@@ -1,6 +1,6 @@
 """How long it takes to test many programs in the sandbox.
 
-    python benchmarks/programs.py --data-dir DIR                 # 1,640 programs: HumanEval's solutions, again and again
+    python benchmarks/programs.py --data-dir DIR               # 1,640 programs: HumanEval's solutions, again and again
     python benchmarks/programs.py --data-dir DIR --programs 200 --workers 1,2
 
 Every program has two sandboxes of its own, one for it and one for its tests (evalkit/sandbox/checking.py). Beside it,
@@ -59,10 +59,9 @@ def main() -> None:
         begun = time.perf_counter()
         passed = sum(one == Verdict(True) for one in judge_all(jail, checks, workers))
         seconds = time.perf_counter() - begun
-        print(
-            f"{len(checks)} programs, {workers} at a time: {seconds:.1f} s, {1000 * seconds / max(1, len(checks)):.1f} ms "
-            f"each; {passed} passed; load before: {load:.1f}"
-        )
+        each = 1000 * seconds / max(1, len(checks))
+        print(f"{len(checks)} programs, {workers} at a time: {seconds:.1f} s, {each:.1f} ms each; {passed} passed")
+        print(f"load before: {load:.1f}")
 
 
 if __name__ == "__main__":

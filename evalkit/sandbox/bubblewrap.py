@@ -16,11 +16,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from evalkit.sandbox import cgroups
 from evalkit.sandbox.jail import BEGIN, ENVIRONMENT, INSIDE, told
 from evalkit.sandbox.limits import Limits
 
@@ -53,6 +54,10 @@ class Bubblewrap:
         become = [_setpriv(), "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs"]
         become += ["--bounding-set", "-all", "--pdeathsig", "KILL", "--"]
         return [*first, *become, self.program, "--ro-bind", "/", "/", *own, *apart, "--", *run]
+
+    def bounded(self, command: Sequence[str], limits: Limits) -> AbstractContextManager[list[str]]:
+        """See `evalkit.sandbox.jail.Jail`."""
+        return cgroups.bounded(command, limits)
 
     def end(self, process: subprocess.Popen[bytes], command: Sequence[str]) -> None:
         """See `evalkit.sandbox.jail.Jail`: with bubblewrap's own processes all inside end."""

@@ -47,7 +47,8 @@ def check(jail: Jail, asked: Check) -> Verdict:
     with job_folder({"program.py": asked.program}) as program, job_folder({"tests.json": tests}) as testing:
         left = jail.command("candidate", (), program, asked.limits)
         right = jail.command("checker", (), testing, asked.limits)
-        outcome, complaint = _exchange(jail, left, right, asked.limits)
+        with jail.bounded(left, asked.limits) as one, jail.bounded(right, asked.limits) as other:
+            outcome, complaint = _exchange(jail, ((left, one), (right, other)), asked.limits)
     if outcome.ending == "timeout":
         return Verdict(False, f"not done after {asked.limits.wall:g} s")
     if outcome.ending == "memory":
@@ -60,20 +61,23 @@ def check(jail: Jail, asked: Check) -> Verdict:
         raise SandboxFailed(f"{jail.name} did not run the program: {told or 'no reason given'}") from None
 
 
-def _exchange(jail: Jail, left: Sequence[str], right: Sequence[str], limits: Limits) -> tuple[Outcome, str]:
-    """Start both with pipes between them; the verdict is what the right one writes to standard error."""
+def _exchange(jail: Jail, both: Sequence[tuple[Sequence[str], Sequence[str]]], limits: Limits) -> tuple[Outcome, str]:
+    """Start both (each a command, and that command within its bounds) with pipes between them; the verdict is what the
+    second one writes to standard error.
+    """
+    (left, bounded_left), (right, bounded_right) = both
     to_left, from_right = os.pipe()
     to_right, from_left = os.pipe()
     started: dict[int, tuple[subprocess.Popen[bytes], Sequence[str]]] = {}
     env = engine_environment()
     complained, complaint = os.pipe()
     try:
-        for command, reading, writing, errors in (
-            (left, to_left, from_left, complaint),
-            (right, to_right, from_right, subprocess.PIPE),
+        for command, whole, reading, writing, errors in (
+            (left, bounded_left, to_left, from_left, complaint),
+            (right, bounded_right, to_right, from_right, subprocess.PIPE),
         ):
             process = subprocess.Popen(
-                command, stdin=reading, stdout=writing, stderr=errors, start_new_session=True, env=env
+                whole, stdin=reading, stdout=writing, stderr=errors, start_new_session=True, env=env
             )
             started[process.pid] = process, command
     except BaseException:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -42,6 +43,10 @@ class Container:
         shown += [part for name, value in ENVIRONMENT.items() for part in ("--env", f"{name}={value}")]
         run = [self.image, "python3", "-I", "-S", "-B", "-c", BEGIN, told(role, argv, limits)]
         return [self.program, "run", "--rm", "--interactive", "--name", box, *told_apart, *bounds, *shown, *run]
+
+    def bounded(self, command: Sequence[str], limits: Limits) -> AbstractContextManager[list[str]]:
+        """See `evalkit.sandbox.jail.Jail`: the engine bounds its containers itself."""
+        return nullcontext(list(command))
 
     def end(self, process: subprocess.Popen[bytes], command: Sequence[str]) -> None:
         """See `evalkit.sandbox.jail.Jail`: the container is removed; to end its client would leave it."""

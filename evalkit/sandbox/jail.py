@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +38,10 @@ class Jail(Protocol):
 
     def command(self, role: str, argv: Sequence[str], job: Path, limits: Limits) -> list[str]:
         """The command line that starts it: ``role`` and ``argv`` as `evalkit.sandbox.inside.start` reads them."""
+        ...
+
+    def bounded(self, command: Sequence[str], limits: Limits) -> AbstractContextManager[list[str]]:
+        """The command with bounds around all of it, which are taken away at the end."""
         ...
 
     def end(self, process: subprocess.Popen[bytes], command: Sequence[str]) -> None:

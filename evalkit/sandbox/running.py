@@ -67,15 +67,16 @@ def run(
     """
     with job_folder({**files, "stdin": stdin}) as job:
         command = jail.command("command", argv, job, limits)
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env=engine_environment(),
-        )
-        return supervise(jail, {process.pid: (process, command)}, process, limits)
+        with jail.bounded(command, limits) as whole:
+            process = subprocess.Popen(
+                whole,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=engine_environment(),
+            )
+            return supervise(jail, {process.pid: (process, command)}, process, limits)
 
 
 def engine_environment() -> dict[str, str]:

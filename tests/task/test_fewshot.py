@@ -7,7 +7,7 @@ import random
 import pytest
 
 from evalkit.contract.errors import UserError
-from evalkit.task.fewshot import sampler
+from evalkit.task.fewshot import only, sampler
 
 POOL = [{"i": index} for index in range(20)]
 
@@ -54,3 +54,11 @@ def test_more_than_there_are() -> None:
 
 def test_no_shots_need_no_pool() -> None:
     assert sampler("random", [], 0, 1, True, "toy")({"i": 1}) == []
+
+
+def test_only_some_rows_may_be_examples() -> None:
+    pool = [{"n": number} for number in range(5)]
+    assert only(pool, (3, 1), "here") == [pool[3], pool[1]]
+    assert only(pool, (), "here") is pool
+    with pytest.raises(UserError, match=r"here: there is no row 5 among the 5"):
+        only(pool, (1, 5), "here")
