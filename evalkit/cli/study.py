@@ -1,9 +1,10 @@
-"""`evalkit study cascade|cache`: experiments of several runs, from one configuration."""
+"""`evalkit study adaptation|cascade|cache`: experiments of several runs, from one configuration."""
 
 from __future__ import annotations
 
 import typer
 
+from evalkit.cli.adapting import adaptation
 from evalkit.cli.studying import cache, cascade
 
 app = typer.Typer(help="Experiments of several runs, from one configuration.", no_args_is_help=True)
@@ -14,5 +15,6 @@ def group() -> None:
     """Experiments of several runs, from one configuration."""
 
 
+app.command("adaptation")(adaptation)
 app.command("cascade")(cascade)
 app.command("cache")(cache)

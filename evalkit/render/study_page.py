@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from evalkit.render.figures import Figure
 from evalkit.render.templates import environment, markup
 from evalkit.store.files import replacing
 from evalkit.store.paths import share
+from evalkit.text.markdown import inline
 
 EARLY, SCRIPTS = ("theme.js",), ("page.js",)
 
@@ -40,6 +42,27 @@ class Page:
     title: str
     lead: tuple[str, ...]
     parts: tuple[Part, ...]
+
+
+def write_markdown(shown: Page, out: Path) -> Path:
+    """Write the sentences and tables as Markdown. Raises UserError for a file that cannot be written."""
+    lines = [f"# {inline(shown.title)}", ""]
+    for text in shown.lead:
+        lines += [inline(text), ""]
+    for part in shown.parts:
+        lines += [f"## {inline(part.title)}", ""]
+        if part.note:
+            lines += [inline(part.note), ""]
+        for table in part.tables:
+            lines += [_row(table.columns), _row([":--", *["--:"] * (len(table.columns) - 1)])]
+            lines += [*(_row([inline(cell) for cell in row]) for row in table.rows), ""]
+    with replacing(out) as draft:
+        draft.write_text("\n".join(lines), "utf-8", errors="replace", newline="\n")
+    return out
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def write_page(shown: Page, out: Path) -> Path:
