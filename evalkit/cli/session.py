@@ -77,7 +77,8 @@ def _resumed(asked: Asked, run_dir: Path) -> RunSpec:
     """The run's own spec, with this command's flags and file on top (a real change is refused by the store)."""
     from evalkit.store import RunDir
 
-    written = RunDir.open(run_dir).spec()
+    # What a directory says of permission, anybody may have written.
+    written = RunDir.open(run_dir).spec().model_copy(update={"allow_code_execution": False})
     if not asked.flags and not asked.config:
         return written.model_copy(update={"output": run_dir})
     settings, origin = config.load(asked.config) if asked.config else (config.settings_of(written), config.Origin())

@@ -166,7 +166,7 @@ def evaluate(
         selection = by_generation(selection)
     if spec.predict_only:
         selection = without_scores(selection)
-    suitability.require_permission(selection)
+    selection = suitability.permitted(selection)
     later = LaterChat() if spec.model.chat_template and can.architecture not in ("classifier", "embedder") else None
     workloads = load_workloads(selection, open_source(spec.data_dir), spec, later, schedule)
     suitability.require(workloads, model_label(model), can)

@@ -29,7 +29,7 @@ from evalkit.runner.aftermath import Aftermath
 from evalkit.runner.evaluate import Finished, Live, load_workloads, write_samples
 from evalkit.runner.scoring import score, summarize
 from evalkit.runner.styling import LaterChat
-from evalkit.runner.suitability import require_permission
+from evalkit.runner.suitability import permitted
 from evalkit.runner.surroundings import with_environment
 from evalkit.runner.workload import Workload, build_requests
 from evalkit.sandbox import permission
@@ -92,7 +92,7 @@ def _rescore(
     spec = with_environment(spec.model_copy(update={"output": output}))
     if output.resolve() == source.path.resolve():
         raise UserError(f"--output {output}: is the run itself, which stays as it is: give another folder")
-    require_permission(selection)
+    selection = permitted(selection)
     for warning in selection.warnings:
         note(warning)
     later = LaterChat() if spec.model.chat_template else None

@@ -71,12 +71,19 @@ def _instead(missing: RequestKind, can: Capabilities) -> str:
     return "leave it out, or use another backend"
 
 
-def require_permission(selection: Selection) -> None:
-    """UserError for a task that runs generated programs, where the run does not allow it or has no sandbox."""
-    for task in selection.tasks:
-        if traits(task).executes:
-            permission.require(f"task {task.info.name}")
-            finding.find()
+def permitted(selection: Selection) -> Selection:
+    """The selection, with a word on programs where a task runs some. UserError where the run does not allow it, or
+    there is no sandbox.
+    """
+    running = [task.info.name for task in selection.tasks if traits(task).executes]
+    if not running:
+        return selection
+    permission.require(f"task {running[0]}")
+    said = (
+        f"{', '.join(running)}: programs that the model writes are run, each in a sandbox ({finding.find().name}) "
+        "without network, files and environment, within limits of time and memory"
+    )
+    return replace(selection, warnings=(*selection.warnings, said))
 
 
 def following(selection: Selection, window: int | None) -> Selection:

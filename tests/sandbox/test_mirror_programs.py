@@ -140,3 +140,61 @@ def test_mutants_are_judged_as_by_the_official_way(mirror: Path) -> None:
         assert verdict.passed == right, (check.program, verdict.reason)
         wrong += not right
     assert wrong >= MUTANTS
+
+
+PLUS = """
+import numpy as np
+
+def is_floats(x):
+    return isinstance(x, float) or (isinstance(x, (list, tuple)) and all(isinstance(one, float) for one in x))
+
+def assertion(out, exp, atol):
+    if atol == 0 and is_floats(exp):
+        atol = 1e-6
+    if out != exp and atol != 0:
+        assert np.allclose(out, exp, rtol=1e-07, atol=atol)
+    else:
+        assert out == exp, f"out: {out}, exp: {exp}"
+
+def check(candidate):
+    inputs = [[[1.0, 2.0]], [[0.1, 0.2]], [(5, 6)], [[float("inf")]], [[10**5000]]]
+    results = [3.0, 0.3, 11, float("inf"), 10**5000]
+    for inp, exp in zip(inputs, results):
+        assertion(candidate(*inp), exp, 0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "passed"),
+    [
+        ("def total(x):\n    return sum(x)\n", True),
+        ("import numpy as np\ndef total(x):\n    return sum(np.array(x, dtype=object))\n", True),
+        ("def total(x):\n    return sum(x) + 1e-3\n", False),
+        (
+            "class T:\n    __eq__ = lambda s, o: True\n    __array__ = lambda s: 3.0\ndef total(x):\n    return T()\n",
+            False,
+        ),
+    ],
+)
+def test_tests_in_the_form_of_evalplus(program: str, passed: bool) -> None:
+    (verdict,) = judge_all(jail_or_skip(), [Check(program, (PLUS, "check(total)"), names=("total",))])
+    assert isinstance(verdict, Verdict)
+    assert verdict.passed == passed, verdict.reason
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[1, 'a', None, True, 2.5, float('inf')]", "(1, (2, [3]))", "{1, 2}", "frozenset({(1, 2)})", "b'\\xff'", "1j",
+        "{'a': {1: [2]}, (1, 2): 3}", "range(2, 9, 3)", "'\\ud800'", "__import__('fractions').Fraction(1, 3)",
+        "__import__('decimal').Decimal('0.10')", "__import__('datetime').date(2024, 2, 29)", "-10 ** 6000",
+        "__import__('collections').OrderedDict(b=1, a=2)", "__import__('collections').deque([1, 2])", "int",
+    ],
+)  # fmt: skip
+def test_values_cross_as_they_are(value: str) -> None:
+    tests = (
+        f"value = {value}\nassert f(value) == value and type(f(value)) is type(value), f(value)\nassert g() == value"
+    )
+    program = f"def f(x):\n    assert x == {value}\n    return x\ndef g():\n    return {value}\n"
+    (verdict,) = judge_all(jail_or_skip(), [Check(program, (tests,))])
+    assert verdict == Verdict(True)

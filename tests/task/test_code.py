@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from sandbox.jails import jail_or_skip
+from typer.testing import CliRunner
 
 import evalkit
 from evalkit import Generate, ModelInfo, Request, Response, UserError
+from evalkit.cli.app import app
 from evalkit.metrics.filters import build
 from evalkit.metrics.repeats import pass_at_k
 
@@ -101,6 +103,18 @@ def test_answers_are_kept_without_permission_and_scored_with_it(tmp_path: Path) 
         evalkit.rescore(run.path, output=tmp_path / "no")
     again = evalkit.rescore(run.path, allow_code_execution=True, output=tmp_path / "again")
     assert again["humaneval"]["pass@1"].value == 1.0
+
+
+def test_a_run_directory_gives_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jail_or_skip()
+    monkeypatch.chdir(tmp_path)
+    command = ["run", "--model", "mock", "--tasks", "humaneval@bundled", "--limit", "1", "--output", "run"]
+    assert CliRunner().invoke(app, [*command, "--allow-code-execution"]).exit_code == 0
+    for again in (["run", "--resume", "run"], ["retry", "run"], command):
+        refused = CliRunner().invoke(app, again)
+        assert refused.exit_code == 2
+        assert "--allow-code-execution" in refused.output
+        assert CliRunner().invoke(app, [*again, "--allow-code-execution"]).exit_code == 0
 
 
 def test_without_a_sandbox_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
