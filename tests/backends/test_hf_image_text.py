@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_vision as tiny
+import torch
 from PIL import Image as Pillow
 
 import evalkit
+from evalkit.backends import hf
 from evalkit.contract.types import Generate, Image, Message, Rolling, Score
 from evalkit.spec.models import EngineSpec, ModelSpec
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
-
-import tiny_vision as tiny  # noqa: E402
-
-from evalkit.backends import hf  # noqa: E402
 
 pytestmark = pytest.mark.slow
 FAMILIES = [

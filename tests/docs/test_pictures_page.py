@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-pytest.importorskip("PIL", reason="needs the extra vision")
-
 from evalkit.leaderboard.board import load_board
 from evalkit.task.catalog import Catalog
 
@@ -20,6 +18,7 @@ PAGE = (ROOT / "docs" / "pictures.md").read_text("utf-8")
 
 
 def test_the_pages_task_runs(tmp_path: Path) -> None:
+    pytest.importorskip("PIL", reason="needs the extra vision")
     (task,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     folder = tmp_path / "my_tasks" / "signs"

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("PIL", reason="needs the extra vision")
-pytest.importorskip("aiohttp", reason="needs the extra openai")
-
 from PIL import Image as Pillow
 from provider_server import KEY, Provider, Reply, serving
 from typer.testing import CliRunner
@@ -224,6 +220,7 @@ def look(data: bytes) -> tuple[str, float, float]:
 
 
 def test_a_server_that_reads_the_pixels_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp", reason="needs the extra openai")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     provider = Provider()
 

@@ -42,7 +42,7 @@ def resolve(name: str, task_spec: TaskSpec, run_spec: RunSpec, wanted_shots: Sho
 
     Names are lm-eval's own, without "lm_eval:", so that tools find them; see :func:`apart` for names that clash. Data
     sets are loaded here, from the mirror where the run has one. Raises UserError for unknown names (with near ones),
-    for tasks that cannot be built, run code written by a model or look at pictures, and MissingExtra without lm-eval.
+    for tasks that cannot be built, run code written by a model or ask about sound, and MissingExtra without lm-eval.
     """
     wanted = name.removeprefix(PREFIX)
     if task_spec.sample or run_spec.sample:
@@ -139,8 +139,8 @@ def _task(task: Any, name: str, wanted: Shots | None, run_spec: RunSpec) -> LmEv
             f"lm_eval:{name} runs code that the model writes in its own process; evalkit runs such code in its sandbox "
             "only: take its own tasks (humaneval, mbpp, ...; docs/code.md)"
         )
-    if getattr(task, "MULTIMODAL", False):
-        raise UserError(f"lm_eval:{name} asks about pictures or sound, which evalkit's models do not take")
+    if getattr(task, "MULTIMODAL", False) and task.get_config("doc_to_audio"):
+        raise UserError(f"lm_eval:{name} asks about sound, which evalkit's models do not take")
     decided = shots.of_lm_eval(task.get_config("num_fewshot"), wanted)
     _override(task, decided.number, run_spec.gen_kwargs)
     missing = getattr(task, MISSING_FEWSHOT, None)

@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evalkit.task.lm_eval.visuals import digest_of, is_picture
+
 
 def plain(value: Any) -> Any:
-    """JSON values only: arrays become lists, what is not finite None, functions their name, all else its text."""
+    """JSON values only: arrays become lists, what is not finite None, functions their name, pictures a hash of their
+    pixels, all else its text.
+    """
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -22,6 +26,8 @@ def plain(value: Any) -> Any:
         return sorted((plain(item) for item in value), key=str)
     if hasattr(value, "tolist"):  # numpy arrays and scalars
         return plain(value.tolist())
+    if is_picture(value):
+        return digest_of(value)
     if callable(value):
         return getattr(value, "__qualname__", type(value).__qualname__)
     return value.name if isinstance(value, Path) else str(value)

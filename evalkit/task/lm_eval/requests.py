@@ -28,8 +28,8 @@ def from_instances(
 
 def _requests(task: str, instance: Any, repeats: int, seed: int, turns: Conversations) -> Iterator[Request]:
     arguments, kind = instance.args, instance.request_type
-    if any(isinstance(argument, Mapping) and {"visual", "audio"} & argument.keys() for argument in arguments):
-        raise UserError(f"lm_eval:{task} asks about pictures or sound, which evalkit's models do not take")
+    if any(isinstance(argument, Mapping) and "audio" in argument for argument in arguments):
+        raise UserError(f"lm_eval:{task} asks about sound, which evalkit's models do not take")
     if kind == "loglikelihood":
         context, continuation = arguments[0], arguments[1]
         yield from [Score(context, continuation, turns.get(context))] * repeats

@@ -27,7 +27,7 @@ from evalkit.contract.types import (
     TaskInfo,
 )
 from evalkit.store.identity import digest
-from evalkit.task.lm_eval import summary
+from evalkit.task.lm_eval import summary, visuals
 from evalkit.task.lm_eval.plain import number, numbers, plain
 from evalkit.task.lm_eval.requests import from_instances, to_instances
 
@@ -149,10 +149,12 @@ class LmEvalTask:
     def _instances(self, document: Document, style: PromptStyle, turns: dict[str, tuple[Message, ...]]) -> list[Any]:
         """lm-eval's instances of one document; ``turns`` is filled with the conversation behind each prompt."""
         doc, chat = self._doc(document), style.chat
+        where = f"lm_eval:{self.info.name}, document {document.id}"
+        images = visuals.images_of(self._task.doc_to_image(doc), where) if self._shows_pictures else ()
 
         def render(history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
             assert chat is not None
-            messages = tuple(Message(turn["role"], turn["content"]) for turn in history)
+            messages = visuals.shown(history, images, where)
             prompt = chat(messages, add_generation_prompt)
             turns[prompt] = messages
             return prompt
@@ -174,7 +176,15 @@ class LmEvalTask:
             apply_chat_template=chat is not None,
             chat_template=template,
         )
-        return made if isinstance(made, list) else [made]
+        every = made if isinstance(made, list) else [made]
+        if images and chat is None:
+            for prompt in {one.args[0] for one in every}:
+                turns[prompt] = visuals.shown([{"role": "user", "content": prompt}], images, where)
+        return every
+
+    @property
+    def _shows_pictures(self) -> bool:
+        return bool(getattr(self._task, "MULTIMODAL", False) and self._task.get_config("doc_to_image"))
 
     def _answered(self, document: Document, asked: Sequence[Request], got: Sequence[Response]) -> list[Any]:
         return to_instances(self.info.name, document.id, self._doc(document), asked, got, self._repeats)

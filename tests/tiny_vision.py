@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_file = Path(__file__).parents[2] / "scripts" / "random_vision_model.py"
+_file = Path(__file__).parents[1] / "scripts" / "random_vision_model.py"
 _spec = importlib.util.spec_from_file_location("random_vision_model", _file)
 assert _spec is not None
 assert _spec.loader is not None
