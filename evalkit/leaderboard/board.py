@@ -13,7 +13,9 @@ from evalkit.spec.strict import Strict, mistake
 from evalkit.store.paths import share
 from evalkit.text.reading import read_yaml
 
-Facts = Literal["type", "parameters", "precision", "quantization", "adapters", "backend", "hardware", "date"]
+Facts = Literal[
+    "type", "parameters", "precision", "quantization", "adapters", "revision", "backend", "hardware", "date"
+]
 
 
 class Column(Strict):

@@ -47,7 +47,8 @@ def categories(table: Table) -> list[Category]:
         if column.weight and column.group and column.counter is None:
             groups.setdefault(column.group, []).append(place)
     found = [made for title, places in groups.items() if (made := _category(table, title, places)) is not None]
-    return found if len(found) > 1 else []
+    shown = any(row.status == table.ranked and row.key in one.means for one in found for row in table.rows)
+    return found if len(found) > 1 and shown else []
 
 
 def _category(table: Table, title: str, places: Sequence[int]) -> Category | None:

@@ -76,7 +76,8 @@ def _figure(table: Table, plot: Plot) -> Scatter | None:
     ends = [end for point in points for end in (point.y, point.low, point.high) if end is not None]
     up = scale(ends, 0.0 if min(ends) >= 0 else None)
     lines = list(dict.fromkeys(point.line for point in points))
-    segments, legend, notes = _joined(points, plot, across, up, lines)
+    segments, legend = _joined(points, plot, across, up, lines)
+    notes = ["lines through the marks are 95 % intervals"] if any(point.low is not None for point in points) else []
     if plot.front:
         segments += _front(table, plot, points, across, up)
         legend.append((None, "Pareto front"))
@@ -88,8 +89,8 @@ def _figure(table: Table, plot: Plot) -> Scatter | None:
         legend += [(None, "scaling law")] if curve else []
     return Scatter(
         title=plot.title or f"{_called(table, plot.y)} against {_called(table, plot.x)}",
-        note=_sentence(["lines through the marks are 95 % intervals", *notes]),
-        x=Axis(TITLES.get(plot.x, _called(table, plot.x)), _ticks(points, plot, across)),
+        note=_sentence(notes),
+        x=Axis(_across(points, plot) or _called(table, plot.x), _ticks(points, plot, across)),
         y=Axis(_called(table, plot.y), up.ticks()),
         marks=tuple(_mark(point, across, up, lines.index(point.line)) for point in points),
         segments=tuple(segments),
@@ -100,7 +101,7 @@ def _figure(table: Table, plot: Plot) -> Scatter | None:
 
 def _sentence(parts: Sequence[str]) -> str:
     text = "; ".join(part for part in parts if part)
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 # -- where points come from -------------------------------------------------------------------------------------------
@@ -108,7 +109,7 @@ def _sentence(parts: Sequence[str]) -> str:
 
 def _points(table: Table, plot: Plot) -> list[Point]:
     found = []
-    for row in table.rows:
+    for row in _last(table) if plot.x == "parameters" else table.rows:
         if plot.x == "date":
             found += [point for number in row.history if (point := _dated(table, plot, row, number)) is not None]
             continue
@@ -116,11 +117,32 @@ def _points(table: Table, plot: Plot) -> list[Point]:
         if x is not None and y is not None:
             value, half = y
             model = row.entry.model
-            called = f"{model.name}, {model.revision}" if model.revision else model.name
+            called = f"{model.name}, {model.revision}" if model.revision else _name(table, row)
             joined = model.name if plot.x in ("step", "tokens") else row.key
             low, high = (None, None) if half is None else (value - half, value + half)
             found.append(Point(x, value, called, joined, row.status, low, high))
     return found
+
+
+def _last(table: Table) -> list[Row]:
+    """Rows without those of a model that a later checkpoint of its training is there for."""
+    newest: dict[str, int] = {}
+    for row in table.rows:
+        step = training(row.entry.model.revision)[0]
+        if step is not None:
+            newest[row.entry.model.name] = max(step, newest.get(row.entry.model.name, 0))
+    return [
+        row
+        for row in table.rows
+        if (step := training(row.entry.model.revision)[0]) is None or step == newest[row.entry.model.name]
+    ]
+
+
+def _name(table: Table, row: Row) -> str:
+    """A model's name, with its backend where another row has the same name."""
+    model = row.entry.model
+    alike = sum(other.entry.model.name == model.name for other in table.rows) > 1
+    return f"{model.name} ({model.backend})" if alike and model.backend else model.name
 
 
 def _dated(table: Table, plot: Plot, row: Row, number: int) -> Point | None:
@@ -137,7 +159,7 @@ def _dated(table: Table, plot: Plot, row: Row, number: int) -> Point | None:
         return None
     half = _half(cell)
     low, high = (None, None) if half is None else (cell.shown - half, cell.shown + half)
-    return Point(float(day), cell.shown, f"{row.entry.model.name}, {entry.date[:10]}", row.key, row.status, low, high)
+    return Point(float(day), cell.shown, f"{_name(table, row)}, {entry.date[:10]}", row.key, row.status, low, high)
 
 
 def _x(table: Table, name: str, row: Row) -> float | None:
@@ -214,15 +236,24 @@ def _ticks(points: Sequence[Point], plot: Plot, across: Scale) -> tuple[Tick, ..
         return across.ticks(8)
     days = sorted({int(point.x) for point in points})
     shown = days if len(days) <= MOST_DATES else [days[0], days[len(days) // 2], days[-1]]
-    return tuple(Tick(across.at(day), date.fromordinal(day).isoformat()) for day in shown)
+    one_year = len({date.fromordinal(day).year for day in days}) == 1
+    return tuple(Tick(across.at(day), date.fromordinal(day).isoformat()[5 if one_year else 0 :]) for day in shown)
+
+
+def _across(points: Sequence[Point], plot: Plot) -> str:
+    """The title of the x axis; over days the year, where it is one. "" for a column."""
+    if plot.x == "date":
+        years = sorted({date.fromordinal(int(point.x)).year for point in points})
+        return f"day of {years[0]}" if len(years) == 1 else "day"
+    return TITLES.get(plot.x, "")
 
 
 def _joined(
     points: Sequence[Point], plot: Plot, across: Scale, up: Scale, lines: Sequence[str]
-) -> tuple[list[Segment], list[tuple[int | None, str]], list[str]]:
+) -> tuple[list[Segment], list[tuple[int | None, str]]]:
     """Lines over training and over days, with their names; elsewhere none."""
     if plot.x not in ("step", "tokens", "date"):
-        return [], [], []
+        return [], []
     by_line: dict[str, list[Point]] = {}
     for point in points:
         by_line.setdefault(point.line, []).append(point)
@@ -234,7 +265,7 @@ def _joined(
     legend: list[tuple[int | None, str]] = [
         (lines.index(name) % COLOURS, own[0].name.partition(",")[0]) for name, own in list(by_line.items())[:COLOURS]
     ]
-    return segments, legend, []
+    return segments, legend
 
 
 def _front(table: Table, plot: Plot, points: Sequence[Point], across: Scale, up: Scale) -> list[Segment]:

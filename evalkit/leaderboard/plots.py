@@ -20,7 +20,10 @@ MOST_DATES = 6
 
 def plots(table: Table) -> list[Scatter]:
     """The plots that have two points or more."""
-    made = (*chosen_plots(table), _size(table), _trend(table))
+    asked = {plot.x for plot in table.board.plots}
+    made: list[Scatter | None] = [*chosen_plots(table)]
+    made += [] if "parameters" in asked else [_size(table)]
+    made += [] if "date" in asked else [_trend(table)]
     return [figure for figure in made if figure is not None]
 
 

@@ -19,6 +19,7 @@ FACTS = {
     "precision": "Precision",
     "quantization": "Quantization",
     "adapters": "Adapters",
+    "revision": "Revision",
     "backend": "Backend",
     "hardware": "Hardware",
     "date": "Date",

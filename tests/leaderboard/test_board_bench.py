@@ -125,7 +125,9 @@ def test_a_front_goes_through_what_nothing_beats_and_a_law_has_its_interval() ->
     (figure,) = chosen_plots(found)
     assert len(figure.segments) == 4  # three on the front, two steps
     law = plotted(Plot(x="parameters", y="score", log=True, fit="plain"))
-    sizes = [entry(f"m{n}", 1 - 0.5 * n**-0.2, None, parameters=n * 1e9) for n in (1, 2, 4, 8)]
+    early = entry("m8", 0.1, None, parameters=8e9, revision="step1")
+    sizes = [early.model_copy(update={"date": "2025-01-01"})]
+    sizes += [entry(f"m{n}", 1 - 0.5 * n**-0.2, None, parameters=n * 1e9, revision="step2") for n in (1, 2, 4, 8)]
     (figure,) = chosen_plots(table(law, *sizes))
     assert "error = 50 x^-0.2" in figure.note
     assert "95 % interval: 0.2 to 0.2" in figure.note
@@ -136,6 +138,7 @@ def test_history_over_days_joins_a_rows_runs_and_a_plot_of_nothing_is_refused() 
     runs = [entry("m", 0.5 + n / 100, None, date=f"2026-01-0{n}") for n in (1, 2, 3)]
     (figure,) = chosen_plots(table(board, *runs))
     assert (len(figure.marks), len(figure.segments)) == (3, 2)
-    assert [tick.text for tick in figure.x.ticks] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert [tick.text for tick in figure.x.ticks] == ["01-01", "01-02", "01-03"]
+    assert figure.x.title == "day of 2026"
     with pytest.raises(ValueError, match="no column's title"):
         plotted(Plot(x="C"))
