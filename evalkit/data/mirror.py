@@ -5,7 +5,7 @@ without configs may have its splits in its own folder.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 @dataclass(frozen=True, slots=True)
 class Part:
     """One file that holds rows of another set, as a mirror may have them: ``fields`` are what the set calls them, by
-    what the file calls them, and only rows that say ``where`` count.
+    what the file calls them, only rows that say ``where`` count, and ``made`` turns those into the set's own.
     """
 
     dataset: str
@@ -42,6 +42,16 @@ class Part:
     split: str
     where: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+    made: Callable[[list[Mapping[str, Any]]], list[Mapping[str, Any]]] | None = None
+
+
+def _articles(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """RACE's questions, one a row, as EleutherAI's copy has them: one row an article, its questions a Python list."""
+    problems: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        asked = {key: row[key] for key in ("question", "answer", "options")}
+        problems.setdefault(str(row["article"]), []).append(asked)
+    return [{"article": article, "problems": repr(asked)} for article, asked in problems.items()]
 
 
 def _aggrefact(origin: str, document: str, summary: str) -> tuple[Part, ...]:
@@ -61,6 +71,7 @@ PARTS: Mapping[tuple[str, str | None, str], tuple[Part, ...]] = {
         for config in ("cities", "inventions", "elements", "animals", "companies", "facts")
     ),
     ("EdinburghNLP/xsum", "default", "test"): _aggrefact("xsum", "document", "model_summary"),
+    ("EleutherAI/race", "high", "test"): (Part("ehovy/race", "high", "test", made=_articles),),
     ("jannalu/crows_pairs_multilingual", "english", "test"): (Part("nyu-mll/crows_pairs", "crows_pairs", "test"),),
     ("abisee/cnn_dailymail", "3.0.0", "test"): _aggrefact("cnndm", "article", "model_summary"),
 }
@@ -119,7 +130,8 @@ class MirrorSource:
         for part in parts:
             every = self.load(DatasetRef(part.dataset, part.config, None), part.split)
             kept = [row for row in every if all(str(row.get(key)) == value for key, value in part.where.items())]
-            found += [{part.fields.get(key, key): value for key, value in row.items()} for row in kept]
+            named = [{part.fields.get(key, key): value for key, value in row.items()} for row in kept]
+            found += part.made(named) if part.made else named
         return found
 
     def _has(self, id: str) -> bool:

@@ -49,7 +49,9 @@ def difference(published: Result, reference: Reference) -> str:
         return published.differs
     metric = reference.metric
     if metric and metric not in published.metrics:
-        return f"{', '.join(_plain(key) for key in published.metrics)}, not {_plain(metric)}"
+        known = [_plain(key) for key in published.metrics]
+        more = f" and {len(known) - 2} more" if len(known) > 2 else ""
+        return f"{', '.join(known[:2])}{more}, not {_plain(metric)}"
     if reference.protocols and published.protocol not in reference.protocols:
         return published.protocol or "protocol not stated"
     if not reference.shots:

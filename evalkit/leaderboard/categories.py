@@ -101,7 +101,6 @@ def _standing(table: Table, row: Row, weights: Sequence[tuple[int, float]]) -> S
     return Standing(score, variance**0.5 if known else 0.0, tuple(parts) if len(parts) == len(weights) else ())
 
 
-def mean_text(one: Category, key: str) -> str:
+def mean_text(one: Category, key: str, decimals: int = 1) -> str:
     """A row's mean as it is shown."""
-    mean = one.means.get(key)
-    return numbers.MISSING if mean is None else f"{mean:.1f}".replace("-", numbers.MINUS)
+    return numbers.mean(one.means.get(key), decimals)

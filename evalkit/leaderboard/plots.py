@@ -39,14 +39,14 @@ def _up(rows: Sequence[Row]) -> Scale:
     return scale(ends, 0.0 if min(scores) >= 0 else None)
 
 
-def _mark(row: Row, x: float, up: Scale, tone: int, whisker: bool) -> Mark:
+def _mark(row: Row, x: float, up: Scale, tone: int, whisker: bool, decimals: int) -> Mark:
     score = row.score or 0.0
     half = Z95 * row.error if whisker and row.error else None
     symbol, hollow = MARKS[row.status]
     return Mark(
         x,
         round(100 - up.at(score), 2),
-        f"{row.entry.model.name}: {score:.1f}" + (f" ± {half:.1f}" if half else ""),
+        f"{row.entry.model.name}: {score:.{decimals}f}" + (f" ± {half:.{decimals}f}" if half else ""),
         tone=tone % COLOURS,
         symbol=symbol,
         open=hollow,
@@ -71,7 +71,12 @@ def _size(table: Table) -> Scatter | None:
         y=Axis(_unit(table), up.ticks()),
         marks=tuple(
             _mark(
-                row, across.at((row.entry.model.parameters or 0) / 1e9), up, kinds.index(row.entry.model.type), whiskers
+                row,
+                across.at((row.entry.model.parameters or 0) / 1e9),
+                up,
+                kinds.index(row.entry.model.type),
+                whiskers,
+                table.decimals,
             )
             for row in points
         ),
@@ -110,7 +115,9 @@ def _trend(table: Table) -> Scatter | None:
         note="When each row's newest run was made; the dotted line is the best score so far.",
         x=Axis("", tuple(Tick(across.at(day), date.fromordinal(day).isoformat()) for day in shown)),
         y=Axis(_unit(table), up.ticks()),
-        marks=tuple(_mark(row, across.at(day), up, 0, len(dated) <= MOST_WHISKERS) for day, row in dated),
+        marks=tuple(
+            _mark(row, across.at(day), up, 0, len(dated) <= MOST_WHISKERS, table.decimals) for day, row in dated
+        ),
         segments=tuple(steps),
         legend=((None, "best so far"),),
         height=360,

@@ -153,7 +153,7 @@ def fact(entry: Entry, name: str) -> str:
 def lines(table: Table, columns: Sequence[Head]) -> list[Line]:
     """Every row, in the table's order."""
     several, best = _several_shots(table), column_marks(table)
-    found = [_line(row, columns, place, several) for place, row in enumerate(table.rows)]
+    found = [_line(row, columns, place, several, table.decimals) for place, row in enumerate(table.rows)]
     marked = [{f"c{place}": by_row.get(line.row.key, "") for place, by_row in enumerate(best)} for line in found]
     return [
         replace(line, marks=tuple(own.get(head.id, "") for head in columns))
@@ -171,13 +171,13 @@ def _several_shots(table: Table) -> set[int]:
     return {place for place, found in shots.items() if len(found) > 1}
 
 
-def _line(row: Row, columns: Sequence[Head], place: int, several: set[int]) -> Line:
+def _line(row: Row, columns: Sequence[Head], place: int, several: set[int], decimals: int) -> Line:
     entry = row.entry
     size = entry.model.parameters
     texts: dict[str, str] = {
         "rank": numbers.MISSING if row.rank is None else str(row.rank),
         "model": entry.model.name,
-        "score": numbers.MISSING if row.score is None else f"{row.score:.1f}".replace("-", numbers.MINUS),
+        "score": numbers.mean(row.score, decimals),
         "win": numbers.MISSING if row.win_rate is None else f"{100 * row.win_rate:.0f}",
         **{name: fact(entry, name) for name in FACTS},
     }
@@ -193,9 +193,9 @@ def _line(row: Row, columns: Sequence[Head], place: int, several: set[int]) -> L
     notes: dict[str, str] = {}
     spans: dict[str, str] = {}
     if row.error and row.score is not None:
-        low, high = (f"{row.score + sign * Z95 * row.error:.1f}".replace("-", numbers.MINUS) for sign in (-1, 1))
+        low, high = (numbers.mean(row.score + sign * Z95 * row.error, decimals) for sign in (-1, 1))
         spans["score"] = f"{low} to {high}"
-        notes["score"] = f"95 % interval ± {Z95 * row.error:.1f}"
+        notes["score"] = f"95 % interval ± {numbers.mean(Z95 * row.error, decimals)}"
     if row.as_published:
         notes["score"] = "the source's own average"
     for number, cell in enumerate(row.cells):

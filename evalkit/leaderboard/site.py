@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ def _index(template: Any, out: Path, table: Table, columns: Any, found: list[Lin
         "sizes": any(line.row.entry.model.parameters for line in found),
         "figures": figures,
         "categories": categories(table),
-        "mean_text": mean_text,
+        "mean_text": partial(mean_text, decimals=table.decimals),
         "marked": any(any(line.marks) for line in found),
         "data_json": markup(page.embed(data)),
         "ranked": table.ranked,

@@ -107,6 +107,13 @@ class Table:
     falling: bool = False
     """Whether the lower score is the better one."""
 
+    @property
+    def decimals(self) -> int:
+        """Of its scores: one, and three where all columns that count hold numbers of one at most (correlations)."""
+        counted = [place for place, column in enumerate(self.board.columns) if column.weight]
+        cells = [cell for row in self.rows for place in counted if (cell := row.cells[place]) is not None]
+        return 3 if cells and all(not cell.proportion and abs(cell.value) <= 1 for cell in cells) else 1
+
 
 def build_table(board: Board, found: Sequence[Found]) -> Table:
     """Rows in order of rank, then score, then name. A model without a value in any column has no row."""

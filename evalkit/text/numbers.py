@@ -27,6 +27,11 @@ def score(value: float | None, proportion: bool) -> str:
     return text.replace("-", MINUS)
 
 
+def mean(value: float | None, decimals: int = 1) -> str:
+    """A mean over columns, with as many decimals as its board's numbers have."""
+    return MISSING if value is None else f"{value:.{decimals}f}".replace("-", MINUS)
+
+
 def signed(value: float, proportion: bool) -> str:
     """A difference with its sign, in percentage points for shares; one that rounds to zero gets more digits, so that an
     interval's end shows on which side of zero it lies.

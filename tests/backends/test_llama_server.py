@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from llama_server import llama_server, script
 
+import evalkit
 from evalkit.backends import opening
 from evalkit.contract.backend import Backend
 from evalkit.contract.errors import UserError
@@ -167,3 +168,17 @@ def test_a_real_server_answers_alike_in_three_providers_protocols(url: str, monk
         found.append((one.text, one.prompt_tokens, one.output_tokens, one.usage.cost))
     assert found[0] == found[1] == found[2]
     assert found[0][1:] == (37, 12, pytest.approx(61e-6))
+
+
+def test_needles_are_asked_of_a_gguf_file_behind_a_server(url: str) -> None:
+    """Lengths of a server are estimated, four characters a token: what it counts itself stays within its window."""
+    run = evalkit.evaluate(url, ["needle:single:lengths=256+512:depths=100:repeats=1:prefix=yes"], progress=False)
+    (name,) = run.tasks
+    samples = run.samples(name)
+    assert len(samples) == 4
+    assert set(samples["status"]) == {"ok"}
+    counted = [int(one[0]["prompt_tokens"]) for one in samples["responses"]]
+    for extra, tokens in zip(samples["extra"], counted, strict=True):
+        assert 0.5 * extra["length"] < tokens < 1.2 * extra["length"]
+        assert not extra["exact"]
+    assert run[name]["found"].n == 4

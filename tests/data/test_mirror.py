@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import pytest
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import DatasetRef
 from evalkit.data import MirrorSource, open_source
+from evalkit.spec.models import RunSpec
+from evalkit.task.catalog import resolve
 
 SET = DatasetRef("org/quiz", "easy")
 
@@ -158,3 +162,41 @@ def test_every_file_of_the_mirror_reads() -> None:
             ref = DatasetRef(id, config.name)
             for split in source.splits(ref):
                 assert len(source.load(ref, split)) >= 5
+
+
+def test_race_is_found_in_either_layout(tmp_path: Path) -> None:
+    asked = [("one", "Who came  _  ."), ("two", "Why?"), ("one", "Where?")]
+    rows = [
+        {
+            "example_id": f"{article}.txt",
+            "article": article,
+            "question": question,
+            "answer": "B",
+            "options": list("wxyz"),
+        }
+        for article, question in asked
+    ]
+    folder = tmp_path / "ehovy" / "race" / "high"
+    folder.mkdir(parents=True)
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    wanted = DatasetRef("EleutherAI/race", "high", "main")
+    one, two = MirrorSource(tmp_path).load(wanted, "test")
+    assert (one["article"], two["article"]) == ("one", "two")
+    assert [problem["question"] for problem in ast.literal_eval(one["problems"])] == ["Who came  _  .", "Where?"]
+    (task,) = resolve(RunSpec.model_validate({"model": {"name": "mock"}, "tasks": [{"name": "race"}]})).tasks
+    first = task.item(task.documents(MirrorSource(tmp_path))[0])
+    assert first.question == "Article: one\n\nWho came x\nWhere?"
+    assert (first.choices, first.target) == (("w", "x", "y", "z"), 1)
+    own = tmp_path / "EleutherAI" / "race" / "high"
+    own.mkdir(parents=True)
+    (own / "test.jsonl").write_text(json.dumps({"article": "own", "problems": "[]"}) + "\n", "utf-8")
+    assert [row["article"] for row in MirrorSource(tmp_path).load(wanted, "test")] == ["own"]
+
+
+def test_crows_pairs_is_found_in_either_layout(tmp_path: Path) -> None:
+    folder = tmp_path / "nyu-mll" / "crows_pairs" / "crows_pairs"
+    folder.mkdir(parents=True)
+    row = {"sent_more": "a", "sent_less": "b", "stereo_antistereo": 0, "bias_type": 6}
+    (folder / "test.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+    (task,) = resolve(RunSpec.model_validate({"model": {"name": "mock"}, "tasks": [{"name": "crows_pairs"}]})).tasks
+    assert task.item(task.documents(MirrorSource(tmp_path))[0]).row["bias_type"] == "physical-appearance"

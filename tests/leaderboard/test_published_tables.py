@@ -10,7 +10,7 @@ from made_entries import BOARD, entry, result
 from evalkit import UserError
 from evalkit.leaderboard import published
 from evalkit.leaderboard.agreement import Reference, difference
-from evalkit.leaderboard.board import Board, Column
+from evalkit.leaderboard.board import Board, Column, load_board
 from evalkit.leaderboard.collect import Found
 from evalkit.leaderboard.entry import Result, Score
 from evalkit.leaderboard.rows import heads, lines
@@ -140,3 +140,24 @@ def test_one_number_twice_is_refused_and_other_ways_are_other_entries(tmp_path: 
     file.write_text("model,benchmark,metric,value,source\nm,,acc,1,s\n")
     with pytest.raises(UserError, match="neither task nor benchmark"):
         published.read_csv(file)
+
+
+def test_a_board_of_correlations_shows_its_average_as_finely_as_its_cells() -> None:
+    board = Board(name="t", title="T", columns=(Column(title="A", task="a"), Column(title="B", task="b")))
+    rho = Score(value=0.7123, stderr=0.01, interval=(0.69, 0.73), n=600, proportion=False)
+    results = {
+        task: result(0.5).model_copy(update={"primary": "rho,none", "metrics": {"rho,none": rho}}) for task in "ab"
+    }
+    found = [Found(entry("one", None, None).model_copy(update={"results": results}), Path())]
+    (line,) = lines(build_table(board, found), columns := heads(build_table(board, found)))
+    place = next(n for n, head in enumerate(columns) if head.id == "score")
+    assert (line.texts[place], line.spans[place]) == ("0.712", "0.698 to 0.726")
+    shares = [Found(entry("one", 0.005, 0.005), Path())]
+    (line,) = lines(build_table(BOARD, shares), heads(build_table(BOARD, shares)))
+    assert line.texts[place] == "0.5"
+
+
+def test_the_safety_board_shows_what_its_papers_say() -> None:
+    table = build_table(load_board("safety"), [Found(one, Path()) for one in published.shipped("safety_2023")])
+    row = next(row for row in table.rows if row.entry.model.name.startswith("Mistral"))
+    assert [cell.shown for cell in row.cells[:2] if cell] == pytest.approx([98.4, 36.0])

@@ -143,6 +143,42 @@ def test_questions_have_their_document_and_then_those_of_their_article():
     assert made.most == 60
 
 
+def test_hotpots_questions_stand_among_all_their_paragraphs():
+    """On rows in HotpotQA's form: the set itself is in no mirror of ours. Ten paragraphs a question, as in its setting
+    with distractors, titles before them, as RULER writes them.
+    """
+
+    class Hotpot:
+        name = "given"
+
+        def load(self, dataset, split):
+            assert (dataset.id, dataset.config, split) == ("hotpotqa/hotpot_qa", "distractor", "validation")
+            return [
+                {
+                    "question": f"Who lives at the end of street {number}?",
+                    "answer": f"Mr {number}",
+                    "context": {
+                        "title": [f"House {number}.{place}" for place in range(10)],
+                        "sentences": [[f"House {number} is tall.", f" In it lives Mr {number}."]] * 10,
+                    },
+                }
+                for number in range(9)
+            ]
+
+    model = mock.load(ModelSpec(name="mock", backend="mock", args={"tokenizer": "word"}), EngineSpec())
+    task = RulerTask("ruler:qa_2", "qa_2", Settings(lengths=(512, 1024), n=3))
+    documents = task.documents(Hotpot())
+    made = list(task.requests(documents, PromptStyle(encode=model.encode, max_length=4096)))
+    assert len(made) == 6
+    for document, requests in zip(documents, made, strict=True):
+        (request,) = requests
+        number = re.search(r"end of street (\d)\?", request.context)[1]
+        for place in range(10):
+            assert f"House {number}.{place}\nHouse {number} is tall. In it lives Mr {number}." in request.context
+        for reply, score in ((f"It is Mr {number}.", 1), ("Nobody.", 0)):
+            assert set(task.score(document, requests, [Response(text=reply)]).metrics.values()) == {score}
+
+
 def test_templates_are_lm_evals(monkeypatch):
     nltk = pytest.importorskip("nltk")
     pytest.importorskip("lm_eval")
