@@ -5,14 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
-from evalkit.contract.types import DatasetRef, DataSource, Document, Generate, Message, PromptStyle, Request
+from evalkit.contract.types import (
+    DatasetRef,
+    DataSource,
+    Document,
+    Generate,
+    Message,
+    PromptStyle,
+    Request,
+    Response,
+    SampleResult,
+)
 from evalkit.data.mirror import MirrorSource
 from evalkit.metrics import calls
 from evalkit.metrics.bfcl_languages import parser
 from evalkit.metrics.calls import Unreadable
+from evalkit.metrics.filters import first_paragraph
 from evalkit.metrics.tool_use import NATIVE
 from evalkit.probes import functions, options
 from evalkit.store import paths
@@ -65,6 +77,15 @@ class ToolTask(NativeTask):
         """One request a document. UserError for native calls without a chat template."""
         for document in documents:
             yield (self._request(document.data, style),)
+
+    def score(self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]) -> SampleResult:
+        """As a `NativeTask`. Of a prompt without a template, after which a model may go on and on, the reply's first
+        paragraph counts; of a conversation the whole reply, as in the official scripts.
+        """
+        if any(one.messages is not None for one in requests if isinstance(one, Generate)):
+            return super().score(document, requests, responses)
+        shown = [one if one.text is None else replace(one, text=first_paragraph(one.text)) for one in responses]
+        return replace(super().score(document, requests, shown), responses=tuple(responses))
 
     def _request(self, row: Mapping[str, Any], style: PromptStyle) -> Generate:
         chosen = self._settings

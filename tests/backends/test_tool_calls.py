@@ -147,8 +147,14 @@ def test_without_a_template_native_calls_are_refused(data, tmp_path):
 
 
 def test_calls_as_text_are_scored_with_and_without_a_template(data, tmp_path):
-    rules = [{"match": "in Oslo", "text": " [weather.get(town='Oslo', days=2)]"}, {"text": "I do not know."}]
-    for number, more in enumerate(([], ["--apply_chat_template"])):
+    said = "\n[weather.get(town='Oslo', days=2)]"
+    rules = [
+        {"match": "in Oslo", "text": said},
+        {"match": "in Lima", "text": f"{said.replace('Oslo', 'Lima')}\n\nThis is it."},
+        {"text": "I do not know."},
+    ]
+    # Without a template a model goes on and on, and its first paragraph counts; in a conversation the whole reply does.
+    for number, (more, right) in enumerate((([], 0.5), (["--apply_chat_template"], 0.25))):
         (tmp_path / "script.json").write_text(json.dumps(rules), "utf-8")
         given = ["--model_args", f"script={tmp_path / 'script.json'},chat=true", "--data-dir", str(data)]
         where = ["--output", str(tmp_path / str(number)), "--json"]
@@ -157,7 +163,7 @@ def test_calls_as_text_are_scored_with_and_without_a_template(data, tmp_path):
         )
         assert done.exit_code == 0, done.output
         results = json.loads(next((tmp_path / str(number)).glob("results*.json")).read_text("utf-8"))
-        assert results["results"]["bfcl:simple_python"]["call_accuracy,none"] == 0.25
+        assert results["results"]["bfcl:simple_python"]["call_accuracy,none"] == right
 
 
 def test_a_template_gets_the_tools():

@@ -6,8 +6,10 @@ The one on a server is run, on a server of its own, by tests/backends/test_tool_
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -58,3 +60,12 @@ def test_four_tools_are_chosen_at_once_and_after_a_thought(tmp_path, monkeypatch
     assert done.exit_code == 0, done.output
     results = json.loads(next(Path("run").glob("results*.json")).read_text("utf-8"))["results"]
     assert results["tool_choice"]["exact_match,tool"] == results["tool_choice_thought"]["exact_match,tool"] == 0.25
+
+
+def test_the_page_s_example_runs(capsys):
+    block = re.search(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert block is not None
+    namespace: dict[str, Any] = {}
+    exec(block[1], namespace)
+    assert namespace["request"].messages[0].tools == (namespace["tool"],)
+    assert capsys.readouterr().out == "weather {'town': 'Oslo'}\n"
