@@ -134,8 +134,9 @@ def _griffin(module: Any, place: int) -> Forward:
     unit = module.rg_lru
 
     def gate(values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        by_head = values.unflatten(-1, (unit.num_attention_heads, unit.block_width))
-        return torch.sigmoid((torch.einsum("rthi,hij->rthj", by_head, weight) + bias).flatten(2))
+        # One product with its bias, as the layer's own code has it: in half precision each rounding shows.
+        by_head = values.unflatten(-1, (unit.num_attention_heads, unit.block_width)).flatten(0, 1).transpose(0, 1)
+        return torch.sigmoid(torch.baddbmm(bias[:, None], by_head, weight).transpose(0, 1).reshape(values.shape))
 
     def forward(
         hidden: torch.Tensor, position_ids: torch.Tensor, attention_mask: Any = None, use_cache: bool = True,
