@@ -212,8 +212,6 @@ def family(name: str, catalog: Catalog) -> Defined:
             f"task {name!r}: which {FIRST[prefix]}? Write {next(one for one in FORMS if one[:4] == name[:4])}"
         )
     chosen, how = asked[FIRST[prefix]], asked.get("calls", "prompted")
-    if "java" in chosen and how != NATIVE:
-        parser("javascript" if "javascript" in chosen else "java")  # told before a model is loaded
     template = load_task(paths.share("tasks") / prefix / "one.yaml")
     one = template.tasks[0]
     update: dict[str, Any] = {"name": name, "description": f"{one.description} Here: {chosen}."}
@@ -222,6 +220,8 @@ def family(name: str, catalog: Catalog) -> Defined:
         update["dataset"] = one.dataset.model_copy(update={"splits": splits})
 
     def rows(dataset: DatasetRef, split: str, data: DataSource) -> list[Row]:
+        if "java" in chosen and how != NATIVE:
+            parser("javascript" if "javascript" in chosen else "java")  # told before a model is loaded
         return _bfcl(chosen, how, dataset, data) if prefix == "bfcl" else _nexus(chosen, how, dataset, split, data)
 
     def build(definition: Any, source: Any, options: Any) -> Any:
