@@ -1,4 +1,4 @@
-"""`evalkit study adaptation`: one configuration, many trainings and runs, one report."""
+"""`evalkit study adaptation|lorahub`: one configuration, many trainings and runs, one report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evalkit.study import adaptation, adaptation_report, config
+from evalkit.study import adaptation, adaptation_report, config, lorahub, lorahub_report
 
 REPORTS = ("report.html", "report.md")
 S = TypeVar("S", bound=config.Study)
@@ -28,6 +28,22 @@ def study_adaptation(
     found = adaptation.run(_given(config.Adaptation, study, data_dir), Path(output), note)
     for name in REPORTS:
         adaptation_report.report(found, Path(output) / name)
+    return found
+
+
+def study_lorahub(
+    study: str | Path | config.LoraHub,
+    output: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    note: Note = lambda _: None,
+) -> lorahub.Outcome:
+    """Compose LoRAs for tasks that they were not trained on, as LoraHub (arXiv 2307.13269), beside zero-shot and
+    in-context answers. Folder, mirror and ``note`` as in `study_adaptation`.
+    """
+    found = lorahub.run(_given(config.LoraHub, study, data_dir), Path(output), note)
+    for name in REPORTS:
+        lorahub_report.report(found, Path(output) / name)
     return found
 
 

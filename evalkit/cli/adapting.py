@@ -1,4 +1,4 @@
-"""`evalkit study adaptation`: a model tuned in several ways."""
+"""`evalkit study adaptation|lorahub`: a model tuned in several ways, and LoRAs composed."""
 
 from __future__ import annotations
 
@@ -35,6 +35,19 @@ def adaptation(config: Config, output: Output, data_dir: DataDir = None, quiet: 
 
     with _stoppable():
         study_adaptation(config, output, data_dir=data_dir, note=_note(quiet))
+    _say(output)
+
+
+def lorahub(config: Config, output: Output, data_dir: DataDir = None, quiet: Quiet = False) -> None:
+    """Compose LoRAs for tasks that they were not trained on (LoraHub, arXiv 2307.13269), beside zero-shot answers,
+    in-context learning and each LoRA alone.
+
+    evalkit study lorahub examples/lorahub.yaml --output studies/lorahub
+    """
+    from evalkit.api.adapting import study_lorahub
+
+    with _stoppable():
+        study_lorahub(config, output, data_dir=data_dir, note=_note(quiet))
     _say(output)
 
 

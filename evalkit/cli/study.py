@@ -1,10 +1,10 @@
-"""`evalkit study adaptation|cascade|cache`: experiments of several runs, from one configuration."""
+"""`evalkit study adaptation|cascade|cache|lorahub`: experiments of several runs, from one configuration."""
 
 from __future__ import annotations
 
 import typer
 
-from evalkit.cli.adapting import adaptation
+from evalkit.cli.adapting import adaptation, lorahub
 from evalkit.cli.studying import cache, cascade
 
 app = typer.Typer(help="Experiments of several runs, from one configuration.", no_args_is_help=True)
@@ -18,3 +18,4 @@ def group() -> None:
 app.command("adaptation")(adaptation)
 app.command("cascade")(cascade)
 app.command("cache")(cache)
+app.command("lorahub")(lorahub)

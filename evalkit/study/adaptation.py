@@ -172,7 +172,7 @@ class _Work:
         final = self.score(tunable.inner, identity, name, self.everything, place / "final")
         on_training = self.score(tunable.inner, identity, name, {split.name: split.trained}, place / "training")
         if hasattr(tunable.model, "peft_config"):
-            _save_adapter(tunable.model, study.model, place / "adapter")
+            save_adapter(tunable.model, study.model, place / "adapter")
         training.forget()
         spent = training.spent
         return {
@@ -190,7 +190,7 @@ class _Work:
         }
 
 
-def _save_adapter(model: Any, name: str, folder: Path) -> None:
+def save_adapter(model: Any, name: str, folder: Path) -> None:
     """For `evalkit run --peft`: with the user's name for the base model, never a machine's path."""
     for config in model.peft_config.values():
         config.base_model_name_or_path = name

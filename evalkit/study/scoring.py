@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.contract.errors import UserError
+from evalkit.contract.types import Task
 from evalkit.runner.evaluate import Live, Unwatched, evaluate
 from evalkit.runner.progress import Silent
 from evalkit.spec.given import Given
-from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec
+from evalkit.spec.models import EngineSpec, ModelSpec, RunSpec, TaskSpec
 from evalkit.store.identity import digest
 from evalkit.study.config import Study
 from evalkit.study.splitting import Split
 
 if TYPE_CHECKING:
+    from evalkit.backends.hf.backend import HfBackend
     from evalkit.backends.hf.loading import Parts
 
 
@@ -69,32 +71,44 @@ def score(
     places: Mapping[str, Sequence[int]],
     splits: Sequence[Split],
     folder: Path,
-    num_fewshot: int | None = 0,
 ) -> Scored:
     """Ask a copy of ``model``; ``identity`` tells its weights from those of others. ``places``: items by task. What an
     earlier run in ``folder`` answered is not asked again.
     """
     from evalkit.backends.hf.backend import HfBackend
 
-    spec = model_of(study, label)
     fingerprint = digest({"base": parts.fingerprint, "tuned": identity})
     # A backend lays weights out anew and changes how attention is called: the model at work keeps its own.
     own = replace(parts, model=copy.deepcopy(model).eval().requires_grad_(False), fingerprint=fingerprint)
-    backend = HfBackend(own, spec, EngineSpec())
+    backend = HfBackend(own, model_of(study, label), EngineSpec())
     try:
-        asked = RunSpec(
-            model=spec.model_copy(update={"given": Given(type="evalkit.study", fingerprint=fingerprint)}),
-            tasks=tuple(one.entry for one in splits if one.name in places),
-            samples={name: tuple(numbers) for name, numbers in places.items()},
-            num_fewshot=num_fewshot,
-            sample=study.bundled,
-            seed=study.seed,
-            data_dir=study.data_dir,
-            output=folder,
-        )
-        done = evaluate(asked, Unwatched(Silent()), live=Live(backend))
+        return ask(study, backend, label, places, [one.entry for one in splits], folder)
     finally:
         backend.close()
+
+
+def ask(
+    study: Study,
+    backend: HfBackend,
+    label: str,
+    places: Mapping[str, Sequence[int]],
+    entries: Sequence[TaskSpec],
+    folder: Path,
+    tasks: Sequence[Task] = (),
+) -> Scored:
+    """Ask a backend zero-shot about the items of ``places``; ``tasks`` are the objects of those entries that say so."""
+    given = Given(type="evalkit.study", fingerprint=backend.info.fingerprint)
+    asked = RunSpec(
+        model=model_of(study, label).model_copy(update={"given": given}),
+        tasks=tuple(one for one in entries if one.name in places),
+        samples={name: tuple(numbers) for name, numbers in places.items()},
+        num_fewshot=0,
+        sample=study.bundled,
+        seed=study.seed,
+        data_dir=study.data_dir,
+        output=folder,
+    )
+    done = evaluate(asked, Unwatched(Silent()), live=Live(backend, tuple(tasks)))
     done.aftermath.tell(done.path)
     if done.result.partial:
         raise KeyboardInterrupt

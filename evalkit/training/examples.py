@@ -45,5 +45,5 @@ def _example(requests: Sequence[Any], answer: Any, delimiter: str) -> Example:
         return Example(asked.context, asked.continuation)
     assert isinstance(asked, Generate)
     # Behind the answer stands what ends it, so that the model learns to stop.
-    stop = next((text for text in asked.until if text.strip(" ") and not text.startswith("<")), "")
+    stop = next((text for text in asked.until if text and not text.strip()), "")
     return Example(asked.context, f"{delimiter}{answer}{stop}", ends=not stop)

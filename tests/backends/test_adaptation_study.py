@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import tiny_models as tiny
+import yaml
+from typer.testing import CliRunner
 
 from evalkit.api.adapting import study_adaptation
+from evalkit.cli.study import app
 from evalkit.contract.errors import UserError
 from evalkit.study import scoring
-from evalkit.study.config import Adaptation, load
+from evalkit.study.config import Adaptation, LoraHub, load
 from evalkit.study.splitting import splits
 from evalkit.training.examples import examples_of
 
@@ -77,6 +80,11 @@ def test_a_study_ends_after_a_stop_as_it_would_have_and_is_done_once(
     monkeypatch.setattr(scoring, "load", lambda study: pytest.fail("the model was loaded again"))
     (tmp_path / "whole" / "report.html").unlink()
     assert study_adaptation(asked, tmp_path / "whole") == whole
+    file = tmp_path / "study.yaml"
+    file.write_text(json.dumps(asked.model_dump(mode="json", exclude_none=True)), "utf-8")
+    told_by = CliRunner().invoke(app, ["adaptation", str(file), "--output", str(tmp_path / "whole")])
+    assert told_by.exit_code == 0
+    assert "report.html" in told_by.stdout
     page = (tmp_path / "whole" / "report.html").read_text("utf-8")
     for title in ("Quality against tuned share", "Score by step", "Generalization gap", "Transfer", "Forgetting"):
         assert f">{title}</h2>" in page
@@ -98,6 +106,16 @@ def test_nothing_that_is_held_out_is_trained_on(model: Path) -> None:
         assert made.completion.startswith(" ")
         assert made.completion.endswith(".\n")
         assert not made.ends
+
+
+def test_the_files_that_are_shown_are_studies() -> None:
+    root = Path(__file__).parents[2]
+    load(Adaptation, root / "examples" / "adaptation.yaml")
+    load(LoraHub, root / "examples" / "lorahub.yaml")
+    page = (root / "docs" / "studies.md").read_text("utf-8")
+    blocks = [yaml.safe_load(part.partition("```")[0]) for part in page.split("```yaml\n")[1:]]
+    assert [Adaptation.model_validate(one).steps for one in blocks if "train" in one] == [200]
+    assert [LoraHub.model_validate(one).steps for one in blocks if "modules" in one] == [100]
 
 
 @pytest.mark.parametrize(

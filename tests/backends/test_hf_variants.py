@@ -294,6 +294,28 @@ def test_the_search_finds_the_weights_of_a_known_bowl() -> None:
     assert tried <= 80
 
 
+@pytest.mark.parametrize("name", [*KINDS, "lora+wide", "lora:0.5"])
+def test_an_adapter_is_counted_once(adapters: Path, name: str) -> None:
+    backend = loaded(*(str(adapters / one) for one in name.split("+")))
+    own = tiny.model("llama").num_parameters()
+    assert backend.info.n_parameters == own + backend.info.details["adapter"]["parameters"]
+
+
+def test_composing_never_recommends_less_than_the_best_member(adapters: Path, tmp_path: Path) -> None:
+    from evalkit.backends.hf.compose import compose_with
+
+    class Rough:
+        """Losses of a landscape in which the search from zero, with its penalty, stays at the base model."""
+
+        def loss(self, examples: Any, weights: Any) -> float:
+            return {(1.0, 0.0): 1.9, (0.0, 1.0): 1.5, (0.0, 0.0): 2.0}.get(tuple(weights), 2.5)
+
+    found = compose_with(Rough(), ("a", "b"), [], 10, 5.0)  # type: ignore[arg-type]
+    assert found.weights == (0.0, 1.0)
+    assert found.loss == min(found.single_losses) == 1.5
+    assert found.flag == "a:0,b:1"
+
+
 def test_composing_never_ends_above_the_base_loss(adapters: Path, tmp_path: Path) -> None:
     from evalkit.backends.hf.compose import compose, read_examples
 

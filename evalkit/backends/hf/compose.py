@@ -3,7 +3,8 @@
 What is minimised is the mean negative log-likelihood of the completions in nats a token, plus ``penalty`` times the
 mean absolute weight (the paper's section 3.3, 0.05). The search is Nelder and Mead's, from weights of zero, within
 [-1.5, 1.5]: a handful of dimensions and a smooth loss need no larger machinery. The update that is tried is exactly
-sum w_i B_i A_i; the paper adds up A and B apart.
+sum w_i B_i A_i; the paper adds up A and B apart. What is recommended is never worse on the examples than the base model
+or an adapter alone: where the search ends worse than one of them, it is that one.
 """
 
 from __future__ import annotations
@@ -72,21 +73,36 @@ def compose(
     adapters = peft_adapters.find_adapters(spec)
     if len(adapters) < 2 or adapters[0].kind != "LORA":
         raise UserError("peft compose: needs two or more LoRA adapters: --peft PATH,PATH")
-    loss = _loss(spec, adapters, examples)
-    count = len(adapters)
+    paths = tuple(str(adapter.folder) for adapter in adapters)
+    return compose_with(Mixture(spec, adapters), paths, examples, steps, penalty, note)
+
+
+def compose_with(
+    mixture: Mixture,
+    paths: tuple[str, ...],
+    examples: Sequence[Score],
+    steps: int = STEPS,
+    penalty: float = PENALTY,
+    note: Callable[[str], None] = lambda _: None,
+) -> Composition:
+    """The same with a loaded model; ``paths`` name its adapters."""
+    count = len(paths)
+
+    def loss(weights: Sequence[float]) -> float:
+        return mixture.loss(examples, weights)
+
+    alone = [tuple(float(i == k) for i in range(count)) for k in range(count)]
     base = loss((0.0,) * count)
-    singles = tuple(loss(tuple(float(i == k) for i in range(count))) for k in range(count))
+    singles = tuple(loss(one) for one in alone)
     note(f"base {base:.4f}, each alone {', '.join(f'{value:.4f}' for value in singles)} nats a token")
     weights, evaluations = search_weights(loss, count, steps, penalty, note)
-    return Composition(
-        tuple(str(adapter.folder) for adapter in adapters),
-        weights,
-        loss(weights),
-        base,
-        singles,
-        evaluations + 2 + count,
-        len(examples),
-    )
+    found, chosen = choose([(loss(weights), weights), *zip(singles, alone, strict=True), (base, (0.0,) * count)])
+    return Composition(paths, chosen, found, base, singles, evaluations + 2 + count, len(examples))
+
+
+def choose(candidates: Sequence[tuple[float, tuple[float, ...]]]) -> tuple[float, tuple[float, ...]]:
+    """The loss and weights of least loss; of equals the first."""
+    return min(candidates, key=lambda one: one[0])
 
 
 def search_weights(
@@ -114,23 +130,32 @@ def search_weights(
     return min(tried)[1], len(tried)
 
 
-def _loss(spec: ModelSpec, adapters: Sequence[Any], examples: Sequence[Score]) -> Callable[[Sequence[float]], float]:
-    """The loss of the examples by weights; the model is loaded once and its combined adapter rewritten."""
-    from evalkit.backends.hf.backend import HfBackend
-    from evalkit.backends.hf.loading import load_parts
-    from evalkit.engine import answer
+class Mixture:
+    """A model with several LoRAs, loaded once; their weights change from call to call."""
 
-    bare = spec.model_copy(update={"peft": ()})
-    parts = load_parts(bare)
-    wrapped, names = peft_adapters.wrapped(parts.model, adapters)
-    peft_adapters.combine(wrapped, names, [1.0] * len(names))
-    backend = HfBackend(replace(parts, model=wrapped.get_base_model().eval()), bare, EngineSpec())
+    def __init__(self, spec: ModelSpec, adapters: Sequence[peft_adapters.Adapter]) -> None:
+        from evalkit.backends.hf.backend import HfBackend
+        from evalkit.backends.hf.loading import load_parts
 
-    def loss(weights: Sequence[float]) -> float:
-        peft_adapters.reweigh(wrapped, names, weights)
-        responses = answer(backend, list(examples), None, EngineSpec())
+        bare = spec.model_copy(update={"peft": ()})
+        parts = load_parts(bare)
+        self._wrapped, self._names = peft_adapters.wrapped(parts.model, adapters)
+        peft_adapters.combine(self._wrapped, self._names, [1.0] * len(self._names))
+        parts = replace(parts, model=self._wrapped.get_base_model().eval())
+        self.backend = HfBackend(parts, bare, EngineSpec())
+        self.fingerprint = parts.fingerprint
+        """Of the base model."""
+
+    def use(self, weights: Sequence[float]) -> None:
+        """Answer with the LoRAs added up by these weights from now on."""
+        peft_adapters.reweigh(self._wrapped, self._names, weights)
+
+    def loss(self, examples: Sequence[Score], weights: Sequence[float]) -> float:
+        """The completions' mean negative log-likelihood in nats a token. UserError where one cannot be scored."""
+        from evalkit.engine import answer
+
+        self.use(weights)
+        responses = answer(self.backend, list(examples), None, EngineSpec())
         if failed := next((response for response in responses if response.loglikelihood is None), None):
             raise UserError(f"peft compose: an example cannot be scored: {failed.error}")
         return -sum(r.loglikelihood or 0.0 for r in responses) / sum(r.output_tokens for r in responses)
-
-    return loss

@@ -30,7 +30,10 @@ class Loaded:
         self._engine = engine
         self.meter = Meter()
         self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))
-        self._n_parameters = self._model.num_parameters()
+        # peft keeps learned prompts beside the model.
+        prompts = getattr(self._model, "prompt_encoder", None)
+        learned = 0 if prompts is None else sum(one.numel() for one in prompts.parameters())
+        self._n_parameters = self._model.num_parameters() + learned
 
     def _info(self, parts: Parts, model: ModelSpec, max_length: int, details: Mapping[str, Any]) -> ModelInfo:
         return ModelInfo(

@@ -145,6 +145,9 @@ def adapted(model: Any, adapters: Sequence[Adapter], merge: bool) -> tuple[Any, 
     weights = [adapter.weight for adapter in adapters]
     if weights != [1.0]:
         combine(around, names, weights)
+        for name in names:  # what they add stands in the sum: nothing holds, or counts, it twice
+            around.delete_adapter(name)
+        around.set_adapter(COMBINED)
     around.eval().requires_grad_(False)
     details = describe(adapters, base_parameters)
     if merge:
