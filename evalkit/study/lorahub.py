@@ -12,8 +12,11 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evalkit.backends.hf import peft_adapters
+from evalkit.backends.hf.compose import Composition, Mixture, compose_with
+from evalkit.backends.hf.fingerprint import folder_hashes
 from evalkit.contract.types import Score as Asked
 from evalkit.spec.given import Given
 from evalkit.store.identity import digest
@@ -26,9 +29,6 @@ from evalkit.study.scoring import Scored
 from evalkit.study.splitting import Split, splits
 from evalkit.task.native import NativeTask
 from evalkit.training.examples import Example, examples_of
-
-if TYPE_CHECKING:
-    from evalkit.backends.hf.compose import Composition, Mixture
 
 KIND = "lorahub"
 POOL = 2
@@ -131,9 +131,6 @@ class _Work:
         return Outcome(self._study, *names, zero, alone, composed)
 
     def _mixture(self) -> Mixture:
-        from evalkit.backends.hf import peft_adapters
-        from evalkit.backends.hf.compose import Mixture
-
         if self._loaded is None:
             spec = scoring.model_of(self._study).model_copy(update={"peft": self._adapters})
             self._loaded = Mixture(spec, peft_adapters.find_adapters(spec))
@@ -155,8 +152,6 @@ class _Work:
         return scoring.ask(self._study, backend, label, {task.name: task.held_out}, [entry], folder, given)
 
     def _adapters_digest(self) -> list[dict[str, str]]:
-        from evalkit.backends.hf.fingerprint import folder_hashes
-
         return [folder_hashes(Path(one)) for one in self._adapters]
 
     def _each(self, label: str, weights: tuple[float, ...]) -> dict[str, Scored]:
@@ -176,8 +171,6 @@ class _Work:
         place = self._folder.part("composed", task.name, f"seed{seed}")
 
         def make() -> dict[str, Any]:
-            from evalkit.backends.hf.compose import compose_with
-
             study, mixture = self._study, self._mixture()
             pool = examples_of(task.task, task.training())
             chosen = random.Random(f"{seed}:{task.name}").sample(pool, study.examples)
