@@ -29,6 +29,8 @@ FORMS = {
     "nota:TASK": 'the right option is taken out and "None of the above" put in its place (Med-HALT\'s test)',
 }
 NONE = "None of the above"
+PICTURES = "pictures"
+"""The field of derived rows that holds what the inner document shows."""
 NO_SHOTS = Shots(0, "locked", "only the items are used")
 
 
@@ -42,7 +44,9 @@ class DerivedTask(NativeTask):
 
     def _rows(self, data: DataSource, split: str) -> Sequence[Mapping[str, Any]]:
         found = [
-            row for document in self.inner.documents(data) for row in self._derive(self.inner, document, self._seed)
+            {**row, **pictures_of(self.inner, document)}
+            for document in self.inner.documents(data)
+            for row in self._derive(self.inner, document, self._seed)
         ]
         if not found:
             raise UserError(f"{self.info.name}: nothing can be made of the documents of {self.inner.info.name}")
@@ -51,6 +55,11 @@ class DerivedTask(NativeTask):
     @property
     def _seed(self) -> int:
         return self.options.seed
+
+
+def pictures_of(inner: NativeTask, document: Document) -> Row:
+    """The pictures of a document, as a field of the rows that are made of it; nothing for a task without any."""
+    return {} if inner.definition.images is None else {PICTURES: inner.held_pictures(document)}
 
 
 def family(name: str, catalog: Catalog) -> Defined:
@@ -96,6 +105,7 @@ def _of(template: Definition, name: str, inner: Definition) -> Definition:
             "sample": inner.sample,
             "citation": "\n".join(filter(None, (template.citation, inner.citation))),
             "target_delimiter": inner.target_delimiter,
+            "images": None if inner.images is None else PICTURES,
         }
     )
 

@@ -83,6 +83,10 @@ class ShotsTask(WordingTask):
     """Variants that differ in the order of the examples before the question."""
 
     def _rows(self, data: DataSource, split: str) -> Sequence[Mapping[str, Any]]:
+        if self.inner.definition.images is not None:
+            raise UserError(
+                f"{self.info.name}: {self.inner.info.name} shows pictures, which this probe does not reorder"
+            )
         documents = self.inner.documents(data)
         drawn = random.Random(f"shots/{self._seed}")
         pool = list(documents.pool)

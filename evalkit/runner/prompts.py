@@ -15,6 +15,8 @@ from evalkit.runner.styling import LaterChat, measured, transcript
 from evalkit.runner.workload import Workload
 from evalkit.spec.models import ModelSpec, RunSpec
 from evalkit.store.files import plain
+from evalkit.store.held import images_of
+from evalkit.store.pictures import sha256
 from evalkit.store.samples import prompt_of
 from evalkit.task import catalog
 from evalkit.task.generative_choice import by_generation
@@ -70,6 +72,8 @@ def _rows(workload: Workload) -> Iterator[dict[str, Any]]:
             row["prompts"] = texts
         if choices := [one.continuation for one in asked if isinstance(one, Score)]:
             row["choices"] = choices
+        if images := images_of(asked):
+            row["images"] = [{"media_type": one.media_type, "sha256": sha256(one)} for one in images]
         row["target"] = plain(task.target(document)) if isinstance(task, KnowsTarget) else None
         if generation := _generation(asked):
             row["generation"] = generation

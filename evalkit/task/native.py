@@ -139,6 +139,10 @@ class NativeTask:
         found: Item = self._rendered(document.data, document.id) if document.item is None else document.item()
         return found
 
+    def held_pictures(self, document: Document) -> list[Any]:
+        """What a document holds of pictures, as it is there."""
+        return self._reader.images(self.item(document).row, self._where(document.id))
+
     def _describe(self) -> TaskInfo:
         one = self.definition
         higher = {scorer.entry.key: scorer.metric.higher_is_better for scorer in self._scorers}

@@ -174,6 +174,18 @@ def test_bundled_items_are_whole(name: str, tmp_path: Path) -> None:
         assert (shown is not None) == (name != "scienceqa" or document.data["image"] is not None)
 
 
+@pytest.mark.parametrize("name", ["order:scienceqa", "nota:scienceqa", "noise:scienceqa", "fct:scienceqa"])
+def test_probes_made_of_a_task_show_its_pictures(name: str, tmp_path: Path) -> None:
+    spec = RunSpec(model=ModelSpec(name="m"), tasks=(TaskSpec(name=f"{name}@bundled"),))
+    (task,) = resolve(spec).tasks
+    documents = task.documents(open_source(tmp_path))
+    shown = [requests[0].messages for requests in task.requests(documents, PromptStyle())]  # type: ignore[union-attr]
+    held = [any(document.data["pictures"]) for document in documents]
+    assert [turns is not None for turns in shown] == held
+    assert any(held)
+    assert not all(held)
+
+
 def test_rows_of_the_hub_keep_their_bytes_out_of_samples(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
