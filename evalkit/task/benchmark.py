@@ -53,6 +53,8 @@ class Benchmark:
     system: ClassVar[str | None] = None
     instruction: ClassVar[str] = ""
     """A text before the few-shot examples."""
+    images: ClassVar[str | Sequence[str] | None] = None
+    """The fields that hold pictures; ``<image>`` or ``<image N>`` in a prompt is where they stand."""
     target_delimiter: ClassVar[str] = " "
     fewshot_delimiter: ClassVar[str] = "\n\n"
     until: ClassVar[Sequence[str] | None] = None

@@ -31,6 +31,7 @@ KEYS: Mapping[str, Keys] = {
     "tags": ("tags",),
     "system": ("system",),
     "instruction": ("instruction",),
+    "images": ("images",),
     "target_delimiter": ("target_delimiter",),
     "fewshot_delimiter": ("fewshot_delimiter",),
     "metrics": ("metrics",),

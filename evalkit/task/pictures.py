@@ -9,6 +9,7 @@ from typing import Any
 
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import IMAGE_MARK, DatasetRef, DataSource, HasFolder, Image
+from evalkit.data.generated import is_own
 from evalkit.store import pictures
 from evalkit.task.definition import Definition
 
@@ -19,9 +20,9 @@ def folder_of(definition: Definition, bundled: bool, data: DataSource) -> Path |
     """Where the pictures lie that a task's rows name; None for a task without pictures, or where nobody knows."""
     if definition.images is None:
         return None
-    if bundled:
-        return definition.sample.file.parent if definition.sample else None
     own = definition.dataset
+    if bundled or is_own(own.id):
+        return definition.sample.file.parent if definition.sample else None
     if own.path is not None:
         return own.path.parent
     reference = DatasetRef(own.id, own.config, own.revision)

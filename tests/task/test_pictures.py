@@ -186,6 +186,40 @@ def test_probes_made_of_a_task_show_its_pictures(name: str, tmp_path: Path) -> N
     assert not all(held)
 
 
+BENCHMARK = """
+import evalkit
+
+class Signs(evalkit.Benchmark):
+    name = "signs_in_python"
+    items = "items.jsonl"
+    images = "sign"
+
+    def prompt(self, row):
+        return "See <image>: which colour?"
+
+    def target(self, row):
+        return row["colour"]
+"""
+
+
+def test_a_benchmark_in_python_shows_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "signs"
+    folder.mkdir()
+    (folder / "benchmark.py").write_text(BENCHMARK)
+    (folder / "red.png").write_bytes(drawn("red"))
+    (folder / "items.jsonl").write_text(json.dumps({"sign": "red.png", "colour": "red", "_split": "test"}) + "\n")
+    seen: list[Any] = []
+
+    def sees(request: evalkit.Request) -> str:
+        assert isinstance(request, Generate)
+        seen.append(request.messages)
+        return "red"
+
+    run = evalkit.evaluate(evalkit.mock(sees), "signs_in_python", include_path=tmp_path, output=tmp_path / "run")
+    assert run["signs_in_python"]["exact_match"].value == 1.0
+    assert seen == [(Message("user", "See <image>: which colour?", (Image(drawn("red"), "image/png"),)),)]
+
+
 def test_rows_of_the_hub_keep_their_bytes_out_of_samples(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
