@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalkit.backends import opening
 from evalkit.cli.judging import judge_model, opened_judge, plain, save, spec_of, write_rows
 from evalkit.cli.options import Given
 from evalkit.cli.output import console
-from evalkit.contract.errors import UserError
+from evalkit.contract.errors import LimitReached, UserError
 from evalkit.data import rows as row_files
 from evalkit.leaderboard.entry import write_entry
 from evalkit.render.terminal import rows_table
+from evalkit.spec import config
 from evalkit.spec.models import ModelSpec
 from evalkit.store.files import safe_name
 from evalkit.store.journal import Journal
 
 if TYPE_CHECKING:
+    from evalkit.judge import Judge
     from evalkit.judge.chat import Asked, Chat
     from evalkit.judge.chat_sets import ChatSet
 
@@ -36,7 +39,11 @@ def chat(
     ],
     of: Annotated[
         list[str],
-        typer.Option("--of", metavar="MODEL|FILE", help="A model that answers, or a file of its answers; repeatable."),
+        typer.Option(
+            "--of",
+            metavar="MODEL|FILE",
+            help="A model that answers, a .yaml of its settings, or its answers; repeatable.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for page, verdicts and answers.")],
     by: Annotated[
@@ -72,7 +79,8 @@ def chat(
     votes = read_votes(row_files.read(human), str(human)) if human else []
     ways: Any = tuple(one.strip() for one in (by or "").split(",") if one.strip())
     with _folder(output) as book:
-        answers = _answers(asked, of, answer_tokens, book)
+        purse = _Purse(settings.get("max_cost"))
+        answers = _answers(asked, of, answer_tokens, book, purse)
         if asked.outputs and (name := str(asked.outputs[0]["model"])) not in answers:
             answers[name] = list(asked.outputs)
             against = against or name
@@ -82,7 +90,7 @@ def chat(
         how = Asked(ways or usual, against, battles, seed)
         for name, rows in answers.items():
             write_rows(output / "answers" / f"{safe_name(name)}.jsonl", rows, f"answers of {name}")
-        with opened_judge((spec_of(settings), book), max_tokens, progress=True) as judge:
+        with opened_judge((purse.limited(spec_of(settings)), book), max_tokens, progress=True) as judge:
             result = run(judge, answers, how, votes)
     _tell(result, found, asked, how, output)
 
@@ -101,14 +109,46 @@ def _folder(output: Path) -> Iterator[Journal]:
         book.close()
 
 
-def _answers(asked: ChatSet, of: list[str], max_tokens: int, book: Journal) -> Answers:
+def _model(given: str, path: Path) -> ModelSpec:
+    """A model by its name, or by a file of settings as --config has them; asked by its chat template."""
+    if path.suffix not in (".yaml", ".yml"):
+        return ModelSpec(name=given, chat_template=True)
+    settings, origin = config.load(path)
+    usual = {} if "chat_template" in settings else {"chat_template": True}
+    specs = config.expand(*config.merge(settings, {"tasks": "none", **usual}, origin))
+    if len(specs) != 1:
+        raise UserError(f"--of {given}: names {len(specs)} models; write a file for each")
+    return specs[0].model
+
+
+class _Purse:
+    """What --max-cost leaves, of models and judge together."""
+
+    def __init__(self, limit: float | None) -> None:
+        self._left = limit
+
+    def limited(self, spec: ModelSpec) -> ModelSpec:
+        """The model with what is left as its own limit, where it is paid. UserError where nothing is left."""
+        if self._left is None or opening.quote_of(opening.resolve(spec)) is None:
+            return spec
+        if self._left <= 0:
+            raise LimitReached("stopped at --max-cost: what was answered is kept: go on with a higher --max-cost")
+        return spec.model_copy(update={"max_cost": self._left})
+
+    def spend(self, asked: Judge) -> None:
+        """Take off what a model's answers have cost."""
+        if self._left is not None:
+            self._left -= asked.counters.get("cost", {}).get("usd") or 0.0
+
+
+def _answers(asked: ChatSet, of: list[str], max_tokens: int, book: Journal, purse: _Purse) -> Answers:
     """By model its rows. UserError for a name twice, and for a file without answers to these questions."""
     from evalkit.judge.turns import answer_turns
 
     found: Answers = {}
     for given in of:
         path = Path(given)
-        if path.suffix in (".jsonl", ".csv", ".parquet") or path.is_file():
+        if path.suffix not in (".yaml", ".yml") and (path.suffix in (".jsonl", ".csv", ".parquet") or path.is_file()):
             rows = row_files.read(path)
             wanted = {str(row["id"]) for row in asked.questions}
             rows = [row for row in rows if str(row.get("id")) in wanted]
@@ -116,11 +156,14 @@ def _answers(asked: ChatSet, of: list[str], max_tokens: int, book: Journal) -> A
                 raise UserError(f"--of {given}: answers none of these questions (by id); see: evalkit judge answer")
             name = str(rows[0].get("model") or path.stem)
         else:
-            spec = ModelSpec(name=given, chat_template=True)
-            with opened_judge((spec, book), max_tokens, f"{given}:", progress=True) as model:
-                ask = partial(model.respond, f"answers of {given}")
-                rows = answer_turns(model.backend, asked.questions, chat=model.chat, max_tokens=max_tokens, ask=ask)
-            name = given
+            spec = purse.limited(_model(given, path))
+            name = spec.label or spec.name
+            with opened_judge((spec, book), max_tokens, f"{name}:", progress=True) as model:
+                ask = partial(model.respond, f"answers of {name}")
+                try:
+                    rows = answer_turns(model.backend, asked.questions, chat=model.chat, max_tokens=max_tokens, ask=ask)
+                finally:
+                    purse.spend(model)
         if name in found:
             raise UserError(f"--of {given}: {name} is there already; give each model once")
         found[name] = [{**row, "model": name} for row in rows]

@@ -53,6 +53,28 @@ def test_a_limit_needs_a_place_for_replies(tmp_path: Path) -> None:
     assert "--max-cost: give --output too" in done.output
 
 
+def test_one_limit_for_models_and_judge(tmp_path: Path) -> None:
+    provider = Provider(answer=lambda prompt: Reply("[[7]]"))
+    with serving(provider) as url:
+        model = tmp_path / "small.yaml"
+        model.write_text(
+            f"model: openai/small-1\nmodel_args: {{base_url: {url}/openai/v1, num_concurrent: 1}}\n"
+            "price: {in: 1, out: 10}\nlabel: small\n"
+        )
+        words = ("chat", "two_turn", "--of", model, "-o", tmp_path / "out", "--limit", 3, "--answer-tokens", 8)
+        first = run(url, *words, "--max-cost", "0.0013")
+        assert first.exit_code == 130, first.output
+        assert "small: cost: " in first.output  # the answers were paid, the judge stopped
+        assert "--max-cost" in first.output
+        asked = len(provider.seen)
+        last = run(url, *words, "--max-cost", "1")
+        assert last.exit_code == 0, last.output
+    assert 6 <= asked < 12
+    assert len(provider.seen) == 12  # six answers, six grades, none asked twice
+    found = json.loads((tmp_path / "out" / "chat.json").read_text())
+    assert [(one["model"], one["graded"]["mean"]["value"]) for one in found["standings"]] == [("small", 7.0)]
+
+
 def test_answers_have_a_bill_too(tmp_path: Path) -> None:
     with serving(Provider(answer=lambda prompt: Reply("Paris"))) as url:
         done = run(url, "answer", "-o", tmp_path / "answers.jsonl", "--max-tokens", "8")
