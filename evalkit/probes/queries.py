@@ -67,11 +67,11 @@ FIRST = {"spider": "schema", "defog": "set"}
 
 
 class OnDatabase(dict[str, Any]):
-    """A row with its ``database``, which is no part of what the row says: where it lies is nobody's business."""
+    """A row with its ``databases``, which are no part of what the row says: where they lie is nobody's business."""
 
-    def __init__(self, row: Mapping[str, Any], database: Database) -> None:
+    def __init__(self, row: Mapping[str, Any], databases: tuple[Database, ...]) -> None:
         super().__init__(row)
-        self.database = database
+        self.databases = databases
 
 
 class QuestionReader(Reader):
@@ -80,7 +80,7 @@ class QuestionReader(Reader):
     def item(self, view: Row, where: str) -> Item:
         """See `Reader.item`."""
         item = super().item(view, where)
-        if isinstance(view, OnDatabase) and view.database == Database():
+        if isinstance(view, OnDatabase) and not view.databases:
             return replace(item, problem=f"its database {view['db_id']} is not in the mirror")
         return item
 
@@ -97,14 +97,18 @@ class QueryTask(NativeTask):
 def _spider(dataset: DatasetRef, split: str, data: DataSource) -> Sequence[Row]:
     folder = _folder(data, dataset.id, "its folders `database` and `tables.json`")
     schema = schemas.of_spider(folder / "tables.json")
+    known: dict[str, tuple[Database, ...]] = {}
     found = []
     for row in data.load(dataset, split):
         name = str(row["db_id"])
-        if name not in schema:
+        if name not in schema or not name.isidentifier():
             raise UserError(f"{folder / 'tables.json'}: has no tables of {name!r}: fetch it again")
-        path = folder / "database" / name / f"{name}.sqlite"
+        if name not in known:
+            # All of a folder, as in the official script: with Spider's test suites there are many.
+            paths_of = sorted((folder / "database" / name).glob("*.sqlite"))
+            known[name] = tuple(Database(path=str(path.absolute())) for path in paths_of)
         shown = {"db_id": name, "question": row["question"], "query": row["query"], **schema[name].fields()}
-        found.append(OnDatabase(shown, Database(path=str(path.absolute()) if path.is_file() else None)))
+        found.append(OnDatabase(shown, known[name]))
     return found
 
 
@@ -126,7 +130,7 @@ def _defog(dataset: DatasetRef, split: str, data: DataSource) -> Sequence[Row]:
             "instructions": told,
             **schema.fields(),
         }
-        found.append(OnDatabase(shown, database))
+        found.append(OnDatabase(shown, (database,)))
     return found
 
 

@@ -22,6 +22,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "sql_and_tools.md"
 COMMANDS = [line.strip() for line in PAGE.read_text("utf-8").splitlines() if line.startswith("    evalkit run")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [one for one in COMMANDS if "localhost" not in one])
 def test_the_page_s_commands_run(command, mirror, tmp_path, monkeypatch):
     if "defog" in command:

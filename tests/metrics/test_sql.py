@@ -79,7 +79,7 @@ def test_near_misses_are_judged_as_the_official_script_judges_them(mirror):
     misses = near_misses(mirror)
     assert len(misses) >= 50
     for way, gold, database, changed in misses:
-        document = type("Row", (dict,), {"database": database})()
+        document = type("Row", (dict,), {"databases": (database,)})()
         item = ScoringInput(target=gold, text=f"```sql\n{changed};\n```", document=document)
         found[way] += f"{sql.execution_accuracy.per_item(item):.0f}"
     assert found == VERDICTS
@@ -207,3 +207,14 @@ def test_defogs_gold_queries_and_their_rules():
         False,
         False,
     )
+
+
+def test_a_query_must_be_right_on_every_database_of_its_folder():
+    fewer = Database(script=(SHIPS.script or "") + " DELETE FROM ship WHERE built > 2000;")
+    row = type("Row", (dict,), {"databases": (fewer, SHIPS)})()
+    gold = "SELECT name FROM ship WHERE built < 2000"
+    scores = [
+        sql.execution_accuracy.per_item(ScoringInput(target=gold, text=text, document=row))
+        for text in (gold, "SELECT name FROM ship", "SELECT name FROM ship WHERE NOT built >= 2000")
+    ]
+    assert scores == [1.0, 0.0, 1.0]

@@ -36,6 +36,7 @@ def test_gold_queries_are_right_on_every_item_of_spider(mirror):
     assert all("is not in the mirror" in error for error in others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "number"), [("gen", 127), ("basic", 24), ("advanced", 38)])
 def test_gold_queries_are_right_on_every_item_of_defogs_sets(mirror, name, number):
     pytest.importorskip("sqlglot", reason="needs sqlglot (pip install 'evalkit-harness[sql]')")
