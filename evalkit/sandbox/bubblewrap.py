@@ -97,9 +97,10 @@ def _system() -> tuple[str, ...]:
             found += ["--symlink", str(path.readlink()), name]
         elif path.is_dir():
             found += ["--ro-bind", name, name]
-    for name in ("/etc/alternatives", "/etc/ld.so.cache", "/etc/java-17-openjdk"):
-        if Path(name).exists():
-            found += [*_parents(Path(name)), "--ro-bind", name, name]
+    # What links in /usr lead to, what the linker reads, and where Java keeps its settings.
+    for path in (Path("/etc/alternatives"), Path("/etc/ld.so.cache"), *sorted(Path("/etc").glob("java*"))):
+        if path.exists():
+            found += [*_parents(path), "--ro-bind", str(path), str(path)]
     for prefix in {str(Path(sys.base_prefix).resolve()), str(Path(_python()).parent.parent)}:
         if not Path(prefix).is_relative_to("/usr"):
             found += [*_parents(Path(prefix)), "--ro-bind", prefix, prefix]

@@ -40,5 +40,5 @@ def find() -> Jail:
         reasons.append(f"{kind}: a plain program did not pass its test: {verdict.reason}")
     raise UserError(
         f"generated programs run in a sandbox only, and there is none here ({'; '.join(reasons)}): install bubblewrap "
-        "(Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), or podman or docker"
+        "0.8 or newer (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), or podman or docker"
     )

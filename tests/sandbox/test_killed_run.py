@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 from sandbox.jails import jail_or_skip
 
 import evalkit
@@ -40,6 +41,7 @@ def below(parent: int) -> list[psutil.Process]:
         return []
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_programs_run(tmp_path: Path) -> None:
     jail_or_skip()
     folder = tmp_path / "tasks" / "slow_shout"
