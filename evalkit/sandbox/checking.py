@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.sandbox.jail import Jail
 from evalkit.sandbox.limits import Limits
@@ -46,17 +46,21 @@ def check(jail: Jail, asked: Check) -> Verdict:
     tests = json.dumps({"helpers": asked.helpers, "names": list(asked.names), "tests": list(asked.tests)})
     with job_folder({"program.py": asked.program}) as program, job_folder({"tests.json": tests}) as testing:
         left = jail.command("candidate", (), program, asked.limits)
-        right = jail.command("checker", (), testing, asked.limits)
+        # What a program returns costs the tests time as well, and must not end them first.
+        right = jail.command("checker", (), testing, replace(asked.limits, cpu=asked.limits.cpu + 10))
         with jail.bounded(left, asked.limits) as one, jail.bounded(right, asked.limits) as other:
             outcome, complaint = _exchange(jail, ((left, one), (right, other)), asked.limits)
     if outcome.ending == "timeout":
         return Verdict(False, f"not done after {asked.limits.wall:g} s")
     if outcome.ending == "memory":
         return Verdict(False, f"more than {asked.limits.memory >> 20} MiB of memory")
+    ready, _, text = outcome.stderr.partition("\n")
     try:
-        found = json.loads(outcome.stderr)
+        found = json.loads(text)
         return Verdict(bool(found["passed"]), str(found["reason"]))
     except (ValueError, KeyError, TypeError):
+        if ready == "ready":
+            return Verdict(False, "the tests ended at a limit, by what the program returned")
         told = " ".join((complaint or outcome.stderr).split())[:300]
         raise SandboxFailed(f"{jail.name} did not run the program: {told or 'no reason given'}") from None
 

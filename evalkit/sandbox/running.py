@@ -47,7 +47,9 @@ class Outcome:
 def job_folder(files: Mapping[str, str]) -> Iterator[Path]:
     """A folder with these files (names are ours, never a model's), which the jail shows read-only as /job."""
     with tempfile.TemporaryDirectory(prefix="evalkit-job-") as made:
-        folder = Path(made)
+        # Nobody else comes past the outer folder; inside, the program is another user.
+        folder = Path(made) / "job"
+        folder.mkdir()
         folder.chmod(0o755)
         for name, text in files.items():
             path = folder / name

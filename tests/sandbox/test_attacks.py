@@ -49,6 +49,9 @@ FORGERIES = {
     "assert any('assert' in t for t in text), 'no tests here'\ndef f(x):\n    return x + 1\n",
     "a generator of nonsense": "def f(x):\n    return iter(lambda: 0, 1)\n",
     "a value of a gigabyte": "def f(x):\n    return 'a' * (1 << 30)\n",
+    "a flood of large messages": WRONG
+    + "import os\ntext = b'[' + b'[0],' * 10_000_000 + b'0]'\ntext = len(text).to_bytes(4, 'big') + text\n"
+    "while True:\n    for fd in range(3, 9):\n        try: os.write(fd, text)\n        except OSError: pass\n",
     "nested without end": "a = []\na.append(a)\ndef f(x):\n    return a\n",
 }
 ENDLESS = {

@@ -13,7 +13,7 @@ from evalkit.sandbox.checking import check
 from evalkit.sandbox.containers import Container
 from evalkit.sandbox.finding import PROOF
 from evalkit.sandbox.limits import MIB, Limits
-from evalkit.sandbox.running import run
+from evalkit.sandbox.running import job_folder, run
 
 
 def test_a_container_is_shut_off(tmp_path: Path) -> None:
@@ -27,6 +27,13 @@ def test_a_container_is_shut_off(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert part in line
     assert command.index("image") > command.index("--network")
+
+
+def test_a_job_is_nobody_elses() -> None:
+    with job_folder({"a": "text"}) as folder:
+        assert folder.parent.stat().st_mode & 0o077 == 0
+        assert (folder / "a").stat().st_mode & 0o777 == 0o644
+    assert not folder.parent.exists()
 
 
 @pytest.mark.parametrize("engine", containers.ENGINES)
