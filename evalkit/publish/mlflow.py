@@ -1,7 +1,8 @@
-"""`--log-to mlflow[:URI]`: MLflow's tracking server, or a database file (sqlite:///mlflow.db)."""
+"""`--log-to mlflow[:URI]`: MLflow's tracking server, a database file (sqlite:///mlflow.db), or a folder (mlruns)."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ DEFAULT_EXPERIMENT = "evalkit"
 TAG = "evalkit.run_id"
 LONGEST = 6_000
 """Characters of a parameter's value (MLflow takes 6,000)."""
+FOLDER = "MLFLOW_ALLOW_FILE_STORE"
 METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1_000, 100
 
 
@@ -28,8 +30,8 @@ def log(run: Published, settings: Mapping[str, str], samples: bool) -> str:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
 
-    client = MlflowClient(settings.get("uri"))
-    with _tracked(client, run, settings) as (tracked, new):
+    uri = settings.get("uri")
+    with _folders_allowed(uri), _tracked(client := MlflowClient(uri), run, settings) as (tracked, new):
         now = int(time.time() * 1000)
         values = [Metric(plain_name(key), value, now, 0) for key, value in metrics(run).items()]
         for some in _batches(values, METRICS_AT_ONCE):
@@ -59,6 +61,19 @@ def log(run: Published, settings: Mapping[str, str], samples: bool) -> str:
                     frame.to_json(table := str(Path(folder) / name), orient="split", index=False)
                     client.log_artifact(tracked, table, "samples")
     return f"mlflow: run {tracked} at {client.tracking_uri}{told}"
+
+
+@contextmanager
+def _folders_allowed(uri: str | None) -> Iterator[None]:
+    """MLflow refuses folders unless it is told that they are meant; a folder that was named is meant."""
+    if uri is None or FOLDER in os.environ or not (uri.startswith("file:") or "://" not in uri):
+        yield
+        return
+    os.environ[FOLDER] = "true"
+    try:
+        yield
+    finally:
+        del os.environ[FOLDER]
 
 
 @contextmanager

@@ -134,6 +134,17 @@ def test_mlflow_reads_its_database(run: evalkit.Run, there: Path) -> None:
     assert len(table) == 6  # once, though it was sent twice
 
 
+@pytest.mark.slow
+def test_mlflow_reads_a_folder(run: evalkit.Run, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="needs mlflow (pip install 'evalkit-harness[mlflow]')")
+    for place in ("mlflow:mlruns", f"mlflow:{(there / 'mlruns').as_uri()}"):  # the second updates the first
+        log(run, place)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    client = mlflow.MlflowClient("mlruns")
+    (found,) = client.search_runs([client.get_experiment_by_name("evalkit").experiment_id])
+    assert found.data.metrics["boolq/acc"] == run["boolq"]["acc"].value
+
+
 def test_trackio_reads_its_store(run: evalkit.Run, there: Path) -> None:
     pytest.importorskip("trackio", reason="needs trackio (pip install 'evalkit-harness[trackio]')")
     import subprocess
