@@ -55,6 +55,8 @@ single command a function of that name.
 """
 
 
+USAGE: Any = typer.BadParameter.__base__
+"""What typer raises for a line that cannot be read, by the one name of it that typer offers."""
 PANELS = {
     "Evaluate": ("run", "retry", "rescore", "prompts", "study"),
     "Tasks, models, data": ("tasks", "models", "data"),
@@ -138,7 +140,10 @@ class Commands(Group):
         """Let --debug stand anywhere on the line."""
         if "--debug" in args:
             args = ["--debug", *(arg for arg in args if arg != "--debug")]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except USAGE as error:
+            raise _told(error) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; ``--debug`` lets the traceback through."""
@@ -149,6 +154,20 @@ class Commands(Group):
                 raise
             typer.echo(f"evalkit: error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except USAGE as error:
+            raise _told(error) from None
+
+
+def _told(error: Any) -> Exception:
+    """A line that cannot be read, told as every other mistake of the user; of a group without a command the help."""
+    path = error.ctx.command_path if error.ctx is not None else "evalkit"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    if message.startswith("Usage:"):
+        typer.echo(error.format_message())
+        return typer.Exit(2)
+    where = f"{path.removeprefix('evalkit').strip()}: ".removeprefix(": ")
+    typer.echo(f"evalkit: error: {where}{message[:1].lower()}{message[1:]}; see {path} --help", err=True)
+    return typer.Exit(2)
 
 
 @cache

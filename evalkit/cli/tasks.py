@@ -132,7 +132,7 @@ def _shots(told: Description) -> list[str]:
 def new(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the task goes; its name is the folder's.")],
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help="Rows: .jsonl, .csv, ...")] = None,
-    prompt: Annotated[str | None, typer.Option("--prompt", metavar="TEMPLATE", help="'Q: {{question}}\\\\nA:'")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", metavar="TEMPLATE", help="'Q: {{question}}\\nA:'")] = None,
     target: Annotated[str | None, typer.Option("--target", metavar="TEMPLATE", help="'{{answer}}'")] = None,
     choices: Annotated[
         str | None, typer.Option("--choices", metavar="A,B|TEMPLATE", help="Multiple choice: 'yes,no', '{{options}}'.")
