@@ -28,7 +28,7 @@ from evalkit.text.reading import Malformed, parse_json, read_text
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-FORMAT = "evalkit-answer-scorer-1"
+FORMAT: Literal["evalkit-answer-scorer-1"] = "evalkit-answer-scorer-1"
 BUCKETS = 4096
 """Of the hashed words: a few hundred labelled items tell no more apart."""
 SHOWN = 2000

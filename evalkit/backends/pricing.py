@@ -7,7 +7,7 @@ over a network for them. A provider's own word on what an answer cost (OpenRoute
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
@@ -30,6 +30,15 @@ class Price:
     source: str
     listed: tuple[str, str] | None = None
     """Provider and model at genai-prices, whose price may depend on a prompt's length or the hour."""
+    share: float = 1.0
+    """Of the list price, that is paid: a half in batches. The prices above are those that are paid."""
+
+    def in_batches(self) -> Price:
+        """Half of a list price; a price that the user gave stays."""
+        if self.listed is None:
+            return self
+        prices = {name: getattr(self, name) / 2 for name in ("prompt", "output", "cached")}
+        return replace(self, **prices, share=0.5, source=f"{self.source}, half of it in batches")
 
     def cost(self, prompt: int, output: int, cached: int = 0, stored: int = 0) -> float:
         """USD of one answer; ``cached`` of the prompt's tokens came from a cache, ``stored`` went into it."""
@@ -43,7 +52,7 @@ class Price:
                 cache_read_tokens=cached,
                 cache_write_tokens=min(stored, prompt - cached),
             )
-            return float(calc_price(usage, self.listed[1], provider_id=self.listed[0]).total_price)
+            return self.share * float(calc_price(usage, self.listed[1], provider_id=self.listed[0]).total_price)
         return ((prompt - cached) * self.prompt + cached * self.cached + output * self.output) / MILLION
 
     def plain(self) -> dict[str, Any]:

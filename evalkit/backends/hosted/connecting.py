@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from evalkit.backends.chat_template import prompting_identity
 from evalkit.backends.hosted import CAPABILITIES
 from evalkit.backends.hosted.anthropic import AnthropicWire
+from evalkit.backends.hosted.batches import BatchClient
 from evalkit.backends.hosted.bedrock import BedrockWire
 from evalkit.backends.hosted.gemini import GeminiWire
 from evalkit.backends.hosted.ollama import LARGEST_WINDOW, OllamaWire
@@ -53,7 +54,7 @@ def find(model: ModelSpec) -> None:
 def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
     """A backend for the provider's model. Raises UserError where it cannot be asked."""
     asked = hosted(model)
-    client, background = Client(asked.chosen, asked.credentials()), Background()
+    client, background = _client(asked), Background()
     try:
         listed = _listed(asked, asked.chosen.timeout)
         known_here = asked.listed()
@@ -94,11 +95,21 @@ def connect(model: ModelSpec, engine: EngineSpec) -> ServerBackend:
             **priced(price),
         },
     )
+    chosen = asked.chosen.model_copy(update={"stream": False}) if asked.chosen.batch else asked.chosen
     backend = ServerBackend(
-        client, background, asked.chosen, asked.model, info, engine, None, model, _wire(asked, api, window), price
+        client, background, chosen, asked.model, info, engine, None, model, _wire(asked, api, window), price
     )
     backend.capabilities = CAPABILITIES
+    if isinstance(client, BatchClient):
+        client.stopped = backend.stopped
     return backend
+
+
+def _client(asked: Hosted) -> Client:
+    if not asked.chosen.batch:
+        return Client(asked.chosen, asked.credentials())
+    protocol: Literal["openai", "anthropic"] = "anthropic" if asked.provider.protocol == "anthropic" else "openai"
+    return BatchClient(asked.chosen, asked.credentials(), protocol, asked.chosen.batch_poll)
 
 
 def _api(asked: Hosted) -> str:

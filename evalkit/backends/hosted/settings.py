@@ -35,10 +35,16 @@ class HostedSettings(Settings):
     api: Literal["chat", "responses"] | None = None
     """OpenAI's protocol: chat completions, or responses; default: chat, and responses for models that have no other."""
     num_concurrent: int | None = Field(default=None, ge=1, le=1024)
+    batch: bool = False
+    """Ask by the provider's batches (OpenAI, Anthropic): half the list price, within 24 hours."""
+    batch_poll: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds between two looks at a batch."""
     region: str | None = Field(default=None, pattern=r"^[a-z0-9-]{4,32}$")
     """Of Amazon Bedrock."""
 
 
+BATCHES = ("openai", "anthropic")
+"""Providers whose batches are known."""
 VERSION = "2023-06-01"
 """Of Anthropic's API: see `evalkit.backends.hosted.anthropic`."""
 
@@ -84,6 +90,9 @@ class Hosted:
         found = self.listed()
         where = f"see {self.provider.title}'s list"
         price, quote = quoted(model, found, where, self.chosen.num_concurrent or START)
+        if self.chosen.batch and price is not None:
+            price = price.in_batches()
+            quote = replace(quote, price=(price.prompt, price.output), source=price.source)
         return price, replace(quote, at=self.provider.title)
 
     def listed(self) -> Listed | None:
@@ -106,6 +115,10 @@ def hosted(model: ModelSpec) -> Hosted:
         raise UserError(f"--model_args model={chosen.model}: the name of the model is in --model {model.name} already")
     if chosen.api is not None and provider.protocol != "openai":
         raise UserError(f"--model_args api={chosen.api}: {provider.title} has one API, and it is not OpenAI's")
+    if chosen.batch and provider.name not in BATCHES:
+        raise UserError(
+            f"--model_args batch=true: {provider.title} is not asked in batches here, only {', '.join(BATCHES)}"
+        )
     if chosen.region is not None and "{region}" not in provider.address:
         raise UserError(f"--model_args region={chosen.region}: {provider.title} has no regions here")
     key = chosen.api_key_env or next((one for one in provider.keys if os.environ.get(one)), provider.keys[0])

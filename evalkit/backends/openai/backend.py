@@ -113,7 +113,7 @@ class ServerBackend:
 
         async def work() -> None:
             for unit in ahead:
-                if self._stopped():
+                if self.stopped():
                     return
                 asked = [requests[i] for i in unit]
                 try:
@@ -148,7 +148,7 @@ class ServerBackend:
         if failed:
             raise next((one for one in failed if not isinstance(one, LimitReached)), failed[0])
 
-    def _stopped(self) -> bool:
+    def stopped(self) -> bool:
         """Whether the user asked to stop; told in the main thread when what is under way has come."""
         try:
             self.after_pass()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -70,6 +71,15 @@ class Timed:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What goes with a request; ``lines``: what comes back are lines of JSON."""
+
+    body: bytes | None = None
+    headers: Mapping[str, str] | None = None
+    lines: bool = False
+
+
 class Client:
     """Talks to one server, on one event loop; its connections are kept and shared."""
 
@@ -101,6 +111,23 @@ class Client:
         """`post`, and how long it took."""
         return await self._call("POST", path, body, root)
 
+    async def upload(self, path: str, fields: Mapping[str, str], name: str, content: bytes) -> Any:
+        """The JSON that comes back for a form with ``fields`` and a file. Raises as `post`."""
+        mark = secrets.token_hex(16)
+        parts = [
+            f'--{mark}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'
+            for key, value in fields.items()
+        ]
+        file = f'form-data; name="file"; filename="{name}"\r\nContent-Type: application/octet-stream'
+        head = "".join([*parts, f"--{mark}\r\nContent-Disposition: {file}\r\n\r\n"])
+        body = head.encode() + content + f"\r\n--{mark}--\r\n".encode()
+        sent = Sent(body, {"Content-Type": f"multipart/form-data; boundary={mark}"})
+        return (await self._tried("POST", self.url + path, sent, None)).reply
+
+    async def lines(self, path: str) -> list[Any]:
+        """The JSON of every line behind a path. Raises RequestFailed."""
+        return list((await self._tried("GET", self.url + path, Sent(lines=True), None)).reply)
+
     async def stream(self, path: str, body: Mapping[str, Any], begin: Callable[[float], Stream]) -> Timed:
         """What comes back for ``body``, which asks for a stream: ``begin(when the request was sent)`` makes what its
         events go to, anew for each try. A server that answers in one piece all the same gives plain JSON.
@@ -129,8 +156,11 @@ class Client:
         root: bool,
         begin: Callable[[float], Stream] | None = None,
     ) -> Timed:
-        sent = None if body is None else json.dumps(body).encode()
-        url = (self.root if root else self.url) + path
+        sent = Sent(None if body is None else json.dumps(body).encode())
+        return await self._tried(method, (self.root if root else self.url) + path, sent, begin)
+
+    async def _tried(self, method: str, url: str, sent: Sent, begin: Callable[[float], Stream] | None) -> Timed:
+        """One exchange with its retries."""
         try:
             return await self._once(method, url, sent, begin)
         except RequestFailed as error:
@@ -159,11 +189,11 @@ class Client:
             return float(min(asked, MAX_WAIT))
         return float(tenacity.wait_random_exponential(self._settings.retry_wait, MAX_WAIT)(state))
 
-    async def _once(self, method: str, url: str, body: bytes | None, begin: Callable[[float], Stream] | None) -> Timed:
+    async def _once(self, method: str, url: str, sent: Sent, begin: Callable[[float], Stream] | None) -> Timed:
         async with self.concurrency:
             await self.pace.wait()
             try:
-                timed = await self._exchange(method, url, body, begin)
+                timed = await self._exchange(method, url, sent, begin)
             except RequestFailed as error:
                 if error.late or error.status in OVERLOADED:
                     self.concurrency.refused(time.monotonic())
@@ -172,9 +202,7 @@ class Client:
             self.concurrency.answered(time.monotonic())
             return timed
 
-    async def _exchange(
-        self, method: str, url: str, body: bytes | None, begin: Callable[[float], Stream] | None
-    ) -> Timed:
+    async def _exchange(self, method: str, url: str, given: Sent, begin: Callable[[float], Stream] | None) -> Timed:
         if self._session is None:
             limit = aiohttp.ClientTimeout(total=self._settings.timeout, sock_connect=min(20.0, self._settings.timeout))
             self._session = aiohttp.ClientSession(
@@ -183,7 +211,7 @@ class Client:
         sent = clocks.now()
         try:
             async with self._session.request(
-                method, url, data=body, proxy=self._proxy, allow_redirects=False
+                method, url, data=given.body, headers=given.headers, proxy=self._proxy, allow_redirects=False
             ) as response:
                 self.pace.told(response.headers)
                 chunks = self._chunks(response)
@@ -203,7 +231,15 @@ class Client:
             where = urlsplit(url).netloc
             reason = self.clean(error) or type(error).__name__
             raise RequestFailed(f"the connection to {where} failed: {reason}", retried=True) from None
+        if given.lines and response.status == 200:
+            return Timed(self._lines(content), clocks.now() - sent)
         return Timed(self._read(response, content, url), clocks.now() - sent)
+
+    def _lines(self, content: bytes) -> list[Any]:
+        try:
+            return [parse_json(line) for line in content.splitlines() if line.strip()]
+        except ValueError as error:
+            raise RequestFailed(f"a line of the server's reply is not JSON: {self.clean(error, 80)}") from None
 
     def _read(self, response: aiohttp.ClientResponse, content: bytes, url: str) -> Any:
         """The JSON of a whole reply. Raises what its status means, or the status that an error in it tells of."""
