@@ -4,12 +4,16 @@ import pytest
 
 from evalkit.leaderboard import published
 from evalkit.leaderboard.board import Board, load_board, names
+from evalkit.leaderboard.chat import CONTROLLED, GRADE, WIN_RATE
 from evalkit.spec.models import RunSpec
 from evalkit.task.catalog import Catalog, resolve
 from evalkit.task.listing import row_of
 
 OF_LM_EVAL = ("medqa_4options", "medmcqa", "pubmedqa")
 """Tasks that come by lm_eval:NAME, whose metrics are lm-evaluation-harness's."""
+
+JUDGED = {("MT-Bench", GRADE), ("AlpacaEval", WIN_RATE), ("AlpacaEval", CONTROLLED)}
+"""Benchmarks by the name of their published figures, of which `evalkit judge chat` writes entries."""
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +36,10 @@ def test_every_column_has_a_task_and_a_metric_of_it(name: str, catalog: Catalog)
             continue
         if column.task in OF_LM_EVAL:
             assert column.weight == 0
+            continue
+        if (column.task, column.metric) in JUDGED or (name == "chat" and column.hidden and column.task != "ifeval"):
+            assert column.weight == 0
+            assert column.task == "AlpacaEval" or (column.task, column.metric) in elsewhere
             continue
         catalog.require(column.task)
         known = row_of(catalog, column.task).metrics
