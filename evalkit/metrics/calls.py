@@ -8,9 +8,10 @@ JSON, as chat templates and servers write them (`evalkit.text.tool_calls`, Llama
 from __future__ import annotations
 
 import ast
+import json
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ BITS = 4096
 """Of a number that a sum in an argument may come to."""
 _MARKED = re.compile(re.escape(BEGIN) + r"\s*(.*?)\s*(?:" + re.escape(END) + r"|\Z)", re.DOTALL)
 _MARKS = ("<|python_tag|>", "[TOOL_CALLS]", "<|tool_call|>")
+_DECODER = json.JSONDecoder()
 _SUMS: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -68,12 +70,25 @@ def of_json(reply: str) -> list[Call]:
         marked = [text]
     found: list[Call] = []
     for text in marked:
-        try:
-            value = parse_json(text)
-        except Malformed as error:
-            raise Unreadable(f"no JSON: {error}") from None
-        found += [_of_object(one) for one in (value if isinstance(value, list) else [value])]
+        for value in _values(text):
+            found += [_of_object(one) for one in (value if isinstance(value, list) else [value])]
     return found
+
+
+def _values(text: str) -> Iterator[Any]:
+    """The values of JSON in a text: one, or several with ";", "," or white space between, as Llama writes parallel
+    calls.
+    Raises Unreadable where it holds anything else, and for none.
+    """
+    at = 0
+    while at < len(text) or at == 0:
+        try:
+            _, end = _DECODER.raw_decode(text, at)
+            value = parse_json(text[at:end])
+        except (ValueError, RecursionError) as error:
+            raise Unreadable(f"no JSON: {error}") from None
+        yield value
+        at = end + len(text[end:]) - len(text[end:].lstrip("; ,\n\t"))
 
 
 def native(reply: str) -> list[Call]:

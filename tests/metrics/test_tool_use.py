@@ -175,6 +175,21 @@ def test_calls_of_templates_and_servers(reply):
     assert calls.native(reply) == [Call("f", {"a": [1, None]})]
 
 
+def test_several_calls_without_marks():
+    two = [Call("f", {"a": 1}), Call("g", {"b": "; "})]
+    first, second = '{"name": "f", "parameters": {"a": 1}}', '{"name": "g", "parameters": {"b": "; "}}'
+    for reply in (
+        f"{first}; {second}",
+        f"{first}\n{second}\n",
+        f"<|python_tag|>{first};{second}",
+        f"[{first}, {second}]",
+    ):
+        assert calls.native(reply) == two
+    for reply in (f"{first} and {second}", first[:-1], "[" * 20_000, '{"a": 1}', "3"):
+        with pytest.raises(Unreadable):
+            calls.of_json(reply)
+
+
 def test_java_and_javascript_are_read_by_their_grammars():
     pytest.importorskip("tree_sitter", reason="needs tree-sitter (pip install 'evalkit-harness[tools]')")
     from evalkit.metrics.bfcl_calls import of_source
