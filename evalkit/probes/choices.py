@@ -23,12 +23,13 @@ _QUESTIONS = ("question", "question_stem", "query", "goal", "ctx", "sentence")
 @dataclass(frozen=True, slots=True)
 class Options:
     """``texts`` in the order of the choices. ``labelled``: the choices are letters, and ``path`` leads to the texts in
-    the document (a list, or a mapping's values).
+    the document (a list, or a mapping's values), or ``columns`` are its fields that hold one each.
     """
 
     texts: tuple[str, ...]
     labelled: bool
     path: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 def options_of(task: NativeTask, document: Document, item: Item) -> Options:
@@ -39,6 +40,9 @@ def options_of(task: NativeTask, document: Document, item: Item) -> Options:
         return Options(item.choices, False)
     for path, value in _texts(document.data, len(item.choices), ()):
         return Options(tuple(value), True, path)
+    columns = tuple(choice.strip() for choice in item.choices)
+    if all(isinstance(document.data.get(column), str) for column in columns):
+        return Options(tuple(document.data[column] for column in columns), True, columns=columns)
     raise UserError(
         f"{task.info.name}: its choices are labels ({', '.join(map(str.strip, item.choices))}) and no field of its "
         "documents holds as many texts; this probe cannot be made of it"
@@ -59,6 +63,9 @@ def _texts(data: Mapping[str, Any], count: int, at: tuple[str, ...]) -> Iterator
 def with_options(document: Document, found: Options, texts: Sequence[str]) -> Document:
     """The document with other texts in the options' place."""
     data = copy.deepcopy(dict(document.data))
+    if found.columns:
+        data.update(zip(found.columns, texts, strict=True))
+        return Document(document.id, data, document.hash)
     holder: Any = data
     for key in found.path[:-1]:
         holder = holder[key]

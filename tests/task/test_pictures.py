@@ -186,6 +186,24 @@ def test_probes_made_of_a_task_show_its_pictures(name: str, tmp_path: Path) -> N
     assert not all(held)
 
 
+def test_mmbench_in_every_order_is_its_circular_evaluation(tmp_path: Path) -> None:
+    """A model that sees is always right; one that likes the first place never is."""
+
+    def sees(request: evalkit.Request) -> str:
+        assert isinstance(request, Score)
+        assert request.messages is not None
+        color, fill, _ = look(request.messages[0].images[0].data)
+        shape = "square" if fill > 0.9 else "circle" if fill > 0.65 else "triangle"
+        wanted = color if "colour" in request.context else shape
+        options = {line[3:].strip(): line[0] for line in request.context.split("\n") if line[1:3] == ". "}
+        return f" {options[wanted]}"
+
+    for name, answer, right in (("sees", sees, 1.0), ("first", lambda request: " A", 0.0)):
+        run = evalkit.evaluate(evalkit.mock(answer), "order:mmbench@bundled", output=tmp_path / name, limit=4 * 7)
+        assert run["order:mmbench"]["always_right"].value == right
+        assert run["order:mmbench"]["always_right"].n == 8
+
+
 BENCHMARK = """
 import evalkit
 
