@@ -13,7 +13,7 @@ their debiased ``spread``, ``consistency`` (the share of documents with the same
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ FORMS = {
 LETTERS = "ABCDEFGHIJKLMNOPQRST"
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
 _SOURCE = "evalkit's probes of robustness, docs/probes.md"
-FIRST_PLACE = "first_place,none"
+FIRST_PLACE, CIRCULAR = "first_place,none", "circular,none"
 _HIGHER = {"worst": True, "best": True, "spread": False, "consistency": True, "always_right": True}
 
 
@@ -55,7 +55,7 @@ class VariantTask(DerivedTask):
         info = super()._describe()
         more = {f"{name},none": good for name, good in _HIGHER.items()}
         if info.name.startswith("order:"):
-            more[FIRST_PLACE] = False
+            more |= {FIRST_PLACE: False, CIRCULAR: True}
         return replace(info, higher_is_better={**info.higher_is_better, **more})
 
     def score(self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]) -> SampleResult:
@@ -95,7 +95,16 @@ def compare(scored: Sequence[SampleResult], seed: int, orders: bool) -> tuple[Me
     if orders:
         first = [sample.metrics.get(FIRST_PLACE) for sample in scored]
         metrics.append(replace(_share("first_place", first, False, "item"), baseline=_guess(scored)))
+        metrics.append(_share("circular", [float(all(rights)) for rights in _in_own_orders(by_item)], True))
     return tuple(metrics)
+
+
+def _in_own_orders(by_item: Mapping[Any, Mapping[str, SampleResult]]) -> Iterator[list[bool]]:
+    """Of each document that was scored in as many orders as it has options, whether each was right."""
+    for found in by_item.values():
+        samples = list(found.values())
+        if len(samples) == len(samples[0].document.data["order"]):
+            yield [bool(sample.metrics["acc,none"]) for sample in samples]
 
 
 def _guess(scored: Sequence[SampleResult]) -> float | None:
