@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from made_entries import entry
+from typer.testing import CliRunner
 
 from evalkit.bench.bench import WORKLOADS, Bench, Measured
 from evalkit.bench.server import Load, Reply, summarize
 from evalkit.bench.tables import as_json
+from evalkit.cli.app import app
 from evalkit.contract.errors import UserError
 from evalkit.leaderboard.board import Board, Column, Plot, load_board
 from evalkit.leaderboard.chosen_plots import chosen_plots, training
@@ -142,3 +144,21 @@ def test_history_over_days_joins_a_rows_runs_and_a_plot_of_nothing_is_refused() 
     assert figure.x.title == "day of 2026"
     with pytest.raises(ValueError, match="no column's title"):
         plotted(Plot(x="C"))
+
+
+def invoke(*words: str) -> None:
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == 0, done.output
+
+
+def test_the_command_measures_the_fixed_workload_and_its_file_fills_the_board(tmp_path: Path) -> None:
+    file = tmp_path / "results" / "bench.json"
+    file.parent.mkdir()
+    asked = ["bench", "--model", "mock", "--workload", "llm-perf", "-r", "1", "--warmup", "0", "--format", "json"]
+    invoke(*asked, "--output", str(file))
+    site = tmp_path / "site"
+    invoke("leaderboard", "build", str(file.parent), "--board", "llm-perf", "--output", str(site))
+    (row,) = [row for row in json.loads((site / "board.json").read_text())["rows"] if row["results"] == "full"]
+    assert (row["model"], row["rank"]) == ("mock", 1)
+    assert row["Decode"] > 0
+    assert row["First token"] > 0
