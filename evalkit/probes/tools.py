@@ -13,6 +13,7 @@ from evalkit.contract.types import (
     DatasetRef,
     DataSource,
     Document,
+    Documents,
     Generate,
     Message,
     PromptStyle,
@@ -28,7 +29,9 @@ from evalkit.metrics.filters import first_paragraph
 from evalkit.metrics.tool_use import NATIVE
 from evalkit.probes import functions, options
 from evalkit.store import paths
-from evalkit.task.definition import Defined, load_task
+from evalkit.task import sample as samples_of
+from evalkit.task.definition import Defined, Sample, load_task
+from evalkit.task.documents import documents_of
 from evalkit.task.native import NativeTask
 from evalkit.task.rendering import Row
 from evalkit.text.reading import Malformed, parse_json
@@ -78,6 +81,17 @@ class ToolTask(NativeTask):
         for document in documents:
             yield (self._request(document.data, style),)
 
+    def documents(self, data: DataSource) -> Documents:
+        """As a `NativeTask`; the bundled items are completed as those of the full set are."""
+        if not self.options.sample:
+            return super().documents(data)
+        if self.definition.sample is None:
+            raise UserError(f"{self.info.name}: has no bundled items; run it on the full set")
+        how = NATIVE if f"calls={NATIVE}" in self.info.name else "prompted"
+        rows = samples_of.rows(self.definition.sample, self.info.split)
+        whole = [{**row, **_complete(row, str(row["category"]), how)} for row in rows]
+        return Documents(documents_of(whole, self._rendered))
+
     def score(self, document: Document, requests: tuple[Request, ...], responses: Sequence[Response]) -> SampleResult:
         """As a `NativeTask`. Of a prompt without a template, after which a model may go on and on, the reply's first
         paragraph counts; of a conversation the whole reply, as in the official scripts.
@@ -116,7 +130,6 @@ class ToolTask(NativeTask):
 
 
 def _bfcl(category: str, how: str, dataset: DatasetRef, data: DataSource) -> list[Row]:
-    language = next((one for one in ("javascript", "java") if one in category), "python")
     file = FILE.format(category)
     answers: dict[str, Any] = {}
     if "relevance" not in category:
@@ -126,22 +139,21 @@ def _bfcl(category: str, how: str, dataset: DatasetRef, data: DataSource) -> lis
     for row in data.load(dataset, file):
         if answers and row["id"] not in answers:
             raise UserError(f"data set {dataset.id}: {file} has {row['id']}, and possible_answer/{file} has not")
-        listed = row["function"]
-        wanted = answers.get(str(row["id"]), [])
-        found.append(
-            {
-                "item": row["id"],
-                "category": category,
-                "turns": row["question"][0],
-                "functions": listed,
-                "functions_shown": [functions.in_language(one, language) for one in listed],
-                "names": functions.names(listed),
-                "answers": wanted,
-                "target": json.dumps(wanted, ensure_ascii=False) if wanted else _relevance(category),
-                "calls": how,
-            }
-        )
+        own = {"turns": row["question"][0], "functions": row["function"], "answers": answers.get(str(row["id"]), [])}
+        found.append({"item": row["id"], "category": category, **own, **_complete(own, category, how)})
     return found
+
+
+def _complete(row: Mapping[str, Any], category: str, how: str) -> dict[str, Any]:
+    """What of a row follows from its functions and answers, and from how calls are asked for."""
+    language = next((one for one in ("javascript", "java") if one in category), "python")
+    wanted = row["answers"]
+    return {
+        "functions_shown": [functions.in_language(one, language) for one in row["functions"]],
+        "names": functions.names(row["functions"]),
+        "target": json.dumps(wanted, ensure_ascii=False) if wanted else _relevance(category),
+        "calls": how,
+    }
 
 
 def _relevance(category: str) -> str:
@@ -218,6 +230,8 @@ def family(name: str, catalog: Catalog) -> Defined:
     if prefix == "bfcl":
         splits = one.dataset.splits.model_copy(update={"eval": FILE.format(chosen)})
         update["dataset"] = one.dataset.model_copy(update={"splits": splits})
+        bundled = Sample(file=paths.share("tasks") / prefix / "sample.jsonl", where={"category": chosen})
+        update["sample"] = bundled if samples_of.rows(bundled, FILE.format(chosen)) else None
 
     def rows(dataset: DatasetRef, split: str, data: DataSource) -> list[Row]:
         if "java" in chosen and how != NATIVE:

@@ -106,6 +106,26 @@ def test_verdicts_are_the_official_scripts(mirror):
     assert found == VERDICTS
 
 
+@pytest.mark.parametrize("category", ["simple_python", "multiple", "parallel", "irrelevance"])
+def test_the_bundled_items_have_answers(category):
+    model = {"name": "mock", "backend": "mock"}
+    spec = RunSpec.model_validate({"model": model, "tasks": [{"name": f"bfcl:{category}"}], "sample": True})
+    (task,) = resolve(spec).tasks
+    documents = task.documents(open_source(None))
+    assert len(documents) >= 6
+    for document, asked in zip(documents, task.requests(documents, PromptStyle()), strict=True):
+        reply = (
+            text(right(document.data["functions"], document.data["answers"], category))
+            if document.data["answers"]
+            else "No."
+        )
+        values = [
+            task.score(document, asked, [Response(text=one, finish="stop")]).metrics["call_accuracy,none"]
+            for one in (reply, "[another(call=1)]")
+        ]
+        assert values == [1.0, 0.0], document.data["turns"]
+
+
 def test_relevance_asks_whether_there_is_a_call():
     def of(category: str, reply: str) -> float | None:
         return score(category, {"function": []}, [], reply, "prompted")
