@@ -60,6 +60,7 @@ MISSING = (
     Step("evalkit run --model mock --tasks boolq@bundled --log-to trackio", (2,), "trackio"),
     Step("evalkit log runs/a --to tensorboard", (2,), "tensorboard"),
     Step("evalkit samples export runs/a --task boolq --output boolq.xlsx", (2,), "excel"),
+    Step("evalkit data check --tasks boolq --bundled", (2,), "contamination"),
     Step("evalkit view runs --no-open --port 0", (2,), "view"),
 )
 """Commands that need an extra, and which."""

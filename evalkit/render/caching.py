@@ -41,7 +41,9 @@ def summary(study: CacheStudy, model: float, cache: float, name: str, embedder: 
         one = study.chosen
         wrong = "" if one.false_share is None else f", of which {percent(one.false_share)} are false"
         found = "" if one.found is None else f"; {percent(one.found)} of the repeated questions are found"
-        yield f"From {one.threshold:.2f} on, {percent(one.hit_rate)} of the questions are hits{wrong}{found}."
+        limit = f"at most {study.most_false:.0%} of the training hits are false"
+        yield f"{one.threshold:.2f} is the least cosine from which on {limit}."
+        yield f"From there on, {percent(one.hit_rate)} of the questions are hits{wrong}{found}."
         saved = one.hit_rate.value * model - cache
         yield (
             f"An answer of {name} takes {1000 * model:,.0f} ms, a look-up {1000 * cache:,.2f} ms (medians, one at a "

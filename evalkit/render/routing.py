@@ -12,6 +12,8 @@ from evalkit.routing.study import Point, Study
 from evalkit.statistics.routing import Estimate
 from evalkit.text.numbers import MISSING
 
+FAR = 20
+"""How many times the least cost the largest has to be for a logarithmic axis."""
 CURVE = 0
 """The curve's tone; the models have those behind it."""
 
@@ -137,8 +139,9 @@ def curve(study: Study) -> Scatter:
     """Quality against cost: the cascade's points joined, each model alone beside them."""
     dots = [(one.cost.value, one.quality, path(study, one), CURVE) for one in study.curve]
     dots += [(one.cost.value, one.quality, one.model, number + 1) for number, one in enumerate(study.alone)]
-    positive = all(cost > 0 for cost, *_ in dots)
-    across = scale((cost for cost, *_ in dots), log=positive)
+    costs = [cost for cost, *_ in dots]
+    far = min(costs) > 0 and max(costs) / min(costs) >= FAR
+    across = scale(costs, log=far)
     up = scale((100 * end for _, quality, *_ in dots for end in quality.interval), 0.0, 100.0)
     marks = tuple(
         Mark(
@@ -158,7 +161,7 @@ def curve(study: Study) -> Scatter:
     return Scatter(
         title="Quality against cost",
         note="The curve is the cascade's, at rising budgets; squares are the models alone.",
-        x=Axis("cost an item" + (", logarithmic" if positive else ""), across.ticks()),
+        x=Axis("cost an item" + (", logarithmic" if far else ""), across.ticks()),
         y=Axis("quality, percent", up.ticks()),
         marks=marks,
         segments=tuple(Segment(*one, *other, CURVE) for one, other in pairwise(line)),
