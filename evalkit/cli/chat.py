@@ -16,6 +16,7 @@ from evalkit.cli.options import Given
 from evalkit.cli.output import console
 from evalkit.contract.errors import LimitReached, UserError
 from evalkit.data import rows as row_files
+from evalkit.data.sources import mirror_folder
 from evalkit.leaderboard.entry import write_entry
 from evalkit.render.terminal import rows_table
 from evalkit.spec import config
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from evalkit.judge import Judge
     from evalkit.judge.chat import Asked, Chat
     from evalkit.judge.chat_sets import ChatSet
+    from evalkit.judge.fastchat import FastChat
 
 Answers = dict[str, list[dict[str, Any]]]
 
@@ -61,9 +63,16 @@ def chat(
         Path | None,
         typer.Option("--human", help="People's votes: rows {question_id, turn, model_a, model_b, winner}."),
     ] = None,
+    judge_prompts: Annotated[
+        str | None,
+        typer.Option("--judge-prompts", help="MT-Bench's own: FastChat's judge_prompts.jsonl, or mt_bench (mirror)."),
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-l", min=1, help="So many questions, of all kinds.")] = None,
     answer_tokens: Annotated[int, typer.Option("--answer-tokens", min=1, help="Tokens an answer.")] = 1024,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens a reply of the judge.")] = 64,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", min=1, help=r"Tokens a reply of the judge. \[default: 64; 2048 of MT-Bench's]"),
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="A mirror of data sets.")] = None,
     seed: Annotated[int, typer.Option("--seed")] = 1234,
 ) -> None:
@@ -87,10 +96,13 @@ def chat(
         usual: tuple[By, ...] = (
             ("pairs",) if asked.outputs else ("grades", "pairs") if len(answers) > 1 else ("grades",)
         )
-        how = Asked(ways or usual, against, battles, seed)
+        prompts = None if judge_prompts is None else _prompts(judge_prompts, found, data_dir)
+        how = Asked(ways or usual, against, battles, seed, prompts)
         for name, rows in answers.items():
             write_rows(output / "answers" / f"{safe_name(name)}.jsonl", rows, f"answers of {name}")
-        with opened_judge((purse.limited(spec_of(settings)), book), max_tokens, progress=True) as judge:
+        with opened_judge(
+            (purse.limited(spec_of(settings)), book), max_tokens or (2048 if prompts else 64), progress=True
+        ) as judge:
             result = run(judge, answers, how, votes)
     _tell(result, found, asked, how, output)
 
@@ -107,6 +119,19 @@ def _folder(output: Path) -> Iterator[Journal]:
         yield book
     finally:
         book.close()
+
+
+def _prompts(given: str, whole: ChatSet, data_dir: Path | None) -> FastChat:
+    """MT-Bench's own prompts with the questions' references."""
+    from evalkit.judge.fastchat import read_prompts
+
+    path = Path(given)
+    if given == "mt_bench":
+        folder = mirror_folder(data_dir)
+        if folder is None:
+            raise UserError("--judge-prompts mt_bench: they lie in a mirror: give --data-dir, or the file itself")
+        path = folder / "lmsys" / "mt_bench" / "judge_prompts.jsonl"
+    return read_prompts(row_files.read(path), str(path), whole.questions)
 
 
 def _model(given: str, path: Path) -> ModelSpec:
@@ -194,12 +219,13 @@ def _tell(result: Chat, whole: ChatSet, asked: ChatSet, how: Asked, output: Path
         "Judged": _words(how),
         "Answers": "greedy",
     }
-    record = {"questions": asked.name, "source": asked.source, "n": len(asked.questions), "asked": plain(how)}
+    settings = {name: value for name, value in plain(how).items() if name != "prompts"}
+    record = {"questions": asked.name, "source": asked.source, "n": len(asked.questions), "asked": settings}
     save({**record, **plain(result)}, output / "chat.json")
     if battles := battle_rows(result.verdicts):
         write_rows(output / "battles.jsonl", battles, "battles")
     report = page.write_chat(result, output / "report.html", title=f"{asked.name}, judged by {judge}", facts=facts)
-    for entry in entries(result, asked, len(whole.questions)):
+    for entry in entries(result, asked, len(whole.questions), bool(how.prompts)):
         write_entry(entry, output / "entries")
     typer.echo(f"report: {report}", err=True)
 
@@ -213,4 +239,6 @@ def _words(how: Asked) -> str:
     words = ", ".join(said[one] for one in how.by)
     if how.against:
         words += f"; all against {how.against}"
+    if how.prompts:
+        words += "; by MT-Bench's own prompts"
     return words if how.battles is None else f"{words}; {how.battles:,} pairs chosen where they inform most"

@@ -75,6 +75,13 @@ class Judge:
         limit = max_tokens or self._max_tokens
         return self.respond(name, [self._request(render(template, row), limit) for row in rows])
 
+    def ask_written(
+        self, name: str, templates: Mapping[str, str], prompts: Sequence[tuple[str, str]]
+    ) -> list[Response]:
+        """One reply for every (system prompt, prompt), made of ``templates``, which the record keeps."""
+        self._templates |= templates
+        return self.respond(name, [self._request(prompt, self._max_tokens, system) for system, prompt in prompts])
+
     def choose(
         self, name: str, template: str, rows: Sequence[Row], verdicts: Sequence[str]
     ) -> list[tuple[float, ...] | None]:
@@ -115,15 +122,15 @@ class Judge:
             **({"cost": cost} if cost else {}),
         }
 
-    def _request(self, prompt: str, max_tokens: int) -> Generate:
-        text, messages = self._prompt(prompt)
+    def _request(self, prompt: str, max_tokens: int, system: str = "") -> Generate:
+        text, messages = self._prompt(prompt, system)
         return Generate(text, (), max_tokens, messages=messages)
 
-    def _prompt(self, prompt: str) -> tuple[str, tuple[Message, ...] | None]:
+    def _prompt(self, prompt: str, system: str = "") -> tuple[str, tuple[Message, ...] | None]:
         """The prompt as the model reads it, by its chat template if so asked."""
         if not self._chat:
-            return prompt, None
-        messages = (Message("user", prompt),)
+            return f"{system}\n\n{prompt}" if system else prompt, None
+        messages = (*([Message("system", system)] if system else []), Message("user", prompt))
         return self.backend.chat(messages, True) if isinstance(self.backend, HasChatTemplate) else prompt, messages
 
     def record(self) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from evalkit.contract.errors import UserError
 from evalkit.judge import arena, pairwise
 from evalkit.judge.asking import Judge, Row
 from evalkit.judge.battles import read_battles
+from evalkit.judge.fastchat import FastChat
 from evalkit.judge.habits import Habits, habits_of
+from evalkit.judge.items import ids_of
 from evalkit.judge.length_control import LengthControlled, Preferred, length_controlled
 from evalkit.judge.pair_scores import PairScores, relative_score, score_pairs
 from evalkit.judge.pointwise import Grades, grade
@@ -38,6 +40,8 @@ class Asked:
     against: str | None = None
     battles: int | None = None
     seed: int = 1234
+    prompts: FastChat | None = None
+    """MT-Bench's own prompts in place of evalkit's, for grades and pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def run(
     """
     models = list(answers)
     _check(models, asked)
-    graded = _graded(judge, answers) if "grades" in asked.by else None
+    graded = _graded(judge, answers, asked.prompts) if "grades" in asked.by else None
     pairs = _Pairs.of(answers, asked)
     judged = pairs.judge(judge, asked) if "pairs" in asked.by else None
     scored = pairs.score(judge) if "scores" in asked.by else None
@@ -168,14 +172,16 @@ def _check(models: Sequence[str], asked: Asked) -> None:
 # -- grades ------------------------------------------------------------------------------------------------------------
 
 
-def _graded(judge: Judge, answers: Mapping[str, Sequence[Row]]) -> tuple[Grades, list[dict[str, Any]]]:
+def _graded(
+    judge: Judge, answers: Mapping[str, Sequence[Row]], prompts: FastChat | None
+) -> tuple[Grades, list[dict[str, Any]]]:
     rows = [
         {**row, "id": f"{row['id']}@{model}", "question_id": str(row["id"]), "model": model, "human": None}
         for model, own in answers.items()
         for row in own
         if row.get("status") != "error"
     ]
-    found = grade(judge, rows)
+    found = grade(judge, rows, ask=prompts.grades if prompts else None)
     kept = ("question_id", "model", "turn", "category", "question", "answer")
     return found, [
         {**{name: row.get(name) for name in kept}, "grade": one, "reply": reply}
@@ -220,6 +226,7 @@ class _Pairs:
     def __init__(self, rows: dict[tuple[str, str], list[dict[str, Any]]], left_out: dict[str, int]) -> None:
         self.rows = rows
         self.left_out = left_out
+        self.prompts: FastChat | None = None
         self.unread: dict[str, int] = {}
 
     @classmethod
@@ -237,6 +244,7 @@ class _Pairs:
                 first, second = (other, one) if one == asked.against else (one, other)
                 paired = pair_answers(answers[first], answers[second], (first, second))
                 kinds = {str(row["id"]): row.get("category") for row in answers[first]}
+                said = [dict(zip(ids_of(answers[one], one), answers[one], strict=True)) for one in (first, second)]
                 rows[first, second] = [
                     {
                         **row,
@@ -246,12 +254,17 @@ class _Pairs:
                         "category": kinds.get(str(row["prompt"])),
                         "model_a": first,
                         "model_b": second,
+                        "turns": said[0][row["id"]].get("turns") or [row["question"]],
+                        "answers_a": said[0][row["id"]].get("answers") or [row["a"]],
+                        "answers_b": said[1][row["id"]].get("answers") or [row["b"]],
                     }
                     for row in paired.rows
                 ]
                 left_out["answers without a partner"] += paired.unmatched
                 left_out["pairs with a failed answer"] += paired.failed
-        return cls(rows, {reason: count for reason, count in left_out.items() if count})
+        made = cls(rows, {reason: count for reason, count in left_out.items() if count})
+        made.prompts = asked.prompts
+        return made
 
     @property
     def met(self) -> list[tuple[str, str]]:
@@ -279,12 +292,12 @@ class _Pairs:
         return done
 
     def _verdicts(self, judge: Judge, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        found = pairwise.judge_pairs(judge, rows)
+        found = pairwise.judge_pairs(judge, rows, ask=self.prompts.pairs if self.prompts else None)
         for reason, count in found.unread.items():
             self.unread[reason] = self.unread.get(reason, 0) + count
         return [
             {
-                **row,
+                **{name: value for name, value in row.items() if name not in ("turns", "answers_a", "answers_b")},
                 "winner": one.winner,
                 "forward": one.forward,
                 "backward": one.backward,

@@ -4,10 +4,11 @@ counting.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evalkit.contract.types import Response
 from evalkit.judge.agreement import Agreement, agreement
 from evalkit.judge.asking import Judge, Row, require
 from evalkit.judge.items import LABELS, Items, Rate, ids_of, people_of, rate_of, reasons
@@ -78,9 +79,19 @@ class Pairwise:
     record: dict[str, Any]
 
 
-def judge_pairs(judge: Judge, rows: Sequence[Row], template: str = PAIRWISE, where: str = "pairs") -> Pairwise:
+AskPairs = Callable[[Judge, Sequence[tuple[Row, str, str]]], list[Response]]
+"""Asks of (row, side shown first, side shown second)."""
+
+
+def judge_pairs(
+    judge: Judge,
+    rows: Sequence[Row],
+    template: str = PAIRWISE,
+    where: str = "pairs",
+    ask: AskPairs | None = None,
+) -> Pairwise:
     """Judge rows {"question", "a", "b"}, with an optional "id", "prompt" (what several rows belong to), "reference" and
-    a person's verdict "human" (a, b, tie).
+    a person's verdict "human" (a, b, tie). ``ask`` asks in place of ``template``.
 
     UserError for rows that lack a text, and for other labels.
     """
@@ -97,7 +108,10 @@ def judge_pairs(judge: Judge, rows: Sequence[Row], template: str = PAIRWISE, whe
                     "second": row[second],
                 }
             )
-    replies = judge.ask("pairwise", template, asked)
+    if ask is None:
+        replies = judge.ask("pairwise", template, asked)
+    else:
+        replies = ask(judge, [(row, *order) for row in rows for order in (("a", "b"), ("b", "a"))])
     read = [preference(reply) for reply in replies]
     letters = [None if isinstance(one, Unread) else one for one in read]
     judged = tuple(

@@ -4,10 +4,11 @@ source.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evalkit.contract.types import Response
 from evalkit.judge.agreement import Agreement, agreement, rank_correlation
 from evalkit.judge.asking import Judge, Row, require
 from evalkit.judge.items import LABELS, Items, Rate, ids_of, people_of, rate_of, reasons
@@ -42,9 +43,16 @@ class Grades:
 
 
 def grade(
-    judge: Judge, rows: Sequence[Row], rubric: str = RUBRIC, template: str = POINTWISE, where: str = "answers"
+    judge: Judge,
+    rows: Sequence[Row],
+    rubric: str = RUBRIC,
+    template: str = POINTWISE,
+    where: str = "answers",
+    ask: Callable[[Judge, Sequence[Row]], list[Response]] | None = None,
 ) -> Grades:
-    """Grade rows {"question", "answer"}, with an optional "id", "reference", "rubric" and a person's grade "human"."""
+    """Grade rows {"question", "answer"}, with an optional "id", "reference", "rubric" and a person's grade "human".
+    ``ask`` asks in place of ``template``.
+    """
     require(rows, ("question", "answer"), where)
     people, ids = people_of("pointwise", rows, where), ids_of(rows, where)
     asked = [
@@ -56,7 +64,7 @@ def grade(
         }
         for row in rows
     ]
-    replies = judge.ask("pointwise", template, asked)
+    replies = judge.ask("pointwise", template, asked) if ask is None else ask(judge, rows)
     found = [read_grade(reply) for reply in replies]
     grades = tuple(None if isinstance(one, Unread) else one for one in found)
     items = Items(ids, grades, people, LABELS["pointwise"][2])

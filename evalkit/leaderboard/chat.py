@@ -13,8 +13,10 @@ GRADE, WIN_RATE, CONTROLLED = "judge score,none", "win rate,none", "length-contr
 """As published figures are called."""
 
 
-def entries(chat: Chat, asked: ChatSet, n_total: int) -> Iterator[Entry]:
-    """An entry a model, for sets whose figures are published under a name (`ChatSet.benchmark`)."""
+def entries(chat: Chat, asked: ChatSet, n_total: int, own_prompts: bool = False) -> Iterator[Entry]:
+    """An entry a model, for sets whose figures are published under a name (`ChatSet.benchmark`). ``own_prompts``: the
+    benchmark's own judged.
+    """
     if not asked.benchmark:
         return
     judge = str(chat.record["model"]["name"])
@@ -28,7 +30,7 @@ def entries(chat: Chat, asked: ChatSet, n_total: int) -> Iterator[Entry]:
                 errors=one.failed,
                 primary=next(iter(metrics)),
                 metrics=metrics,
-                protocol=f"{judge} as judge, by evalkit's prompts",
+                protocol=f"{judge} as judge, by {'MT-Bench' if own_prompts else 'evalkit'}'s prompts",
             )
             yield Entry(
                 evalkit=__version__,
