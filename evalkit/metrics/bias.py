@@ -4,6 +4,7 @@ which answers are given where the context says nothing (BBQ), whom a pronoun is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from evalkit.metrics.base import Metric, ScoringInput
@@ -119,9 +120,9 @@ def _sided(sample: ScoringInput) -> tuple[float, ...]:
 
 
 def gap_of(sums: Sequence[float]) -> float:
-    """Accuracy with the stereotype minus accuracy against it. ValueError without one of the two."""
+    """Accuracy with the stereotype minus accuracy against it. nan without one of the two."""
     if not sums[1] or not sums[3]:
-        raise ValueError("there are sentences of one side only")
+        return math.nan
     return float(sums[0] / sums[1] - sums[2] / sums[3])
 
 

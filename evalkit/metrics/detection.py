@@ -32,7 +32,7 @@ def scored(sample: ScoringInput) -> Pair:
 
 def average_precision(pairs: Sequence[Pair]) -> float:
     """The sum over thresholds of the rise in recall times the precision there; equal scores are one threshold.
-    ValueError where no item is positive.
+    nan where no item is positive.
     """
     import numpy as np
 
@@ -41,7 +41,7 @@ def average_precision(pairs: Sequence[Pair]) -> float:
     labels, scores = table[order, 0], table[order, 1]
     positives = labels.sum()
     if not positives:
-        raise ValueError("no item is positive")
+        return math.nan
     ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
     found = np.cumsum(labels)[ends]
     steps = np.diff(np.concatenate(([0.0], found))) / positives

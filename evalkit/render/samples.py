@@ -68,11 +68,12 @@ class Browser:
             codes: list[str] = []
             chunks: list[str] = []
             for start in range(0, len(items.keys), CHUNK):
-                records = [self._within(items.record(key)) for key in items.keys[start : start + CHUNK]]
-                titles += [
-                    f"{FOLDED} {place + 1:,}" if name in self._folded else items.title(key)
-                    for place, key in enumerate(items.keys[start : start + CHUNK], start)
-                ]
+                keys = items.keys[start : start + CHUNK]
+                records = [self._within(items.record(key)) for key in keys]
+                if name in self._folded:
+                    titles += [f"{FOLDED} {record['id']}" for record in records]
+                else:
+                    titles += [items.title(key) for key in keys]
                 codes += ["".join(code_of(answer, metric) for answer in record["r"]) for record in records]
                 piece = Attachment(f"c{number}-{len(chunks)}", pack(share_prefix(records)))
                 chunks.append(piece.id)

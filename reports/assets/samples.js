@@ -150,12 +150,10 @@
 
   // Titles lie in the index, or where items come from a server, in their chunks.
   async function titlesOf(numbers) {
-    if (manifest.tasks[Number(task.value)].folded) {
-      return numbers.map(function (number) { return "Document " + (number + 1).toLocaleString("en"); });
-    }
     if (state.index.titles) return numbers.map(function (number) { return state.index.titles[number]; });
     const items = await Promise.all(numbers.map(item));
-    return items.map(function (both) { return both.record.n; });
+    const folded = manifest.tasks[Number(task.value)].folded;
+    return items.map(function (both) { return folded ? "Document " + both.record.id : both.record.n; });
   }
 
   async function drawList() {

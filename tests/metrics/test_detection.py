@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from evalkit.metrics import detection
+from evalkit.metrics import bias, detection
+from evalkit.metrics.aggregate import aggregate
 from evalkit.metrics.base import ScoringInput
 from evalkit.metrics.finding import lookup
 
@@ -62,5 +63,6 @@ def test_written_verdicts() -> None:
 
 
 def test_without_a_positive_item_there_is_no_curve() -> None:
-    with pytest.raises(ValueError, match="no item is positive"):
-        detection.average_precision([(0.0, 0.5)])
+    assert math.isnan(detection.average_precision([(0.0, 0.5)]))
+    assert aggregate(detection.auc_pr, [(0.0, 0.5), (0.0, 0.1)]).value is None
+    assert aggregate(bias.pro_anti_gap, [(1.0, 1.0, 0.0, 0.0)]).value is None

@@ -19,6 +19,7 @@ from planted_run import planted_run
 from served import Client, served
 from typer.testing import CliRunner
 
+import evalkit
 from evalkit.analysis.compare import compare
 from evalkit.cli.app import app
 from evalkit.render.comparison import cells
@@ -140,6 +141,14 @@ def test_items_come_in_chunks(client: Client, folder: Path) -> None:
     run = RunDir.open(folder / "deep" / "first")
     assert [row["doc_id"] for row in run.sample_rows("solo", [599, 0, 300])] == [599, 0, 300]
     assert run.samples_holding("solo", " WHITE") == list(range(600))
+
+
+def test_items_that_may_harm_are_marked_for_folding(tmp_path: Path) -> None:
+    evalkit.evaluate("mock", ["xstest", "boolq"], bundled=True, limit=3, output=tmp_path / "r", progress=False)
+    with served(tmp_path) as client:
+        page = client.page("/run", ("id", "r")).replace(": ", ":")
+    assert page.count('"folded":true') == 1
+    assert "no longer answers" not in page  # the first prompt
 
 
 def test_two_runs_are_compared_by_the_rules_of_compare(client: Client, folder: Path) -> None:
