@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 from functools import cache
 
 from evalkit.contract.errors import UserError
 from evalkit.sandbox import bubblewrap, containers
 from evalkit.sandbox.checking import Check, check
-from evalkit.sandbox.jail import Jail
+from evalkit.sandbox.jail import INSIDE, Jail
 from evalkit.sandbox.limits import Limits
 from evalkit.sandbox.running import SandboxFailed
 
@@ -21,6 +22,8 @@ PROOF = Check("def f(x):\n    return x + 1\n", ("assert f(1) == 2",), limits=Lim
 @cache
 def find() -> Jail:
     """The first sandbox that works here. UserError says why none does, and what to install."""
+    # Inside, nothing can be written: what is not compiled beforehand every program would compile anew.
+    compileall.compile_dir(INSIDE, quiet=2)
     wanted = os.environ.get(CHOSEN, "")
     if wanted and wanted not in KINDS:
         raise UserError(f"{CHOSEN} is {wanted!r}: choose one of {', '.join(KINDS)}")
