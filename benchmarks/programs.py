@@ -42,11 +42,13 @@ def solutions(folder: Path) -> list[Check]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=os.environ.get("EVALKIT_DATA_DIR"))
+    parser.add_argument("--data-dir", type=Path, default=os.environ.get("EVALKIT_DATA_DIR") or None)
     parser.add_argument("--programs", type=int, default=1640)
     parser.add_argument("--workers", default="2", help="numbers, joined by commas")
     parser.add_argument("--bare", type=int, default=50, help="sandboxes that only start Python")
     chosen = parser.parse_args()
+    if chosen.data_dir is None:
+        parser.error("give --data-dir, the folder with the mirror of data sets")
     jail = finding.find()
     begun = time.perf_counter()
     for _ in range(chosen.bare):
