@@ -146,6 +146,8 @@ class Quote:
     """Requests under way at a time."""
     at: str = ""
     """Who is asked, for people; empty: the model's name says it."""
+    within: str = ""
+    """The time that the provider takes for itself ("24 hours"); empty: as long as the answers take."""
 
 
 PAID_SETTINGS = frozenset(("price", "max_cost"))

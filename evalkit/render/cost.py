@@ -23,6 +23,8 @@ def expectation(found: Expected) -> list[str]:
     """What is ahead: money, tokens, time. What will be written is known only as the most that it can be."""
     price, source = found.quote.price, found.quote.source
     time = f"at most about {numbers.seconds(found.most_seconds)}, {found.quote.at_once} at a time"
+    if found.quote.within:
+        time = f"by batches, within {found.quote.within}"
     tokens = f"about {found.prompt_tokens:,} tokens to read, at most {found.most_output_tokens:,} to write"
     if price is None or found.prompt_usd is None or found.most_usd is None:
         return [f"cost: price not known: {source} (--price in=...,out=...)", f"{tokens}; {time}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -25,9 +26,12 @@ def _key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path / "cache"))
 
 
+TASK = ("--tasks", "triviaqa", "--bundled")
+
+
 def line(url: str, model: str, *more: str) -> list[str]:
     args = f"base_url={url}/{model.partition('/')[0]}/v1,batch=true,batch_poll=0.05"
-    return ["run", "--model", model, "--model_args", args, "--tasks", "triviaqa", "--bundled", "--limit", "5", *more]
+    return ["run", "--model", model, "--model_args", args, *TASK, "--limit", "5", *more]
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -82,6 +86,12 @@ def test_half_of_the_list_price_is_counted(evalkit: Any, tmp_path: Path) -> None
     assert half[0].cost(10_000, 1_000) == pytest.approx(whole[0].cost(10_000, 1_000) / 2)
     assert half[1].price == pytest.approx([one / 2 for one in whole[1].price or ()])
     assert "half of it in batches" in half[0].source
+    with serving(Batches()) as url:
+        args = f"batch=true,base_url={url}/openai/v1"
+        told = evalkit(
+            "run", "--model", "openai/small-1", "--model_args", args, *TASK, "--price", "in=1,out=2", "--dry-run"
+        )
+    assert "by batches, within 24 hours" in told.stderr
 
 
 def test_a_killed_run_takes_up_its_batch(evalkit: Any, tmp_path: Path) -> None:
@@ -102,6 +112,23 @@ def test_a_killed_run_takes_up_its_batch(evalkit: Any, tmp_path: Path) -> None:
         assert other.exit_code == 0
     assert len(provider.batches) == 2  # a run of its own asks anew
     assert results(tmp_path / "out")["results"] == results(tmp_path / "other")["results"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_waiting_and_the_batch_is_taken_up(evalkit: Any, tmp_path: Path) -> None:
+    provider = Batches(held=threading.Event())
+    assert provider.held is not None
+    with serving(provider) as url:
+        asked = line(url, "openai/small-1", "--output", str(tmp_path / "out"), "-q")
+        run = subprocess.Popen([sys.executable, "-m", "evalkit", *asked], stderr=subprocess.PIPE, text=True)
+        assert provider.waiting.wait(120)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=120)
+        assert run.returncode == 130, errors
+        assert "stopped waiting for the batch batch0, which goes on" in errors
+        provider.held.set()
+        assert evalkit("run", "--resume", str(tmp_path / "out"), "-q").exit_code == 0
+    assert len(provider.batches) == 1
 
 
 def test_a_batch_that_is_refused_ends_the_run_with_its_reason(evalkit: Any, tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ class Hosted:
         found = self.listed()
         where = f"see {self.provider.title}'s list"
         price, quote = quoted(model, found, where, self.chosen.num_concurrent or START)
+        if self.chosen.batch:
+            quote = replace(quote, within="24 hours")
         if self.chosen.batch and price is not None:
             price = price.in_batches()
             quote = replace(quote, price=(price.prompt, price.output), source=price.source)
