@@ -267,7 +267,15 @@ def _rank(board: Board, found: tuple[Found, ...], rows: list[Row], by_entry: Any
         placed |= {row.key: row for row in group}
     rows = [placed.get(row.key, row) for row in rows]
     sign = 1 if falling else -1
-    rows.sort(key=lambda row: (row.score is None, sign * (row.score or 0.0), row.entry.model.name.lower(), row.key))
+    # Where nothing has a score, what was measured comes before what others published.
+    rows.sort(
+        key=lambda row: (
+            (row.score is None) * (1 + (row.status == "published")),
+            sign * (row.score or 0.0),
+            row.entry.model.name.lower(),
+            row.key,
+        )
+    )
     return Table(board, found, tuple(rows), by_entry, ranked, falling)
 
 

@@ -116,6 +116,13 @@ def test_a_board_cell_says_the_difference_and_holds_no_number(tmp_path: Path) ->
     assert shown["shots"] == ("–", "5-shot, not 0-shot")
 
 
+def test_without_a_score_measured_rows_come_first(tmp_path: Path) -> None:
+    file = tmp_path / "p.csv"
+    file.write_text("model,task,metric,num_fewshot,value,unit,source\na first name,a,acc,0,90,%,a paper\n")
+    found = [Found(one, Path()) for one in (*published.read_csv(file), entry("m", 0.6, None))]
+    assert [row.entry.model.name for row in build_table(BOARD, found).rows] == ["m", "a first name"]
+
+
 def test_measured_rows_of_several_shots_say_theirs() -> None:
     board = Board(name="t", title="T", columns=(Column(title="A", task="a"),))
     few = entry("few", 0.6, None)
