@@ -18,7 +18,10 @@ def with_options(row: dict[str, Any]) -> dict[str, Any]:
     if isinstance(written, str):
         if len(written) > LONGEST:
             raise ValueError(f"the options have {len(written):,} characters, of {LONGEST:,} at most")
-        written = ast.literal_eval(written) if written.strip() else []
+        try:
+            written = ast.literal_eval(written) if written.strip() else []
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise ValueError(f"the options are no list of Python: {written[:60]!r}") from None
     if not isinstance(written, list) or len(written) > len(LETTERS):
         raise ValueError(f"the options are no list of at most {len(LETTERS)}")
     listed = [str(one) for one in written]

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import evalkit
 from evalkit.cli.app import app
-from evalkit.contract.types import Generate, Image, Message, PromptStyle, Score
+from evalkit.contract.types import Generate, Image, Message, PromptStyle, Response, Score
 from evalkit.data import open_source
 from evalkit.spec.models import ModelSpec, RunSpec, TaskSpec
 from evalkit.store import RunDir
@@ -202,6 +202,32 @@ def test_mmbench_in_every_order_is_its_circular_evaluation(tmp_path: Path) -> No
         run = evalkit.evaluate(evalkit.mock(answer), "order:mmbench@bundled", output=tmp_path / name, limit=4 * 7)
         assert run["order:mmbench"]["circular"].value == right
         assert run["order:mmbench"]["circular"].n == 8
+
+
+@pytest.mark.parametrize("options", ["['a', 'b'", "[" * 5000, "__import__('os')", "{'a': 1}", "['a'] * 9"])
+def test_options_of_mmmu_are_read_and_not_run(options: str, tmp_path: Path) -> None:
+    spec = RunSpec(model=ModelSpec(name="m"), tasks=(TaskSpec(name="mmmu_Math"),))
+    (task,) = resolve(spec).tasks
+    row = {"options": options, "question": "?", "answer": "A", **{f"image_{n}": None for n in range(1, 8)}}
+    home = tmp_path / "MMMU" / "MMMU" / "Math"
+    home.mkdir(parents=True)
+    (home / "validation.jsonl").write_text(json.dumps(row) + "\n")
+    documents = task.documents(open_source(tmp_path))
+    with pytest.raises(evalkit.UserError, match="options are no list"):
+        list(task.requests(documents, PromptStyle()))
+
+
+def test_an_open_question_of_mmmu_has_no_score(tmp_path: Path) -> None:
+    spec = RunSpec(model=ModelSpec(name="m"), tasks=(TaskSpec(name="mmmu_Math"),))
+    (task,) = resolve(spec).tasks
+    row = {"options": "[]", "question": "?", "answer": "42", **{f"image_{n}": None for n in range(1, 8)}}
+    home = tmp_path / "MMMU" / "MMMU" / "Math"
+    home.mkdir(parents=True)
+    (home / "validation.jsonl").write_text(json.dumps(row) + "\n")
+    documents = task.documents(open_source(tmp_path))
+    (requests,) = task.requests(documents, PromptStyle())
+    scored = task.score(documents[0], requests, [Response(loglikelihood=-1.0)] * 2)
+    assert scored.status == "unscored"
 
 
 BENCHMARK = """
