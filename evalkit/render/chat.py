@@ -11,6 +11,7 @@ from evalkit.judge.agreement import Agreement
 from evalkit.judge.chat import Chat, Mean, Standing
 from evalkit.judge.habits import Habits, Share
 from evalkit.judge.ratings import Effect, Ratings
+from evalkit.judge.reading import Unread
 from evalkit.render import page
 from evalkit.render.cost import bill_of
 from evalkit.render.templates import environment, markup
@@ -158,7 +159,9 @@ def _of_pairs(habits: Habits) -> list[Line]:
 def notes(chat: Chat) -> list[str]:
     """What a reader must know: what is missing, and why."""
     found = [f"{count:,} {reason}: left out" for reason, count in chat.left_out.items()]
-    found += [f"{count:,} replies of the judge gave no verdict ({reason})" for reason, count in chat.unread.items()]
+    for reason, count in chat.unread.items():
+        more = "; give more --max-tokens" if reason == Unread.CUT else ""
+        found.append(f"{count:,} replies of the judge gave no verdict ({reason}){more}")
     found += [f"{one.model}: {one.failed:,} answers failed" for one in chat.standings if one.failed]
     if chat.people and chat.people.unmatched:
         found.append(f"{chat.people.unmatched:,} votes of people are on pairs that were not judged")

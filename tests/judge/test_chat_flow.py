@@ -54,6 +54,7 @@ def test_stored_answers_are_judged_rated_and_shown(tmp_path: Path) -> None:
     assert [one["model"] for one in found["ratings"]["ratings"]] == ["good", "middle", "<b>bad</b>"]
     assert found["people"]["every"]["n"] == 6
     assert found["habits"]["first_place"]["value"] > 0.5
+    assert "95 % interval" in done.output
     assert found["asked"]["by"] == ["grades", "pairs"]
     page = (out / "report.html").read_text()
     assert "<b>bad</b>" not in page
