@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from evalkit.api.running import carry_out
 from evalkit.backends import opening
 from evalkit.backends.answer_scorer import Scorer
 from evalkit.backends.confidence import own_text
-from evalkit.contract.errors import UserError
+from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.contract.optional import capabilities
 from evalkit.contract.types import Response
 from evalkit.engine import answer
@@ -83,6 +84,8 @@ def cascade(file: Path, settings: Mapping[str, Any], observer: Observer) -> Stud
     there already is not asked again. Raises UserError for bad input; KeyboardInterrupt where the user stopped it.
     """
     specs, chosen, folder = _read(file, settings)
+    if find_spec("sklearn") is None:
+        raise MissingExtra("training a scorer", "scikit-learn", "routing")
     for spec in specs:
         _run(spec, observer, folder / ANSWERS)
     found = study(_table(specs, chosen, folder, observer), chosen.budgets, chosen.test_share, chosen.seed)

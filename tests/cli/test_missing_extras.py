@@ -55,3 +55,32 @@ def test_the_extra_is_named_and_nothing_made(
     assert f"pip install 'evalkit-harness[{extra}]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("missing", "line", "module", "extra"),
+    [
+        (
+            "datasketch",
+            ["data", "check", "--tasks", "boolq", "--bundled"],
+            "probes.contamination.copies",
+            "contamination",
+        ),
+        ("sklearn", ["study", "cascade", "STUDY", "-q"], "api.studying", "routing"),
+    ],
+)
+def test_studies_and_checks_miss_it_before_they_begin(
+    missing: str, line: list[str], module: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(f"evalkit.{module}.find_spec", lambda name: None if name == missing else real(name))
+    models = [{"name": "mock", "label": "a"}, {"name": "mock", "label": "b"}]
+    study = {"tasks": ["boolq"], "bundled": True, "models": models, "cascade": {"prices": [1, 2]}}
+    (tmp_path / "study.yaml").write_text(json.dumps(study), "utf-8")
+    out = tmp_path / "out"
+    line = [str(tmp_path / "study.yaml") if word == "STUDY" else word for word in line] + ["--output", str(out)]
+    done = CliRunner().invoke(app, line)
+    assert done.exit_code == 2, done.output
+    assert f"pip install 'evalkit-harness[{extra}]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not out.exists()

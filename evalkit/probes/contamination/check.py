@@ -62,6 +62,7 @@ def check(
     the text folder ``corpus``, and by the probabilities of ``model``, beside the texts of ``unseen`` where it is given.
     Raises UserError for bad input, MissingExtra without datasketch.
     """
+    copies.require()
     if unseen is not None and model is None:
         raise UserError(f"--unseen {unseen}: is compared with the tasks by a model: give --model too")
     files = None if corpus is None else texts.corpus_files(corpus)

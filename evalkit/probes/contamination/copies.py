@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +43,12 @@ class Copy:
     excerpt: str
 
 
+def require() -> None:
+    """MissingExtra without datasketch."""
+    if find_spec("datasketch") is None:
+        raise MissingExtra("finding near-duplicates", "datasketch", "contamination")
+
+
 def repeated(items: Sequence[Text]) -> Iterator[Copy]:
     """Evaluated items whose words are those of an earlier one."""
     first: dict[str, Text] = {}
@@ -55,10 +62,9 @@ def near(items: Sequence[Text], pool: Sequence[Text]) -> Iterator[Copy]:
     """Of each evaluated item the nearest item of the pool, where it is a near-duplicate. Raises
     MissingExtra without datasketch.
     """
-    try:
-        from datasketch import MinHash, MinHashLSH
-    except ImportError as error:
-        raise MissingExtra("finding near-duplicates", "datasketch", "contamination") from error
+    require()
+    from datasketch import MinHash, MinHashLSH
+
     shingles = [_shingles(one.whole) for one in pool]
     index = MinHashLSH(threshold=BAND_THRESHOLD, num_perm=PERMUTATIONS)
     for number, mark in enumerate(MinHash.generator([_bytes(one) for one in shingles], num_perm=PERMUTATIONS)):
