@@ -84,10 +84,15 @@ def test_an_arena_and_limits(tmp_path: Path) -> None:
     [
         (("--by", "stars"), "--by stars: choose among grades, pairs, scores"),
         (("--against", "nobody"), "--against nobody: none of the models (good, bad)"),
-        (("--of", "no-such-model-anywhere"), "no-such-model-anywhere"),
+        (("--of", "strange.jsonl"), "--of strange.jsonl: answers none of these questions"),
+        (("--of", "in/good.jsonl"), "good is there already"),
     ],
 )
-def test_what_does_not_fit_is_told(tmp_path: Path, more: tuple[str, ...], said: str) -> None:
+def test_what_does_not_fit_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("strange.jsonl").write_text('{"id": 999, "question": "q", "answer": "a"}\n')
     done = run(tmp_path / "out", *stored(tmp_path / "in", n=3, good=1.0, bad=0.0), *more)
     assert done.exit_code == 2, done.output
     assert said in " ".join(done.output.split())
