@@ -67,7 +67,9 @@ def _beside(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
             return value
         return str(there.absolute())
 
-    changed = {key: found(settings[key]) for key in ("include_path", "data_dir", "data") if key in settings}
+    changed: dict[str, Any] = {
+        key: found(settings[key]) for key in ("include_path", "data_dir", "data") if key in settings
+    }
     if isinstance(tasks := settings.get("tasks"), list):
         changed["tasks"] = [
             {**one, "data": found(one["data"])} if isinstance(one, dict) and "data" in one else one for one in tasks

@@ -166,8 +166,8 @@ def question(scores: Sequence[Score], style: PromptStyle) -> Generate:
             first.context if lettered else f"{first.context.rstrip() if same else ''}{added}\nAnswer:".lstrip("\n")
         )
         images = _images(scores[:1] if same or lettered else scores)
-        messages = (Message("user", context, images),) if images else None
-        return Generate(context, until=("\n\n",), max_tokens=MAX_TOKENS, messages=messages)
+        turns = (Message("user", context, images),) if images else None
+        return Generate(context, until=("\n\n",), max_tokens=MAX_TOKENS, messages=turns)
     *before, last = first.messages
     content = f"{last.content}\n\n{ask}" if lettered else f"{last.content.rstrip() if same else ''}{added}".lstrip("\n")
     images = _images(scores[:1] if same or lettered else scores)
