@@ -42,10 +42,10 @@ class Part:
     split: str
     where: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
-    made: Callable[[list[Mapping[str, Any]]], list[Mapping[str, Any]]] | None = None
+    made: Callable[[Sequence[Mapping[str, Any]]], list[Mapping[str, Any]]] | None = None
 
 
-def _articles(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _articles(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """RACE's questions, one a row, as EleutherAI's copy has them: one row an article, its questions a Python list."""
     problems: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
