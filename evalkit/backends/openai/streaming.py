@@ -129,8 +129,11 @@ class Stream:
         pieces = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
         for place, piece in enumerate(pieces):
             number = piece.get("index")
+            found = calls_in({"tool_calls": [piece]})
+            if not found:  # nothing is called: a whole reply of this calls nothing either
+                continue
             call = self._calls.setdefault(number if isinstance(number, int) else place, ["", ""])
-            ((name, arguments),) = calls_in({"tool_calls": [piece]}) or (("", ""),)
+            ((name, arguments),) = found
             call[0] += name
             call[1] += "" if arguments == "{}" and not (piece.get("function") or {}).get("arguments") else arguments
         return bool(pieces)
