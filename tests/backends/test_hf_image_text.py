@@ -22,7 +22,12 @@ pytestmark = pytest.mark.slow
 FAMILIES = [
     *tiny.KINDS,
     *(
-        pytest.param(kind, marks=pytest.mark.skipif(not importlib.util.find_spec("torchvision"), reason="torchvision"))
+        pytest.param(
+            kind,
+            marks=pytest.mark.skipif(
+                not importlib.util.find_spec("torchvision"), reason="needs torchvision, which the processor imports"
+            ),
+        )
         for kind in tiny.WITH_VIDEO
     ),
 ]
