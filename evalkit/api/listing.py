@@ -54,7 +54,9 @@ def task_rows(word: str = "*", include_path: Sequence[str | Path] = ()) -> Tasks
     folders = [Path(path) for path in include_path]
     rows = listing(folders)
     low = "" if word == "*" else word.casefold()
-    families = {form: what for form, what in forms().items() if low in f"{form} {what}".casefold()}
+    known = {row.name for row in rows}  # a form's example may be a task of some group too
+    told = {form: what for form, what in forms().items() if form not in known}
+    families = {form: what for form, what in told.items() if low in f"{form} {what}".casefold()}
     return Tasks(matching(rows, word), frozenset(parts(rows)), families, left_out(folders))
 
 
