@@ -82,6 +82,8 @@ _COST = (
 
 def _cautions(outcome: Outcome) -> Iterator[str]:
     study = outcome.study
+    if study.max_tokens is not None:
+        yield f"generated answers end after {study.max_tokens} tokens at the latest, whatever their task says."
     if study.bundled:
         yield "bundled items, which are few and of our own writing: not comparable with the data sets."
     yield (

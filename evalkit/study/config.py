@@ -28,6 +28,13 @@ class Study(Strict):
     """Bundled items in place of the data sets."""
     seed: int = 1234
     """Of what all parts share: which items are trained on, and which are held out."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of a generated answer; None: as each task says."""
+
+    @property
+    def gen_kwargs(self) -> dict[str, Any]:
+        """What runs are told of generation."""
+        return {} if self.max_tokens is None else {"max_gen_toks": self.max_tokens}
 
 
 class Adaptation(Study):

@@ -27,6 +27,8 @@ def report(outcome: Outcome, out: Path) -> Path:
 
 
 def _cautions(outcome: Outcome) -> Iterator[str]:
+    if (most := outcome.study.max_tokens) is not None:
+        yield f"Generated answers end after {most} tokens at the latest, whatever their task says."
     if outcome.study.bundled:
         yield "Bundled items, which are few and of our own writing: not comparable with the data sets."
     yield (

@@ -103,6 +103,7 @@ def ask(
         tasks=tuple(one for one in entries if one.name in places),
         samples={name: tuple(numbers) for name, numbers in places.items()},
         num_fewshot=0,
+        gen_kwargs=study.gen_kwargs,
         sample=study.bundled,
         seed=study.seed,
         data_dir=study.data_dir,

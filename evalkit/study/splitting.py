@@ -46,7 +46,10 @@ def _splits(study: Study, names: Sequence[str], trained: int, held_out: int) -> 
     source = open_source(study.data_dir)
     for name in names:
         entry = TaskSpec(name=name, sample=study.bundled)
-        selection = catalog.resolve(RunSpec(model=ModelSpec(name=study.model), tasks=(entry,), sample=study.bundled))
+        spec = RunSpec(
+            model=ModelSpec(name=study.model), tasks=(entry,), sample=study.bundled, gen_kwargs=study.gen_kwargs
+        )
+        selection = catalog.resolve(spec)
         if len(selection.tasks) != 1:
             raise UserError(f"study: {name} stands for {len(selection.tasks)} tasks: name single ones")
         task = selection.tasks[0]

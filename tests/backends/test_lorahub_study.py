@@ -59,6 +59,10 @@ def test_examples_in_the_prompt_stand_there_as_few_shot_examples_do() -> None:
     assert isinstance(one.task, NativeTask)
     shown = examples_of(one.task, one.training())
     assert all(example.ends for example in shown)  # no text ends an answer there
+    capped = study("mock").model_copy(update={"max_tokens": 3})
+    (short,) = splits(capped, ["bbh_navigate"], 2, 3)
+    ((few,),) = short.task.requests(short.documents[:1], PromptStyle())
+    assert few.max_tokens == 3  # type: ignore[union-attr]
     task = InContext(one.task, shown)
     document = one.documents[one.held_out[0]]
     ((plain,),) = one.task.requests([document], PromptStyle())
