@@ -81,7 +81,7 @@ def _scores(outcome: Outcome) -> Part:
     )
     note = (
         "In context: the same items shown in the prompt of the bare model. Best LoRA alone: the one of least loss on "
-        "the items. Means and bests are over seeds; a mean's 95 % interval over items is in each run's report."
+        "the items. Means and bests are over seeds; a mean's 95 % interval over items is in each run's results."
     )
     return Part("Scores", note, tables=(Table("Scores by task", heads, tuple(lines)),))
 
