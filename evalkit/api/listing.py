@@ -54,10 +54,11 @@ def task_rows(word: str = "*", include_path: Sequence[str | Path] = ()) -> Tasks
     folders = [Path(path) for path in include_path]
     rows = listing(folders)
     low = "" if word == "*" else word.casefold()
-    known = {row.name for row in rows}  # a form's example may be a task of some group too
+    found = matching(rows, word)
+    known = {row.name for row in found}  # a form's example may be a task of some group too
     told = {form: what for form, what in forms().items() if form not in known}
     families = {form: what for form, what in told.items() if low in f"{form} {what}".casefold()}
-    return Tasks(matching(rows, word), frozenset(parts(rows)), families, left_out(folders))
+    return Tasks(found, frozenset(parts(rows)), families, left_out(folders))
 
 
 def describe_task(name: str, *, num_fewshot: int | None = None, include_path: Sequence[str | Path] = ()) -> Description:
