@@ -60,8 +60,8 @@ def difference(published: Result, reference: Reference) -> str:
         return "shots not stated"
     if published.num_fewshot in reference.shots:
         return ""
-    known = sorted(number for number in reference.shots if number is not None)
-    other = " or ".join(f"{number}-shot" for number in known) or "several numbers of shots"
+    wanted = sorted(number for number in reference.shots if number is not None)
+    other = " or ".join(f"{number}-shot" for number in wanted) or "several numbers of shots"
     return f"{published.num_fewshot}-shot, not {other}"
 
 
