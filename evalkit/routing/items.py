@@ -64,7 +64,11 @@ def replies(run: Path) -> list[Reply]:
         frame = opened.samples(task.info.name, COLUMNS)
         rows = frame.to_dict("records")
         for name, row in zip(join_keys([str(one["doc_hash"]) for one in rows]), rows, strict=True):
-            value = metrics_of(row).get(key) if row["status"] == "ok" else None
+            value = (
+                metrics_of({str(column): one for column, one in row.items()}).get(key)
+                if row["status"] == "ok"
+                else None
+            )
             choices = tuple(row["choices"]) if row["choices"] is not None else ()
             responses = tuple(row["responses"]) if row["responses"] is not None else ()
             found.append(Reply((task.info.name, name), str(row["prompt"]), choices, responses, value))
