@@ -39,7 +39,7 @@ def test_native_tasks_are_there() -> None:
     assert {"truthfulqa_mc1", "truthfulqa_mc2", "lambada_openai", "nq_open", "mmlu", "mmlu_stem"} <= set(rows)
     assert rows["mmlu"].kind == "group"
     assert rows["mmlu"].n_sample >= 60
-    assert rows["mmlu_anatomy"].groups == ("mmlu_stem",)
+    assert rows["mmlu_anatomy"].groups == ("mmlu_stem", "medical")
     assert rows["triviaqa"].metrics == ("em,none", "f1,none", "exact_match,remove_whitespace")
     assert all(row.description for row in rows.values())
     named = ("hellaswag", "boolq", "triviaqa", "piqa", "truthfulqa_mc2", "lambada_openai", "nq_open")
