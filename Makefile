@@ -26,7 +26,7 @@ VLLM_PIP := $(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version
 help:
 	@echo "make demo    install into $(VENV) and score SmolLM2-135M on five tasks' bundled items"
 	@echo "make test    install the test packages too and run the tests"
-	@echo "make test-fast  those that need no model, no browser and no lm-eval"
+	@echo "make test-fast  those that need no model, no browser and no lm-eval, and wait for nothing long"
 	@echo "make first-hour  build the wheel, install it into an empty environment and play the README there"
 	@echo "make nightly the long loops: kills, garbled journals, processes on one cache, a million requests"
 	@echo "make test-vllm  make $(VLLM_VENV) with vLLM's CPU build (Python 3.11, x86-64 with AVX2) and run its tests there"

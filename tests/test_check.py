@@ -222,6 +222,7 @@ def command(place: Path, model: str, output: Path, *more: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_check_comes_to_the_same_end(place: Path, tmp_path: Path, check: Check) -> None:
     """kill -9 after the first looks; the same command again makes them from the journal and goes on."""
     whole = check("other", limit="400", output=str(tmp_path / "whole"))

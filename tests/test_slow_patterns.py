@@ -21,6 +21,8 @@ from evalkit.task.generative_choice import read
 from evalkit.text.patterns import Pattern, TooSlow, compiled
 from evalkit.text.secrets import mask_text
 
+pytestmark = pytest.mark.slow
+
 LENGTH = 100_000
 PIECES = (
     " ", "\n", " \n", "\t", "a", "A", "A ", "aB", "é", "0", "1,", "1.", ".", ",", "-", "$", "#", "#### ", "(", "((A",

@@ -12,6 +12,8 @@ import pytest
 from evalkit import load_run
 from tests.hub import hub
 
+pytestmark = pytest.mark.slow
+
 QUIZ = [
     {"question": f"What comes after {n}?", "subject": "anatomy", "choices": ["0", str(n + 1), "x", "y"], "answer": 1}
     for n in range(8)

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from evalkit.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -14,6 +14,8 @@ import pytest
 from evalkit.contract import registry
 from evalkit.publish import sinks
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[2] / "docs" / "logging.md").read_text("utf-8")
 
 

@@ -23,6 +23,8 @@ from evalkit.engine.executors import Replicated, open_replicas
 from evalkit.engine.executors.processes import divide
 from evalkit.spec.models import EngineSpec, ModelSpec
 
+pytestmark = pytest.mark.slow
+
 has_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 EXECUTORS = ["local", pytest.param("ray", marks=[pytest.mark.slow, has_ray])]
 

@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 
 from evalkit.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 MOCK = ("run", "--model", "mock", "--model-args", "delay_s=0.0001", "--sample", "--tasks", "boolq,hellaswag,triviaqa",
         "--quiet", "--output", "run")  # fmt: skip
 REAL = ("run", "--model", "smollm2-135m", "--device", "cpu", "--sample", "--limit", "8", "--batch-size", "1",

@@ -22,6 +22,7 @@ def benchmark() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["generate", "multiple_choice"])
 @pytest.mark.parametrize(
     ("items", "most"), [(3_000, 1.0), pytest.param(1_000_000, 1.5, marks=pytest.mark.nightly)], ids=str

@@ -28,6 +28,8 @@ from evalkit.leaderboard.table import build_table
 from evalkit.render import marks
 from evalkit.render.report import load, write_markdown
 
+pytestmark = pytest.mark.slow
+
 RUNS = 21
 """210 pairs."""
 ERRORS = {"err,none": False}

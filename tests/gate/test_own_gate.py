@@ -77,6 +77,7 @@ def test_no_input_of_the_action_becomes_part_of_a_script() -> None:
         assert "${{" not in one["run"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_the_actions_steps_evaluate_and_gate(tmp_path: Path) -> None:
     inputs = {"model": "mock", "tasks": ",".join(TASKS), "args": "--sample --quiet", "baseline": str(BASELINE)}
@@ -93,6 +94,7 @@ def test_the_actions_steps_evaluate_and_gate(tmp_path: Path) -> None:
     assert step("Gate", tmp_path, **inputs, inconclusive="pass").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_the_actions_check_stops_when_it_is_decided(tmp_path: Path) -> None:
     inputs = {"model": "mock", "args": "--quiet --looks 4", "command": "check"}

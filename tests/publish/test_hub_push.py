@@ -17,6 +17,8 @@ from huggingface_hub import DatasetCard
 import evalkit
 from tests.hub import writable_hub
 
+pytestmark = pytest.mark.slow
+
 WRITES = "hf_" + "x" * 20
 
 

@@ -16,6 +16,8 @@ import evalkit
 from evalkit.cli.app import app
 from evalkit.render.interactive import write_interactive
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 

@@ -20,6 +20,8 @@ from evalkit.sandbox.jail import Jail
 from evalkit.sandbox.limits import MIB, Limits
 from evalkit.sandbox.running import Outcome, run
 
+pytestmark = pytest.mark.slow
+
 TESTS = ("assert f(1) == 2", "assert f(5) == 6", "assert f([]) is None")
 WRONG = "def f(x):\n    return 7\n"
 SHORT = Limits(wall=2.0, cpu=1, memory=256 * MIB, processes=16, disk=8 * MIB, output=4096)

@@ -18,6 +18,8 @@ from evalkit.contract.types import Generate
 from tests.cli.conftest import Evalkit
 from tests.cli.conftest import evalkit as command_line  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 ROWS = [
     {"question": "2+2?", "answer": "4", "options": ["3", "4"]},
     {"question": "3+3?", "answer": "6", "options": ["6", "7"]},
