@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from limit import Count, Machine, bandwidth, cost, linear_layers, product_rate, shape_of
 from mmlu_prompts import LENGTHS, Question, drawn, lengths, real, rows_of
-from vs_lm_eval import resident_peak
+from one_measurement import resident_peak
 from workloads import data_folder, public, surroundings
 
 if TYPE_CHECKING:
