@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.study import scoring
 from evalkit.study.config import Adaptation, written
 from evalkit.study.folder import Folder, opened
-from evalkit.study.scoring import Scored, Scores
+from evalkit.study.scoring import Changes, Scored, Scores
 from evalkit.study.splitting import Split, splits
 from evalkit.training.examples import examples_of
 from evalkit.training.recipe import Method
@@ -31,7 +31,8 @@ Note = Callable[[str], None]
 class Part:
     """One training, or (``method`` "") the base model. ``curve``: held-out scores of the trained task by step.
     ``scores``: of all tasks' held-out items after the last step; ``on_training``: of the items it was trained on (of
-    the base model: of all tasks' training items).
+    the base model: of all tasks' training items). ``against``: of all tasks' held-out items, what differs from the base
+    model (empty in studies of earlier versions).
 
     ``trainable`` numbers were tuned, ``share`` of all; ``tokens`` were read in training, in ``seconds``; ``scoring``
     took the other tokens and seconds. ``cut``: training examples that lost the beginning of their prompt.
@@ -53,6 +54,7 @@ class Part:
     losses: tuple[float, ...] = ()
     cut: int = 0
     note: str = ""
+    against: Changes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -175,9 +177,11 @@ class _Work:
             save_adapter(tunable.model, study.model, place / "adapter")
         training.forget()
         spent = training.spent
+        against = scoring.changes(self.folder.part("base") / "final", place / "final")
         return {
             "final": scoring.as_json(final),
             "on_training": scoring.as_json(on_training),
+            "against": {task: asdict(one) for task, one in against.items()},
             "curve": {str(step): scoring.as_json(one) for step, one in curve.items()},
             "trainable": tunable.trainable,
             "share": tunable.share,
@@ -219,4 +223,5 @@ def _part(task: str, method: str, seed: int, found: Mapping[str, Any], curve: Ma
         tuple(last),
         int(found.get("cut", 0)),
         str(found.get("note", "")),
+        scoring.changes_from_json(found.get("against", {})),
     )

@@ -39,7 +39,8 @@ def chapters(outcome: Outcome) -> Iterator[Chapter]:
         "Quality against tuned share",
         "Held-out score of the task that was trained on, after the last step; mean over seeds. Lines are 95 % "
         "intervals over the items of one seed, or from the lowest to the highest seed where there are several. The "
-        "dotted line is the base model.",
+        "dotted line is the base model. Against base: with the paired 95 % interval over the same items for one seed, "
+        "with the standard deviation for several.",
         tuple(_quality(outcome, task) for task in tasks),
         tuple(_quality_table(outcome, task) for task in tasks),
     )
@@ -122,7 +123,7 @@ def _count(number: int, word: str) -> str:
 
 def _shown(score: Score) -> float:
     """In percent where it is a share."""
-    return (100 if score.share else 1) * (score.value or 0.0)
+    return _factor(score) * (score.value or 0.0)
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -142,12 +143,26 @@ def _signed(value: float) -> str:
     return f"{value:+.1f}".replace("-", "−") if abs(value) >= 0.05 else "0.0"
 
 
+def _factor(score: Score) -> float:
+    return 100 if score.share else 1
+
+
+def _change(outcome: Outcome, parts: Sequence[Part], task: str) -> str:
+    """Against the base model: of one seed with the interval of paired items, of several with their spread."""
+    base = _shown(outcome.base.scores[task])
+    values = [_shown(one.scores[task]) - base for one in parts]
+    if len(parts) > 1 or (found := parts[0].against.get(task)) is None or found.interval is None:
+        return f"{_signed(_mean(values))}{_spread(values)}"
+    low, high = (_signed(_factor(outcome.base.scores[task]) * end) for end in found.interval)
+    return f"{_signed(_mean(values))} [{low}, {high}]"
+
+
 def _ends(parts: Sequence[Part], task: str) -> tuple[float, float] | None:
     values = [_shown(one.scores[task]) for one in parts]
     if len(values) > 1:
         return min(values), max(values)
     found = parts[0].scores[task]
-    factor = 100 if found.share else 1
+    factor = _factor(found)
     return (factor * found.interval[0], factor * found.interval[1]) if found.interval else None
 
 
@@ -203,7 +218,7 @@ def _quality_table(outcome: Outcome, task: str) -> Table:
                 f"{parts[0].trainable:,}",
                 f"{100 * parts[0].share:.3g}",
                 f"{_mean(values):.1f}{single}",
-                _signed(_mean(values) - _shown(base)),
+                _change(outcome, parts, task),
             )
         )
     return Table(
@@ -216,7 +231,7 @@ def _quality_table(outcome: Outcome, task: str) -> Table:
 def _interval(score: Score) -> str:
     if score.interval is None:
         return ""
-    factor = 100 if score.share else 1
+    factor = _factor(score)
     return f" [{factor * score.interval[0]:.1f}, {factor * score.interval[1]:.1f}]"
 
 
@@ -279,30 +294,43 @@ def _gap_table(outcome: Outcome, task: str) -> Table:
 
 
 def _elsewhere(outcome: Outcome, title: str, note: str, columns: Sequence[str]) -> Chapter:
-    rows: list[tuple[str, list[float]]] = []
+    rows: list[tuple[str, list[tuple[float, str]]]] = []
     for task in _trained(outcome):
         for _, label, parts in _of(outcome, task):
             changes = [
-                _mean(_shown(one.scores[column]) for one in parts) - _shown(outcome.base.scores[column])
+                (
+                    _mean(_shown(one.scores[column]) for one in parts) - _shown(outcome.base.scores[column]),
+                    _star(parts, column),
+                )
                 for column in columns
             ]
             rows.append((f"{label} on {task}", changes))
-    largest = max((abs(change) for _, changes in rows for change in changes), default=0.0) or 1.0
+    largest = max((abs(change) for _, changes in rows for change, _ in changes), default=0.0) or 1.0
     shown = tuple(f"{column} ({_unit(outcome.base.scores[column])})" for column in columns)
     heat = Heat(
         title,
         "In points of percent for shares, else in the metric's own unit; mean over seeds. Deeper colours are larger "
-        "changes, of either sign.",
+        "changes, of either sign. A star: the 95 % interval over paired items lies on this side of zero in every seed; "
+        "nothing is corrected for how many cells there are.",
         "trained",
         "asked",
         shown,
         tuple(
-            (label, tuple(HeatCell(_signed(one), round(100 * abs(one) / largest, 1)) for one in changes))
+            (
+                label,
+                tuple(HeatCell(f"{_signed(one)}{star}", round(100 * abs(one) / largest, 1)) for one, star in changes),
+            )
             for label, changes in rows
         ),
     )
     base = tuple(f"{_shown(outcome.base.scores[column]):.1f}" for column in columns)
     return Chapter(title, note, (heat,), (Table(f"{title}: base model", ("base model", *shown), (("score", *base),)),))
+
+
+def _star(parts: Sequence[Part], task: str) -> str:
+    found = [one.against.get(task) for one in parts]
+    signs = {one.value > 0 if one is not None and one.shown else None for one in found}
+    return " *" if signs in ({True}, {False}) else ""
 
 
 def _cost_table(outcome: Outcome) -> Table:

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalkit.analysis.baseline import load_scores
+from evalkit.analysis.decision import decide_task
+from evalkit.analysis.pairing import pairs_of
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Task
 from evalkit.runner.evaluate import Live, Unwatched, evaluate
@@ -36,6 +39,25 @@ class Score:
 
 
 Scores = dict[str, Score]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A task's primary metric of one run minus that of another, in the metric's own unit, over the ``n`` items of both.
+    ``interval`` is of 95 %, of paired items, and not corrected for other comparisons; None where it cannot be had.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+    n: int
+
+    @property
+    def shown(self) -> bool:
+        """Whether the interval leaves zero out."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+
+Changes = dict[str, Change]
 
 
 @dataclass(frozen=True)
@@ -131,6 +153,26 @@ def scored(path: Path, result: Any) -> Scored:
     counted = result.counters
     tokens = sum(int(counted.get(key) or 0) for key in ("prompt_tokens", "output_tokens"))
     return Scored(found, tokens, float((counted.get("seconds") or {}).get("total") or 0.0))
+
+
+def changes(before: Path, after: Path) -> Changes:
+    """By task, what ``after`` differs by from ``before``; both are finished runs on the same items."""
+    base, other = load_scores(before), load_scores(after)
+    found: Changes = {}
+    for name in base.tasks.keys() & other.tasks.keys():
+        one, two = base.tasks[name], other.tasks[name]
+        difference = decide_task(one, two, one.primary, pairs_of(one, two)).difference
+        if difference.value is not None:
+            found[name] = Change(difference.value, difference.interval, difference.n)
+    return dict(sorted(found.items()))
+
+
+def changes_from_json(value: Mapping[str, Any]) -> Changes:
+    """What ``asdict`` made of each change."""
+    return {
+        name: Change(one["value"], tuple(one["interval"]) if one["interval"] else None, one["n"])
+        for name, one in value.items()
+    }
 
 
 def as_json(found: Scored) -> dict[str, Any]:

@@ -61,6 +61,11 @@ def test_a_study_ends_after_a_stop_as_it_would_have_and_is_done_once(
         assert set(one.curve) == {1, 2}
         assert one.scores[one.task] == one.curve[2][one.task]
         assert len(one.losses) == 2
+        assert set(one.against) == set(one.scores)
+        for task, change in one.against.items():
+            assert change.n == one.scores[task].n
+            if one.scores[task].metric != "mcc":  # of a share the difference over the same items is that of the shares
+                assert change.value == pytest.approx(one.scores[task].value - whole.base.scores[task].value)
         assert one.tokens > 0 < one.trainable
     assert set(whole.base.on_training) == {"sst2", "cola"}
 
