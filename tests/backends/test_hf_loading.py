@@ -14,6 +14,8 @@ import pytest
 import tiny_models as tiny
 import torch
 from safetensors.torch import load_file, save_file
+from test_hf_encoder_decoder import made
+from tiny_classifier import classifier
 
 from evalkit.backends.hf import load, local_files
 from evalkit.contract.capabilities import KnownModel
@@ -133,6 +135,11 @@ def test_a_lost_shard_an_unlisted_one_and_half_of_one_are_refused(tmp_path: Path
         ("config.json", '{"model_type": "llama", "architectures": 5}', "architectures must be a list of texts, not 5"),
         ("config.json", '{"architectures": ["LlamaForCausalLM", 1]}', "architectures must be a list of texts, not"),
         ("config.json", '{"model_type": ["llama"]}', "model_type must be a text, not ['llama']"),
+        (
+            "config.json",
+            '{"model_type": "llama", "num_attention_heads": 0}',
+            "num_attention_heads must be 1 or more, not 0",
+        ),
         ("preprocessor_config.json", "[1]", "preprocessor_config.json: must hold a JSON object"),
         ("vocab.json", "[1, 2]", "vocab.json: must hold a JSON object, not a list"),
         ("vocab.json", '{"a": "b"}', "vocab.json: must give each token its id: 'a' has 'b'"),
@@ -235,6 +242,45 @@ def test_other_kinds_of_models_are_refused_by_name(folder: Path, kind: str, told
     message = refusal(folder)
     assert told in message
     assert kind in message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(folder: Path, tmp_path: Path, value: float) -> None:
+    def spoil(held: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        key = next(key for key in held if "layers.0" in key or "layer.0" in key or "block.0" in key)
+        held[key].view(-1)[0] = value
+        return held
+
+    texts = classifier(tmp_path / "bert", ["no", "yes"])
+    # BART's first bias is of keys: attention passes over a NaN there and answers.
+    for one in (folder, saved(made("bart"), tmp_path / "bart"), texts):
+        rewrite(one, spoil)
+        assert ".0." in (message := refusal(one))
+        assert message.endswith("holds NaN or infinity: save the model again, or download it again")
+
+
+def test_answers_that_overflow_are_refused_with_the_type_that_holds_them(folder: Path) -> None:
+    rewrite(folder, lambda held: {key: one * (1e4 if "lm_head" in key else 1) for key, one in held.items()})
+    assert details(folder)["path"] == "tree"
+    message = refusal(folder, dtype="float16")
+    assert "its answers are NaN or infinite in float16" in message
+    assert message.endswith("load it with --dtype bfloat16 or float32")
+
+
+def test_a_folder_that_is_no_model_says_what_to_give(folder: Path, tmp_path: Path) -> None:
+    (folder / "config.json").unlink()
+    assert refusal(folder).endswith("give the folder that the model was saved to")
+    (folder / "adapter_config.json").write_text("{}")
+    assert refusal(folder).endswith(f"give its base model, and the adapter with --peft {folder}")
+    (folder / "b.gguf").touch()
+    (folder / "a.gguf").touch()
+    assert refusal(folder).endswith(f"give the GGUF file itself: --model {folder / 'a.gguf'} (there are 2)")
+
+
+def test_a_folder_without_a_tokenizer_is_refused(folder: Path) -> None:
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    assert "holds no tokenizer (tokenizer.json or its like)" in refusal(folder)
 
 
 def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:

@@ -20,6 +20,7 @@ from evalkit.backends.hf.labels import Fit, fit, fit_number
 from evalkit.backends.hf.loaded import Loaded
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.rope import CallState
+from evalkit.backends.hf.weights import check_answers
 from evalkit.contract.errors import UserError
 from evalkit.contract.types import Classify, Request, Response
 from evalkit.perf.clocks import Stopwatch
@@ -44,6 +45,9 @@ class ClassifierBackend(Loaded):
         self.capabilities = CLASSIFIER
         window = model.max_length or vocabulary.positions(self._model, parts.tokenizer)
         self.info = self._info(parts, model, window, {"path": "classifier (batches of one length)"})
+        with torch.inference_mode():
+            tried = self._model(**self._tokenizer("a text", return_tensors="pt").to(self._device))
+        check_answers(model.name, self._model, [tried.logits])
 
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """(index, response) of every request; see `TextBackend.respond`. UserError, before the first is computed, where

@@ -18,6 +18,7 @@ from evalkit.backends.hf import CAPABILITIES, memory, vocabulary
 from evalkit.backends.hf.loaded import Generating
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.speculation import ScanRows, StepClock
+from evalkit.backends.hf.weights import check_answers
 from evalkit.contract.backend import GenerateRow, LoglikelihoodResult, LoglikelihoodRow, OnResult
 from evalkit.perf.clocks import Stopwatch
 from evalkit.spec.models import EngineSpec, ModelSpec
@@ -36,6 +37,10 @@ class EncoderDecoderBackend(Generating):
         )
         window = model.max_length or vocabulary.window(self._model.config, parts.tokenizer)
         self.info = self._info(parts, model, window, {"path": "encoder and decoder (a context is read once)"})
+        words = torch.tensor([parts.tokenizer("a text")["input_ids"]], device=self._device)
+        with torch.inference_mode():
+            tried = self._model(input_ids=words, decoder_input_ids=words[:, :1])
+        check_answers(model.name, self._model, [tried.logits])
 
     # -- scoring --------------------------------------------------------------------------------------------------
 

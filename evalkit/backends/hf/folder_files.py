@@ -97,6 +97,9 @@ def _check_config(file: Path, held: Mapping[str, Any]) -> None:
         raise UserError(f"{file}: architectures must be a list of texts, not {named!r:.60}: {MEND}")
     if (kind := held.get("model_type")) is not None and not isinstance(kind, str):
         raise UserError(f"{file}: model_type must be a text, not {kind!r:.60}: {MEND}")
+    for name in ("vocab_size", "hidden_size", "num_attention_heads"):
+        if _integer(held.get(name)) and held[name] < 1:
+            raise UserError(f"{file}: {name} must be 1 or more, not {held[name]}: {MEND}")
 
 
 def _check_generation(file: Path, held: Mapping[str, Any]) -> None:
@@ -121,6 +124,9 @@ def _check_template(file: Path, held: Mapping[str, Any]) -> None:
         raise UserError(f"{file}: chat_template must be a text, not {value!r:.60}: {MEND}")
 
 
+VOCABULARIES = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.spm", "*.tiktoken", "tekken.json", "*.bpe")
+"""How the files that hold a tokenizer are called, of every kind that transformers knows."""
+
 _CONTENT: Mapping[str, Callable[[Path, Mapping[str, Any]], None]] = {
     "config.json": _check_config,
     "generation_config.json": _check_generation,
@@ -131,10 +137,14 @@ _CONTENT: Mapping[str, Callable[[Path, Mapping[str, Any]], None]] = {
 
 
 def blame(folder: Path) -> UserError | None:
-    """The tokenizer's file that keeps a folder from loading, where one does. For a load that has failed: a large
-    tokenizer.json takes a second.
+    """The tokenizer's file that keeps a folder from loading, where one does or none is there. For a load that has
+    failed: a large tokenizer.json takes a second.
     """
     file = folder / "tokenizer.json"
+    if not any(True for pattern in VOCABULARIES for _ in folder.glob(pattern)):
+        return UserError(
+            f"{folder}: holds no tokenizer (tokenizer.json, or files of its kind): copy the model's own there"
+        )
     try:
         if file.is_file():
             held = read_json(file, "tokenizer", MEND)

@@ -91,6 +91,7 @@ def load_parts(spec: ModelSpec) -> Parts:
             commit = getattr(model.config, "_commit_hash", None)
             kind = type(model).__name__
             model, adapter = peft_adapters.adapted(model, adapters, spec.peft_merge) if adapters else (model, {})
+            weights.check_numbers(spec.name, model)
             speculation = _speculation(spec, model, tokenizer, device)
         except UserError:
             raise

@@ -42,6 +42,15 @@ KNOWN = (
 """Models with names of their own: GGUF files that Python packages carry."""
 
 
+def _what_then(path: Path) -> str:
+    """What to give instead of a folder that is no model."""
+    if files := sorted(path.glob("*.gguf")):
+        return f"give the GGUF file itself: --model {files[0]}" + (f" (there are {len(files)})" if files[1:] else "")
+    if (path / "adapter_config.json").is_file():
+        return f"it holds an adapter: give its base model, and the adapter with --peft {path}"
+    return "give the folder that the model was saved to"
+
+
 def local_folder(model: ModelSpec) -> Path | None:
     """The folder with a model's weights in transformers' layout; None for a Hub id. Raises UserError."""
     if known := _known_file(model.name):
@@ -54,7 +63,7 @@ def local_folder(model: ModelSpec) -> Path | None:
             raise UserError(f"{model.name}: no such folder; give --model a folder with weights, or a Hub id")
         return None
     if not (path / "config.json").is_file():
-        raise UserError(f"{model.name}: the folder has no config.json; give the folder that the model was saved to")
+        raise UserError(f"{model.name}: the folder has no config.json; {_what_then(path)}")
     if not any(path.glob("*.safetensors")):
         raise UserError(
             f"{model.name}: the folder has no weights (*.safetensors); pickled weights are not loaded: save the model "

@@ -24,6 +24,7 @@ from evalkit.backends.hf import attention, memory, windows
 from evalkit.backends.hf.head import Head, candidates
 from evalkit.backends.hf.prefix_forward import TreeRunner
 from evalkit.backends.hf.rope import CallState
+from evalkit.backends.hf.weights import check_answers
 from evalkit.contract.errors import UserError
 from evalkit.engine.plan import Pass, PrefixPlan
 
@@ -69,7 +70,7 @@ def probe(
 ) -> Serving:  # fmt: skip
     """Try a model out. ``use`` switches its attention, ``plain`` names its own, ``adapted`` says that its layers know
     the tree without (`own_attention`); ``window`` is the longest row; ``refused``: why the tree is not wanted. Raises
-    UserError for a model that is no decoder.
+    UserError for a model that is no decoder, or whose answers are no numbers.
     """
     return _Probe(model, device, use, plain, window, coarse, adapted).serving(refused)
 
@@ -97,6 +98,7 @@ class _Probe:
         exact_to, limit = min(limits, default=(None, ""))
         rows = self._rows(LENGTH if exact_to is None else min(LENGTH, exact_to))
         own = self._alone(rows)
+        check_answers(type(self._model).__name__, self._model, own)
         self._causal(own)
         if reason is None and exact_to is not None and exact_to < SHORTEST_TREE:
             reason = limit

@@ -101,6 +101,36 @@ def check_loaded(name: str, model: Any, report: Mapping[str, Any], allowed: bool
     }
 
 
+def check_numbers(name: str, model: Any) -> None:
+    """Raise UserError for weights that are NaN or infinite: attention may pass over them and answer all the same."""
+    import torch
+
+    broken = []
+    for key, held in model.named_parameters():
+        plain = type(held.data) is torch.Tensor and held.is_floating_point() and held.dtype.itemsize > 1
+        if held.is_meta or not plain or not held.numel():
+            continue  # on the disk, or quantized
+        least, most = torch.aminmax(held.detach())  # both are NaN where one number is
+        if not bool(torch.isfinite(least) & torch.isfinite(most)):
+            broken.append(key)
+    if broken:
+        raise UserError(
+            f"{name}: {_listed(broken)} {_hold(broken)} NaN or infinity: save the model again, or download it again"
+        )
+
+
+def check_answers(name: str, model: Any, logits: Iterable[Any]) -> None:
+    """Raise UserError where logits (tensors of any shape) of a few texts are no numbers. Minus infinity is one: a model
+    may forbid a token.
+    """
+    import torch
+
+    if any(bool((one.isnan() | (one == torch.inf)).any()) for one in logits):
+        kind = str(model.dtype).removeprefix("torch.")
+        advice = "load it with --dtype bfloat16 or float32" if model.dtype == torch.float16 else "save the model again"
+        raise UserError(f"{name}: its answers are NaN or infinite in {kind}, though its weights are numbers: {advice}")
+
+
 def _on_meta(model: Any) -> list[str]:
     """Parameters without any numbers. Those that a hook reads from disk in every pass have theirs there."""
     read = {
@@ -138,6 +168,10 @@ def _listed(names: Iterable[str]) -> str:
     every = list(names)
     more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
     return ", ".join(every[:SHOWN]) + more
+
+
+def _hold(names: list[str]) -> str:
+    return "holds" if len(names) == 1 else "hold"
 
 
 def _are(names: list[str]) -> str:
