@@ -66,3 +66,16 @@ def test_no_time_left_is_told_before_it_can_be_known(monkeypatch):
     clock[0] = 6.0
     lines.advance(1, 5_000)
     assert out.getvalue().splitlines()[-1] == "1/4 requests (25 %), 833.3 tokens/s, 0:06 elapsed"
+
+
+def test_the_time_left_follows_the_pace_of_late(monkeypatch):
+    clock = [0.0]
+    lines, out = lines_of(monkeypatch, clock)
+    lines.begin(200, 0, 100_000)
+    for _ in range(60):  # scores: 60,000 tokens in a minute
+        clock[0] += 1.0
+        lines.advance(1, 1_000)
+    for _ in range(60):  # texts: 100 tokens a minute of their prompts
+        clock[0] += 60.0
+        lines.advance(1, 100)
+    assert out.getvalue().splitlines()[-1] == "120/200 requests (60 %), 18.0 tokens/s, 1:01:00 elapsed, 5:40:00 left"

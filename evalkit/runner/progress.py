@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from evalkit.contract.store import Progress
@@ -17,6 +18,8 @@ WIDE = 120
 """Columns of a terminal that has room for a bar beside the numbers."""
 KNOWN_SECONDS, KNOWN_SHARE = 3.0, 0.02
 """How long and how much of the work must have been done before it says how long the rest will take."""
+LATE_SECONDS, LATE_SHARE = 60.0, 0.25
+"""The time left is judged by the pace of the last minute, or of the last quarter of the time where that is longer."""
 
 
 class Silent:
@@ -101,11 +104,14 @@ class Lines:
         self._usd: float | None = None
         self._start = self._last = 0.0
         self._running = False
+        self._past: deque[tuple[float, int]] = deque()
+        """Seconds since the start, and what was done by then."""
 
     def begin(self, total: int, reused: int, tokens: int | None) -> None:
         """Say what is ahead."""
         self._requests, self._reused, self._total, self._tokens, self._expected = reused, reused, total, 0, tokens
         self._start = self._last = time.monotonic()
+        self._past = deque([(0.0, 0)])
         self._running = True
         known = f", {tokens:,} tokens to compute" if tokens else ""
         kept = f" ({reused:,} already answered)" if reused else ""
@@ -138,13 +144,22 @@ class Lines:
         )
         rate = done / seconds if seconds > 0 else 0.0
         # Prompts all read, answers still being written: how long they will be is not known.
-        known = rate > 0 and ahead > done and seconds >= KNOWN_SECONDS and done >= KNOWN_SHARE * ahead
-        left = f", {_clock((ahead - done) / rate)} left" if known else ""
+        known = ahead > done and seconds >= KNOWN_SECONDS and done >= KNOWN_SHARE * ahead
+        pace = self._pace(seconds, done)
+        left = f", {_clock((ahead - done) / pace)} left" if known and pace > 0 else ""
         unit = "tokens" if self._expected else "requests"
         share = f"{100 * self._requests / self._total:.0f} %" if self._total else "100 %"
         done_so_far = f"{self._requests:,}/{self._total:,} requests ({share})"
         paid = f", {_dollars(self._usd)}" if self._usd is not None else ""
         return f"{done_so_far}, {rate:,.1f} {unit}/s, {_clock(seconds)} elapsed{left}{paid}"
+
+    def _pace(self, seconds: float, done: int) -> float:
+        """What is done a second of late: texts are written behind the scores, and far slower than those were read."""
+        self._past.append((seconds, done))
+        while len(self._past) > 2 and self._past[1][0] <= seconds - max(LATE_SECONDS, LATE_SHARE * seconds):
+            self._past.popleft()
+        since, then = self._past[0]
+        return (done - then) / (seconds - since) if seconds > since else 0.0
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True)
