@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from evalkit.backends.hf.attention import TreeState, activate
 from evalkit.backends.hf.kv_pool import PAGE, Pool, Step
 from evalkit.backends.hf.memory import is_out_of_memory, release
 from evalkit.backends.hf.prefix_forward import TreeRunner
+from evalkit.backends.hf.sampling import draw
 from evalkit.backends.stops import StopScan
 from evalkit.contract.backend import GenerateRow, OnResult, no_op
 from evalkit.engine.plan import Pass, PrefixPlan
@@ -174,6 +174,8 @@ class Decoder:
         """Choose the next token of every live sequence from its row of ``logits``; the finished ones leave."""
         greedy = logits.argmax(dim=-1).tolist()
         finite = torch.isfinite(logits.sum(dim=-1)).tolist()
+        if any(live.generator is not None for live in self._live):
+            logits = logits.cpu()
         for slot in range(len(self._live) - 1, -1, -1):
             live = self._live[slot]
             live.length += 1
@@ -193,28 +195,10 @@ class Decoder:
             return False
         sampling = live.row.sampling
         if sampling.temperature > 0:
-            token = sample(logits, sampling.temperature, sampling.top_k, sampling.top_p, live.generator)
+            token = draw(logits.cpu(), sampling.temperature, sampling.top_k, sampling.top_p, live.generator)
         else:
             token = int(logits.argmax()) if greedy is None else greedy
         if not live.scan.add(token):
             return True
         done(live.index, live.scan.answer())
         return False
-
-
-def sample(
-    logits: torch.Tensor, temperature: float, top_k: int, top_p: float, generator: torch.Generator | None
-) -> int:
-    """One token of softmax(logits [vocabulary] / temperature) among the ``top_k`` likeliest (0: all) and the
-    smallest set whose probability reaches ``top_p`` (Holtzman et al., arXiv 1904.09751).
-    """
-    scores = (logits.float().cpu() / temperature).double()
-    values, tokens = scores.sort(descending=True)
-    if 0 < top_k < len(values):
-        values, tokens = values[:top_k], tokens[:top_k]
-    probabilities = values.softmax(dim=-1)
-    if top_p < 1.0:
-        before = probabilities.cumsum(dim=-1) - probabilities
-        keep = int(np.searchsorted(before.numpy(), top_p, side="left"))
-        probabilities = probabilities[: max(1, keep)]
-    return int(tokens[torch.multinomial(probabilities, 1, generator=generator)])
