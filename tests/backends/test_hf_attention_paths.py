@@ -334,3 +334,42 @@ def test_a_decoding_step_with_folded_heads_equals_the_other(window: int | None) 
     expected = step.attend(0, query, key, value, rule)
     assert expected.shape == (1, 3, 6, 8)
     torch.testing.assert_close(step.attend_grouped(query, *[t[:, :, :18] for t in slots.layer(0)], rule), expected)
+
+
+@pytest.mark.parametrize("window", [None, 4])
+@pytest.mark.parametrize("cap", [None, 5.0])
+@pytest.mark.parametrize("sinks", [False, True])
+def test_a_decoding_step_in_runs_equals_the_whole(
+    window: int | None, cap: float | None, sinks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = [5, 6, 1, 17, 16, 2]
+
+    def answered(call: int) -> tuple[torch.Tensor, int]:
+        monkeypatch.setattr(kv_pool, "CALL", call)
+        draw = torch.Generator().manual_seed(0)
+        slots = kv_pool.Pool()
+        like = torch.randn((1, 2, 1, 8), generator=draw)
+        slots.reserve(len(lengths), 20, {0: (like, like)})
+        for tensor in slots.layer(0):
+            tensor.copy_(torch.randn(tensor.shape, generator=draw))
+        query, key, value = (torch.randn((1, heads, len(lengths), 8), generator=draw) for heads in (6, 2, 2))
+        step = kv_pool.Step(slots, [0] * len(lengths), lengths, torch.device("cpu"))
+        rule = kernels.Rule(0.4, window, cap, torch.linspace(-1, 1, 6) if sinks else None)
+        return step.attend(0, query, key, value, rule), len(step._runs)
+
+    whole, one = answered(10_000)
+    parts, several = answered(4)
+    assert (one, several) == (1, 4)
+    torch.testing.assert_close(parts, whole)
+
+
+def test_runs_cover_every_slot_and_pad_little() -> None:
+    lengths = np.random.default_rng(0).integers(1, 3000, 64).tolist()
+    for call in (0, 100, 512, 10**9):
+        runs = kv_pool.runs_of(lengths, call)
+        assert [slot for begin, end, _ in runs for slot in range(begin, end)] == list(range(64))
+        for begin, end, longest in runs:
+            assert longest == max(lengths[begin:end])
+        padded = sum((end - begin) * longest for begin, end, longest in runs)
+        assert padded <= sum(lengths) + call * 64
+    assert len(kv_pool.runs_of(lengths, 10**9)) == 1
