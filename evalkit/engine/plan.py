@@ -113,7 +113,8 @@ class PrefixPlan:
 
     ``reads[i]`` is (first position, targets): row i asks for targets[k] after its token at position first + k.
     ``min_share``: a branch point is made only where it saves at least that many tokens; sharing less than that
-    costs more in extra attention calls than the tokens do. 1 shares everything.
+    costs more in extra attention calls than the tokens do. 1 shares everything. ``ending``: the last token of every row
+    is computed for it alone, so that equal rows end one by one.
     """
 
     def __init__(
@@ -121,13 +122,17 @@ class PrefixPlan:
         sequences: Sequence[Tokens],
         reads: Sequence[tuple[int, Sequence[int] | Tokens]] | None = None,
         min_share: int = 1,
+        ending: bool = False,
     ) -> None:
         self._rows = sequences
         keys = [np.ascontiguousarray(row, dtype=">i4").tobytes() for row in sequences]
         self.order: list[int] = sorted(range(len(sequences)), key=keys.__getitem__)
         del keys
         self._length = [len(sequences[row]) for row in self.order]
-        self._shared = _snap(_shared_lengths(sequences, self.order), self._length, min_share)
+        shared = _shared_lengths(sequences, self.order)
+        if ending:
+            shared = [min(one, length - 1) for one, length in zip(shared, self._length, strict=True)]
+        self._shared = _snap(shared, self._length, min_share)
         new = np.array(self._length, dtype=np.int64) - np.array(self._shared, dtype=np.int64)
         self._offset: list[int] = [0, *np.cumsum(new).tolist()] if len(new) else [0]
         self._read_trunk, self._read_target, self._read_row = self._place_reads(reads)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalkit.backends.hf import memory
+from evalkit.backends.hf.kv_pool import Pool
 from evalkit.backends.hf.own_forward import OwnForward
 from evalkit.backends.hf.prefix_forward import TreeRunner
 from evalkit.contract.types import Sampling
@@ -113,6 +114,31 @@ def test_samples_do_not_depend_on_their_batch(sampling: Sampling, llama: Any) ->
     alone = [tiny.answers(tiny.backend(llama, batch_size=1).generate, [row])[0] for row in reversed(rows)]
     assert together == alone[::-1]
     assert len({answer.text for answer in together}) > len(rows) // 2
+
+
+@pytest.mark.parametrize("slots", [1, 3, 8])
+def test_many_samples_of_a_question_take_no_more_slots_than_there_are(
+    slots: int, llama: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        tiny.generate_row([place, 1, 2, 3], 6, sampling=Sampling(1.0), key=f"question {place} {repeat}")
+        for place in range(3)
+        for repeat in range(11)
+    ]
+    alone = [tiny.answers(tiny.backend(llama, batch_size=1).generate, [row])[0] for row in rows]
+    held: list[int] = []
+    reserve = Pool.reserve
+
+    def seen(pool: Pool, *arguments: Any) -> None:
+        reserve(pool, *arguments)
+        held.append(pool.slots)
+
+    monkeypatch.setattr(Pool, "reserve", seen)
+    backend = tiny.backend(llama, batch_size=slots)
+    assert tiny.answers(backend.generate, rows) == alone
+    assert max(held) <= slots
+    # Each question is read once, and of its further samples the last token alone.
+    assert backend.meter.computed <= 3 * 4 + len(rows)
 
 
 def test_another_seed_draws_other_samples(llama: Any) -> None:

@@ -68,7 +68,7 @@ class Decoder:
         self._after_pass = after_pass
         self._watch = Stopwatch(device)
         self._turn: float | None = None
-        self._pool = Pool()
+        self._pool = Pool(slots)
         self._live: list[_Live] = []
 
     def run(self, rows: Sequence[GenerateRow], done: OnResult) -> None:
@@ -76,16 +76,19 @@ class Decoder:
         by_prompt: dict[bytes, list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
             by_prompt[row.tokens.tobytes()].append(index)
-        groups = list(by_prompt.values())
-        plan = PrefixPlan([rows[group[0]].tokens for group in groups], min_share=self._min_share)
+        # Samples of one question enter together: never more at once than the slots that a prefill waits for.
+        few = max(1, self._slots // 4)
+        groups = [group[k : k + few] for group in by_prompt.values() for k in range(0, len(group), few)]
+        widest = max(map(len, groups))
+        plan = PrefixPlan([rows[group[0]].tokens for group in groups], min_share=self._min_share, ending=True)
         cursor = plan.start()
         self._meter.read(plan.tokens_given + sum((len(g) - 1) * len(rows[g[0]].tokens) for g in groups))
         self._watch.lap()
         with torch.inference_mode():
             while not plan.done(cursor) or self._live:
                 free = self._slots - len(self._live)
-                if not plan.done(cursor) and (not self._live or free >= max(1, self._slots // 4)):
-                    cursor = self._prefill(plan, cursor, free, groups, rows, done)
+                if not plan.done(cursor) and (not self._live or free >= few):
+                    cursor = self._prefill(plan, cursor, max(1, free // widest), groups, rows, done)
                 else:
                     self._step(done)
                 self._after_pass()
@@ -94,7 +97,7 @@ class Decoder:
         self,
         plan: PrefixPlan,
         cursor: Any,
-        free: int,
+        endings: int,
         groups: Sequence[Sequence[int]],
         rows: Sequence[GenerateRow],
         done: OnResult,
@@ -102,7 +105,7 @@ class Decoder:
         self._turn = self._turn or now()
         step = self._next() if self._live else None
         while True:
-            work, behind = plan.cut(cursor, self._budget, max(1, free))
+            work, behind = plan.cut(cursor, self._budget, endings)
             try:
                 hidden, state = self._runner.hidden(work, step)
             except Exception as error:
@@ -160,7 +163,7 @@ class Decoder:
     def _next(self) -> Step:
         """The last token of every live sequence, to be run; room is made for it."""
         lengths = [live.length for live in self._live]
-        self._pool.reserve(len(lengths), max(lengths) + 1, self._pool.shapes())
+        self._pool.reserve(len(lengths), max(lengths) + 1)
         return Step(self._pool, [live.scan.tokens[-1] for live in self._live], lengths, self._device)
 
     def _step(self, done: OnResult) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -36,31 +36,36 @@ def runs_of(lengths: Sequence[int], call: int) -> list[tuple[int, int, int]]:
 class Pool:
     """Keys and values of the live sequences: a layer -> two tensors [slots, kv_heads, capacity, head_dim]."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
         self._layers: dict[int, list[torch.Tensor]] = {}
+        self._most = most
         self.slots = 0
         self.capacity = 0
 
-    def reserve(self, slots: int, capacity: int, like: dict[int, tuple[torch.Tensor, torch.Tensor]]) -> None:
-        """Make room for ``slots`` sequences of ``capacity`` tokens, keeping what is there.
+    def reserve(
+        self, slots: int, capacity: int, like: Mapping[int, tuple[torch.Tensor, torch.Tensor]] | None = None
+    ) -> None:
+        """Make room for ``slots`` sequences of ``capacity`` tokens, keeping what is there. ``like``: tensors of every
+        layer, for a pool that has none yet.
 
-        Slots at least double, so that filling a pool of n costs log n copies of it.
+        Slots at least double, up to ``most``, so that filling a pool of n costs log n copies of it. One layer at a time
+        is held twice.
         """
         if slots <= self.slots and capacity <= self.capacity:
             return
-        slots = self.slots if slots <= self.slots else max(slots, 2 * self.slots)
+        if slots > self.slots:
+            slots = max(slots, min(2 * self.slots, self._most or 2 * self.slots))
+        slots = max(slots, self.slots)
         capacity = max(-(-capacity // PAGE) * PAGE, self.capacity)
-        for layer, pair in like.items():
+        for layer in like or list(self._layers):
             old = self._layers.get(layer)
-            new = [t.new_zeros((slots, t.shape[1], capacity, t.shape[3])) for t in pair]
+            new = [t.new_zeros((slots, t.shape[1], capacity, t.shape[3])) for t in old or (like or {})[layer]]
             if old is not None:
                 for before, after in zip(old, new, strict=True):
                     after[: self.slots, :, : self.capacity] = before
             self._layers[layer] = new
+            del old
         self.slots, self.capacity = slots, capacity
-
-    def shapes(self) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
-        return {layer: (pair[0], pair[1]) for layer, pair in self._layers.items()}
 
     def layer(self, index: int) -> list[torch.Tensor]:
         return self._layers[index]
