@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalkit.backends.hf import memory
+from evalkit.backends.hf.decoding import Decoder
 from evalkit.backends.hf.kv_pool import Pool
 from evalkit.backends.hf.own_forward import OwnForward
 from evalkit.backends.hf.prefix_forward import TreeRunner
@@ -139,6 +140,27 @@ def test_many_samples_of_a_question_take_no_more_slots_than_there_are(
     assert max(held) <= slots
     # Each question is read once, and of its further samples the last token alone.
     assert backend.meter.computed <= 3 * 4 + len(rows)
+
+
+def test_rows_that_would_take_the_room_of_others_are_written_apart(llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = tiny.backend(llama)
+    rows = [tiny.generate_row([place % 7, 1, 2], 8 if place % 4 else 90) for place in range(40)]
+    alone = [tiny.answers(tiny.backend(llama, batch_size=1).generate, [row])[0] for row in rows]
+    together: list[int] = []
+    run = Decoder.run
+
+    def seen(decoder: Decoder, part: Any, done: Any) -> None:
+        together.append(len(part))
+        run(decoder, part, done)
+
+    monkeypatch.setattr(Decoder, "run", seen)
+    assert tiny.answers(backend.generate, rows) == alone
+    assert together == [40]
+    room = 4 * 20 * 11 * backend._sizes.key_value  # of a quarter of it, twenty short rows
+    monkeypatch.setattr(memory, "available", lambda *_: room)
+    together.clear()
+    assert tiny.answers(backend.generate, rows) == alone
+    assert together == [30, 10]
 
 
 def test_another_seed_draws_other_samples(llama: Any) -> None:

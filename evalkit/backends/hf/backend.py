@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -189,26 +190,40 @@ class HfBackend(Generating):
         if own:
             self._batches.restore()
             self._set_attention(attention.NAME)
-            part = [rows[i] for i in own]
-            self._decoder(part).run(part, lambda i, result: done(own[i], result))
+            for places in self._by_length(rows, own):
+                part = [rows[i] for i in places]
+                self._decoder(part).run(part, lambda i, result, places=places: done(places[i], result))  # type: ignore[misc]
+
+    def _by_length(self, rows: Sequence[GenerateRow], places: Sequence[int]) -> list[list[int]]:
+        """``places`` of rows to be written together: a slot is as long as the longest of them, so that rows which would
+        leave room for fewer slots are asked apart, by powers of two.
+        """
+        classes: dict[int, list[int]] = defaultdict(list)
+        for place in places:
+            classes[(len(rows[place].tokens) + rows[place].max_tokens - 1).bit_length()].append(place)
+        found: list[tuple[int, list[int]]] = []
+        for _, members in sorted(classes.items()):
+            slots = self._slots([rows[i] for i in members])
+            if found and slots >= found[-1][0]:
+                found[-1] = slots, sorted((*found[-1][1], *members))
+            else:
+                found.append((slots, members))
+        return [members for _, members in found]
+
+    def _slots(self, rows: Sequence[GenerateRow]) -> int:
+        length = max(len(row.tokens) + row.max_tokens for row in rows)
+        slots = memory.decode_slots(self._sizes, self._device, length, self._engine.max_memory_gb, self._others)
+        asked = self._engine.batch_size
+        return min(slots, asked) if isinstance(asked, int) else slots
 
     def _decoder(self, rows: Sequence[GenerateRow]) -> Decoder:
         longest = max(len(row.tokens) for row in rows)
-        slots = memory.decode_slots(
-            self._sizes,
-            self._device,
-            longest + max(row.max_tokens for row in rows),
-            self._engine.max_memory_gb,
-            self._others,
-        )
-        if isinstance(self._engine.batch_size, int):
-            slots = min(slots, self._engine.batch_size)
         return Decoder(
             self._model,
             TreeRunner(self._model, self._device, self._serving.head),
             self._device,
             self._generation.scan,
-            slots,
+            self._slots(rows),
             self._budget(rows, longest),
             self._min_share(),
             self.meter,
