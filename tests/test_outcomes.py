@@ -201,3 +201,23 @@ def test_an_answer_is_text_and_no_markup_wherever_it_is_told(tmp_path: Path) -> 
     text = done.report(tmp_path / "report.md").read_text()
     assert "<img src=x" not in text
     assert "[a](b)" not in text
+
+
+def test_what_many_tasks_have_of_one_kind_is_one_sentence() -> None:
+    from types import SimpleNamespace
+
+    def task(number: int, **held: Any) -> SimpleNamespace:
+        found = {"replies": 10, "empty": number, "answers": 10, "most_frequent": "A", "most_frequent_count": 10}
+        outcomes = Outcomes(**{**found, "distinct_targets": 2, **held})
+        return SimpleNamespace(info=SimpleNamespace(name=f"task{number}"), outcomes=outcomes, n=10)
+
+    tasks = [task(1), task(3), task(2, most_frequent="B")]
+    told = lines(SimpleNamespace(model={}, tasks=tasks))  # type: ignore[arg-type]
+    assert told == [
+        "all answers are the same in 3 tasks: task1 A (10), task3 A (10), task2 B (10)",
+        "replies are empty in 3 tasks: task3 3 of 10, task2 2 of 10, task1 1 of 10",
+    ]
+    many = [task(number, failure="out of reach", failure_count=1) for number in range(1, 9)]
+    told = lines(SimpleNamespace(model={}, tasks=many))  # type: ignore[arg-type]
+    assert told[1].endswith("task4 4 of 10, task3 3 of 10 and 2 more")
+    assert told[2] == "task1, task2, task3, task4, task5, task6 and 2 more: 1 item failed: out of reach"
