@@ -70,7 +70,7 @@ def test_a_checkpoint_scores_nearly_what_the_plain_model_does(kind: str, plain: 
 
 KINDS_RECORDED = {
     "gptq": "gptq",
-    "awq": "awq",
+    "awq": "awq (gemm)",
     "w8a8": "compressed-tensors (int-quantized)",
     "w4a16": "compressed-tensors (pack-quantized)",
     "fp8": "compressed-tensors (float-quantized)",
