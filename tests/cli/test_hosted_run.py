@@ -129,10 +129,12 @@ def test_without_the_packages_the_extra_is_named(evalkit: Any, monkeypatch: pyte
     import importlib.util
 
     real = importlib.util.find_spec
-    monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name, *more: None if name == "tenacity" else real(name, *more)
-    )
-    monkeypatch.delitem(sys.modules, "evalkit.backends.hosted", raising=False)
+
+    def find(name: str, *more: str) -> object:
+        return None if name == "tenacity" else real(name, *more)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    monkeypatch.setattr("evalkit.backends.hosted.find_spec", find)
     done = evalkit("run", "--model", "openai/gpt-4o-mini", *TASK)
     assert done.exit_code == 2
     assert "pip install 'evalkit-harness[hosted]'" in done.stderr
