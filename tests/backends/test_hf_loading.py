@@ -280,7 +280,7 @@ def test_a_folder_that_is_no_model_says_what_to_give(folder: Path, tmp_path: Pat
 def test_a_folder_without_a_tokenizer_is_refused(folder: Path) -> None:
     for file in folder.glob("tokenizer*"):
         file.unlink()
-    assert "holds no tokenizer (tokenizer.json or its like)" in refusal(folder)
+    assert "holds no tokenizer (tokenizer.json, or files of its kind)" in refusal(folder)
 
 
 def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
