@@ -175,9 +175,9 @@ class _Work:
         on_training = self.score(tunable.inner, identity, name, {split.name: split.trained}, place / "training")
         if hasattr(tunable.model, "peft_config"):
             save_adapter(tunable.model, study.model, place / "adapter")
-        training.forget()
-        spent = training.spent
         against = scoring.changes(self.folder.part("base") / "final", place / "final")
+        training.forget()  # last: what goes wrong before it costs no training
+        spent = training.spent
         return {
             "final": scoring.as_json(final),
             "on_training": scoring.as_json(on_training),
