@@ -58,3 +58,11 @@ def test_rounding_hardly_changes_a_draw() -> None:
     one, other = (torch.Generator().manual_seed(7) for _ in range(2))
     same = [draw(logits, 1.0, 0, 1.0, one) == draw(noisy, 1.0, 0, 1.0, other) for _ in range(1000)]
     assert sum(same) >= 998
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.5])
+def test_the_smallest_temperature_takes_the_likeliest(top_p: float) -> None:
+    logits = torch.randn(1000, generator=torch.Generator().manual_seed(8))
+    logits[3] = -torch.inf
+    for temperature in (1e-3, 1e-300, 5e-324):
+        assert draw(logits, temperature, 0, top_p, None) == int(logits.argmax())

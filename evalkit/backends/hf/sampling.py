@@ -17,7 +17,7 @@ def draw(logits: torch.Tensor, temperature: float, top_k: int, top_p: float, gen
     """One token of softmax(logits [vocabulary] / temperature) among the ``top_k`` likeliest (0: all) and the smallest
     set of them whose probability reaches ``top_p`` (Holtzman et al., arXiv 1904.09751). ``logits`` are on the CPU.
     """
-    scores = logits.double() / temperature
+    scores = (logits.double() - logits.max()) / temperature  # the likeliest is 0 however small the temperature
     tokens: torch.Tensor | None = None
     if 0 < top_k < len(scores):
         scores, tokens = scores.topk(top_k)
