@@ -84,7 +84,7 @@ def surroundings() -> dict[str, object]:
 
     from evalkit.store.environment import cpu_model, package_versions
 
-    names = ("evalkit", "lm-eval", "torch", "transformers", "tokenizers", "numpy")
+    names = ("evalkit-harness", "lm-eval", "torch", "transformers", "tokenizers", "numpy")
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {

@@ -203,6 +203,8 @@ def _installed(model: KnownModel) -> bool:
         return True
     found = importlib.util.find_spec(model.package)
     folders = (found.submodule_search_locations or ()) if found is not None else ()
+    if model.assembled:  # its file is put together from other packages' parts when it is first asked for
+        return bool(folders)
     return any((Path(folder) / model.file).is_file() for folder in folders)
 
 

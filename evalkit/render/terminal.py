@@ -172,6 +172,14 @@ def _left_out(result: RunResult) -> list[str]:
             name = group_of.get(task.info.name, task.info.name)
             n, total = found.get(name, (0, 0))
             found[name] = (n + task.n, total + task.n_total)
+    for task in result.tasks:  # a folded group's whole tasks count too, so that the counts are those of the table
+        folded_in = group_of.get(task.info.name)
+        if task.n >= task.n_total and folded_in is not None:
+            for found in by_reason.values():
+                if folded_in in found:
+                    n, total = found[folded_in]
+                    found[folded_in] = (n + task.n, total + task.n_total)
+                    break
     return [
         f"not all documents were scored{reason}: "
         + _names([f"{name} {n:,} of {total:,}" for name, (n, total) in found.items()])

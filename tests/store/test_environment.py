@@ -2,6 +2,7 @@
 
 import json
 
+import evalkit
 from evalkit.store.environment import collect, command_line
 from evalkit.text.secrets import mask, mask_text
 
@@ -11,6 +12,7 @@ def test_collect_is_plain_json_with_the_essentials():
     assert json.loads(json.dumps(found)) == found
     assert found["command"] == "evalkit run"
     assert found["packages"]["numpy"]
+    assert found["packages"]["evalkit-harness"] == evalkit.__version__
     assert found["cpu"]["threads"] >= 1
     assert found["memory_bytes"] > 0
     assert found["start_time"].endswith("+00:00")
@@ -25,6 +27,11 @@ def test_secrets_in_the_command_are_masked():
     assert "pretrained=m" in shown
     assert "max_tokens=5" in shown
     assert shown.startswith("evalkit run")
+
+
+def test_a_program_that_was_started_as_a_module_goes_by_its_name():
+    assert command_line(["/somewhere/evalkit/__main__.py", "version"]) == "evalkit version"
+    assert command_line(["/somewhere/other/__main__.py"]) == "__main__.py"
 
 
 def test_tokenizer_settings_are_no_secrets():
