@@ -60,6 +60,8 @@ def resolve(model: ModelSpec) -> ModelSpec:
     if model.given is not None:
         raise UserError(model.given.missing(f"the model {model.name}"))
     kind = type_of(model.backend or _backend_of(model.name))
+    if kind.translate is not None:
+        model = kind.translate(model)
     if kind.check is not None:
         kind.check(without_mode(model))  # before anything is recorded: a key in an argument must not reach a file
     _check_settings(model, kind)

@@ -193,6 +193,9 @@ class BackendType:
     """``load_tokens(model: ModelSpec)``: tokenizer and chat template without the weights."""
     check: Callable[[Any], None] | None = None
     """``check(model: ModelSpec)``: UserError for arguments that must not be recorded or can never work."""
+    translate: Callable[[Any], Any] | None = None
+    """``translate(model: ModelSpec)``: the model with what other programs call its arguments put as its settings; the
+    same again where nothing is left to put. UserError for what cannot be."""
     find: Callable[[Any], None] | None = None
     """``find(model: ModelSpec)``: UserError for a model that is nowhere, told before data sets are read; a second at
     most, and silent where it cannot know."""

@@ -283,6 +283,26 @@ def test_a_folder_without_a_tokenizer_is_refused(folder: Path) -> None:
     assert "holds no tokenizer (tokenizer.json, or files of its kind)" in refusal(folder)
 
 
+def test_a_tokenizer_may_lie_elsewhere(folder: Path, tmp_path: Path) -> None:
+    """As a checkpoint of a training leaves it, with the weights alone."""
+    whole = load(ModelSpec(name=str(folder), device="cpu"), EngineSpec())
+    other = tmp_path / "tokenizer"
+    tiny.tokenizer().save_pretrained(other)
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    spec = ModelSpec(name=str(folder), device="cpu", args={"tokenizer": str(other)})
+    bare = load(spec, EngineSpec())
+    assert bare.encode(["a b"]) == whole.encode(["a b"])
+    row = tiny.score_row([*whole.encode(["a b c"])[0], 1], 2)
+    assert tiny.answers(bare.score, [row]) == tiny.answers(whole.score, [row])
+    assert load(spec, EngineSpec()).info.fingerprint == bare.info.fingerprint
+    config = other / "tokenizer_config.json"
+    config.write_text(config.read_text().replace("{", '{"note": 1, ', 1))
+    assert load(spec, EngineSpec()).info.fingerprint != bare.info.fingerprint, "what is in the folder counts"
+    with pytest.raises(UserError, match=r"--model_args tokenizer=.*holds no tokenizer"):
+        load(ModelSpec(name=str(folder), device="cpu", args={"tokenizer": str(tmp_path)}), EngineSpec())
+
+
 def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
     tokenizer = tiny.copied_tokenizer()
     tokenizer.add_tokens(["blue"])

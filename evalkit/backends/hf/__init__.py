@@ -11,6 +11,7 @@ from evalkit.backends.hf.hub import has_eyes, is_classifier, look_up, window
 from evalkit.backends.hf.local_files import KNOWN, local_folder
 from evalkit.backends.hf.packages import package_of
 from evalkit.backends.hf.tokens import Tokens
+from evalkit.backends.lm_eval_arguments import of_transformers
 from evalkit.contract.capabilities import CHAT_SETTINGS, COMMON_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra
 
@@ -108,4 +109,5 @@ kind = BackendType(
     load_tokens=load_tokens,
     find=find,
     describe=describe,
+    translate=of_transformers,
 )

@@ -136,14 +136,26 @@ _CONTENT: Mapping[str, Callable[[Path, Mapping[str, Any]], None]] = {
 }
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds files that may be a tokenizer."""
+    return any(path.is_file() for pattern in VOCABULARIES for path in folder.glob(pattern))
+
+
+def of_tokenizer(path: Path) -> bool:
+    """Whether a file is one that a tokenizer, or its chat template, is read from."""
+    patterns = (*VOCABULARIES, "special_tokens_map.json", "added_tokens.json", "chat_template*")
+    return path.is_file() and any(map(path.match, patterns))
+
+
 def blame(folder: Path) -> UserError | None:
     """The tokenizer's file that keeps a folder from loading, where one does or none is there. For a load that has
     failed: a large tokenizer.json takes a second.
     """
     file = folder / "tokenizer.json"
-    if not any(True for pattern in VOCABULARIES for _ in folder.glob(pattern)):
+    if not has_tokenizer(folder):
         return UserError(
-            f"{folder}: holds no tokenizer (tokenizer.json, or files of its kind): copy the model's own there"
+            f"{folder}: holds no tokenizer (tokenizer.json, or files of its kind): copy the model's own there, or name "
+            "the one it was made with: --model_args tokenizer=FOLDER"
         )
     try:
         if file.is_file():

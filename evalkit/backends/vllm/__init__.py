@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalkit.backends.lm_eval_arguments import of_vllm
 from evalkit.contract.capabilities import CHAT_SETTINGS, BackendType, Capabilities
 from evalkit.contract.errors import MissingExtra, UserError
 
@@ -63,4 +64,5 @@ kind = BackendType(
     extra="vllm",
     capabilities=CAPABILITIES,
     arrange=arrange,
+    translate=of_vllm,
 )

@@ -3,9 +3,8 @@
 Written against vLLM's documented offline API (``LLM``, ``SamplingParams``, ``TokensPrompt``; docs.vllm.ai, versions
 0.11 to 0.22). docs/backends.md says where it was run.
 
-Arguments (``--model_args``): tensor_parallel_size, pipeline_parallel_size, distributed_executor_backend,
-data_parallel_size, gpu_memory_utilization, max_num_seqs, quantization, enforce_eager, enable_prefix_caching,
-kv_cache_dtype, seed, block_size; dtype, revision and max_length are settings of their own.
+Arguments (``--model_args``): those of ARGUMENTS, and data_parallel_size; dtype, revision and max_length are settings of
+their own.
 """
 
 from __future__ import annotations
@@ -42,6 +41,13 @@ ARGUMENTS = {
     "kv_cache_dtype",
     "seed",
     "block_size",
+    "tokenizer",
+    "tokenizer_mode",
+    "max_num_batched_tokens",
+    "enable_chunked_prefill",
+    "enable_expert_parallel",
+    "disable_custom_all_reduce",
+    "cpu_offload_gb",
 }
 
 CPU_BLOCK = 32
