@@ -22,9 +22,13 @@ SETTINGS: Mapping[str, str] = {
     "bnb_4bit_compute_dtype": "dtype",
 }
 """Another name for a setting. 4-bit weights compute in the model's dtype here."""
-ALWAYS_NEEDLESS = frozenset(("logits_cache", "low_cpu_mem_usage", "autogptq", "gptqmodel", "swap_space"))
-"""Arguments that change nothing here, whatever their value: a checkpoint says itself how it is quantized."""
+ANY: tuple[Any, ...] = ("any value",)
 NEEDLESS: Mapping[str, tuple[Any, ...]] = {
+    "logits_cache": ANY,
+    "low_cpu_mem_usage": ANY,
+    "autogptq": ANY,  # a checkpoint says itself how it is quantized
+    "gptqmodel": ANY,
+    "swap_space": ANY,
     "use_fast_tokenizer": (True,),
     "use_safetensors": (True,),
     "backend": ("default", "causal", "seq2seq"),
@@ -57,6 +61,26 @@ INSTEAD: Mapping[str, str] = {
     "truncation_side": "leave it out: what is longer than the window is shortened from the left, and counted",
 }
 """What to do where such an argument, or its value, is not heeded."""
+SERVERS_NEEDLESS: Mapping[str, tuple[Any, ...]] = {
+    "tokenized_requests": (True, False),
+    "tokenizer_backend": ANY,
+    "batch_size": ANY,
+    "max_images": ANY,
+    "use_fast_tokenizer": (True, False),
+    "truncate": (False,),
+    "verify_certificate": (True,),
+}
+"""Of a server: how it is asked is found out by trying (docs/backends.md)."""
+SERVERS_INSTEAD: Mapping[str, str] = {
+    "max_gen_toks": "give --gen_kwargs max_gen_toks={value}",
+    "seed": "give --seed {value}",
+    "truncate": "leave it out: --overlength says what becomes of prompts longer than --max-length",
+    "verify_certificate": "certificates are always checked: the environment variable SSL_CERT_FILE names a file with "
+    "the certificate of your own authority",
+    "ca_cert_path": "set the environment variable SSL_CERT_FILE to this path",
+    "eos_string": "leave it out: the server ends a text at its model's own token",
+    "custom_prefix_token_id": "leave it out: a text without a context is scored behind what the tokenizer begins with",
+}
 QUANTS = ("nf4", "fp4")
 DTYPES = {"float": "float32", "half": "float16"}
 """torch's second names."""
@@ -72,34 +96,43 @@ def of_vllm(model: ModelSpec) -> ModelSpec:
     return _translated(model, (_own_tokenizer,))
 
 
+def of_server(model: ModelSpec) -> ModelSpec:
+    """The same for models behind an API: lm_eval's local-completions, local-chat-completions and hosted ones."""
+    return _translated(model, (), SERVERS_NEEDLESS, SERVERS_INSTEAD)
+
+
 Rule = Callable[[ModelSpec, dict[str, Any]], dict[str, Any]]
 
 
-def _translated(model: ModelSpec, rules: tuple[Rule, ...]) -> ModelSpec:
+def _translated(
+    model: ModelSpec,
+    rules: tuple[Rule, ...],
+    needless: Mapping[str, tuple[Any, ...]] = NEEDLESS,
+    instead: Mapping[str, str] = INSTEAD,
+) -> ModelSpec:
     if not model.args and model.dtype not in DTYPES:
         return model
     args = dict(model.args)
     update: dict[str, Any] = {}
     for rule in rules:
         update |= rule(model, args)
-    for name, field in SETTINGS.items():
+    for name, field in SETTINGS.items() if rules else ():
         if name in args:
             update |= _agreeing(model, update, name, field, args.pop(name))
     dtype = update.get("dtype", model.dtype)
     if dtype in DTYPES:
         update["dtype"] = DTYPES[dtype]
-    needless = [name for name, value in args.items() if _is_needless(name, value)]
-    if needless:
-        log.warning("--model_args %s: left out: it changes nothing here", ", ".join(needless))
-    for name in args.keys() - set(needless):
-        if name in INSTEAD:
-            raise UserError(f"--model_args {name}={args[name]}: {INSTEAD[name].format(value=args[name])}")
-    return model.model_copy(update={**update, "args": {k: v for k, v in args.items() if k not in needless}})
+    left = [name for name, value in args.items() if _is_needless(needless.get(name, ()), value)]
+    if left:
+        log.warning("--model_args %s: left out: it changes nothing here", ", ".join(left))
+    for name in args.keys() - set(left):
+        if name in instead:
+            raise UserError(f"--model_args {name}={args[name]}: {instead[name].format(value=args[name])}")
+    return model.model_copy(update={**update, "args": {k: v for k, v in args.items() if k not in left}})
 
 
-def _is_needless(name: str, value: Any) -> bool:
-    same = (value == one and type(value) is type(one) for one in NEEDLESS.get(name, ()))
-    return name in ALWAYS_NEEDLESS or any(same)
+def _is_needless(values: tuple[Any, ...], value: Any) -> bool:
+    return values is ANY or any(value == one and type(value) is type(one) for one in values)
 
 
 def _agreeing(model: ModelSpec, update: Mapping[str, Any], name: str, field: str, value: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from evalkit.backends import opening
 from evalkit.backends.hf.loading import ARGUMENTS
-from evalkit.backends.lm_eval_arguments import ALWAYS_NEEDLESS, INSTEAD, NEEDLESS, SETTINGS
+from evalkit.backends.lm_eval_arguments import INSTEAD, NEEDLESS, SERVERS_INSTEAD, SERVERS_NEEDLESS, SETTINGS
 from evalkit.contract.errors import UserError
 from evalkit.spec.models import ModelSpec
 from evalkit.spec.table import SETTINGS as FLAGS
@@ -105,5 +105,44 @@ def test_every_argument_of_lm_evals_transformers_model_is_known() -> None:
 
     own = set(inspect.signature(HFLM.__init__).parameters) - {"self", "kwargs", "pretrained"}
     given = {setting.option.model_arg for setting in FLAGS.values()}
-    known = {*given, *ARGUMENTS, *ALWAYS_NEEDLESS, *NEEDLESS, *INSTEAD, *SETTINGS, "peft", "gguf_file"}
+    known = {*given, *ARGUMENTS, *NEEDLESS, *INSTEAD, *SETTINGS, "peft", "gguf_file"}
     assert own - known == {"tp_plan"}, "of several GPUs with processes of their own: refused as unknown"
+
+
+def test_the_command_of_lm_evals_guide_for_servers_is_understood(caplog: pytest.LogCaptureFixture) -> None:
+    """As in lm_eval's README, "Local API servers"."""
+    with caplog.at_level(logging.WARNING):
+        found = resolved(
+            "openai", "http://127.0.0.1:9/v1/completions",
+            model="m", num_concurrent=1, max_retries=3, tokenized_requests=False, batch_size=16,
+        )  # fmt: skip
+    assert found.args == {"model": "m", "num_concurrent": 1, "max_retries": 3}
+    assert "tokenized_requests, batch_size: left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"seed": 1234}, "--seed 1234"),
+        ({"max_gen_toks": 64}, "--gen_kwargs max_gen_toks=64"),
+        ({"verify_certificate": False}, "SSL_CERT_FILE"),
+        ({"ca_cert_path": "/etc/own.pem"}, "SSL_CERT_FILE"),
+        ({"truncate": True}, "--overlength"),
+        ({"auth_token": "abc"}, "keys do not belong into arguments"),
+    ],
+)
+def test_what_a_server_cannot_be_asked_says_what_to_give(args: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        resolved("openai", "http://127.0.0.1:9/v1", model="m", **args)
+
+
+def test_every_argument_of_lm_evals_servers_is_known() -> None:
+    pytest.importorskip("lm_eval")
+    from lm_eval.models.api_models import TemplateAPI
+
+    from evalkit.backends.openai.settings import SECRETS, Settings
+
+    own = set(inspect.signature(TemplateAPI.__init__).parameters) - {"self", "kwargs", "pretrained"}
+    given = {setting.option.model_arg for setting in FLAGS.values()}
+    known = {*given, *Settings.model_fields, *SECRETS, *SERVERS_NEEDLESS, *SERVERS_INSTEAD, "trust_remote_code"}
+    assert own <= known

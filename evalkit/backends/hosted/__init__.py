@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.backends.hosted.providers import intended, provider_of, rows
 from evalkit.backends.hosted.settings import hosted
+from evalkit.backends.lm_eval_arguments import of_server
 from evalkit.contract.capabilities import PAID_SETTINGS, BackendType, Capabilities, Quote
 from evalkit.contract.errors import MissingExtra
 
@@ -69,4 +70,5 @@ kind = BackendType(
     quote=_quote,
     providers=rows,
     replicas=False,
+    translate=of_server,
 )

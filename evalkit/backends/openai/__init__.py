@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalkit.backends.lm_eval_arguments import of_server
 from evalkit.backends.openai.settings import settings, terms
 from evalkit.contract.capabilities import CHAT_SETTINGS, PAID_SETTINGS, BackendType, Capabilities, Quote
 from evalkit.contract.errors import MissingExtra
@@ -59,4 +60,5 @@ kind = BackendType(
     check=_check,
     quote=_quote,
     replicas=False,
+    translate=of_server,
 )

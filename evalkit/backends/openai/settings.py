@@ -20,7 +20,7 @@ from evalkit.spec.models import ModelSpec
 from evalkit.spec.strict import Strict, model_args
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-SECRETS = ("api_key", "apikey", "key", "token", "authorization", "password", "headers", "header")
+SECRETS = ("api_key", "apikey", "key", "token", "auth_token", "authorization", "password", "headers", "header")
 
 
 class Settings(Strict):
