@@ -10,7 +10,6 @@ from evalkit.leaderboard.chosen_plots import chosen_plots
 from evalkit.leaderboard.rows import score_title
 from evalkit.leaderboard.table import Row, Table
 from evalkit.render.figures import COLOURS, Axis, Mark, Scale, Scatter, Segment, Tick, scale
-from evalkit.statistics.intervals import Z95
 
 MARKS = {"full": ("●", False), "limited": ("●", True), "sample": ("●", True), "published": ("◆", True)}
 """Symbol, and whether it is open."""
@@ -34,24 +33,25 @@ def _unit(table: Table) -> str:
 
 
 def _up(rows: Sequence[Row]) -> Scale:
-    ends = [row.score + sign * Z95 * (row.error or 0) for row in rows if row.score is not None for sign in (-1, 1)]
     scores = [row.score for row in rows if row.score is not None]
+    ends = [*scores, *(end for row in rows for end in row.interval or ())]
     return scale(ends, 0.0 if min(scores) >= 0 else None)
 
 
 def _mark(row: Row, x: float, up: Scale, tone: int, whisker: bool, decimals: int) -> Mark:
     score = row.score or 0.0
-    half = Z95 * row.error if whisker and row.error else None
+    ends = row.interval if whisker else None
     symbol, hollow = MARKS[row.status]
     return Mark(
         x,
         round(100 - up.at(score), 2),
-        f"{row.entry.model.name}: {score:.{decimals}f}" + (f" ± {half:.{decimals}f}" if half else ""),
+        f"{row.entry.model.name}: {score:.{decimals}f}"
+        + (f" [{ends[0]:.{decimals}f}, {ends[1]:.{decimals}f}]" if ends else ""),
         tone=tone % COLOURS,
         symbol=symbol,
         open=hollow,
-        low=None if half is None else round(100 - up.at(score - half), 2),
-        high=None if half is None else round(100 - up.at(score + half), 2),
+        low=None if ends is None else round(100 - up.at(ends[0]), 2),
+        high=None if ends is None else round(100 - up.at(ends[1]), 2),
     )
 
 

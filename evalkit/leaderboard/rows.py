@@ -10,7 +10,6 @@ from evalkit.leaderboard.board import Board, Column
 from evalkit.leaderboard.categories import Mark, column_marks
 from evalkit.leaderboard.entry import Entry, slug
 from evalkit.leaderboard.table import Cell, Row, Table
-from evalkit.statistics.intervals import Z95
 from evalkit.text import numbers
 
 FACTS = {
@@ -192,10 +191,10 @@ def _line(row: Row, columns: Sequence[Head], place: int, several: set[int], deci
     }
     notes: dict[str, str] = {}
     spans: dict[str, str] = {}
-    if row.error and row.score is not None:
-        low, high = (numbers.mean(row.score + sign * Z95 * row.error, decimals) for sign in (-1, 1))
+    if row.interval is not None:
+        low, high = (numbers.mean(end, decimals) for end in row.interval)
         spans["score"] = f"{low} to {high}"
-        notes["score"] = f"95 % interval ± {numbers.mean(Z95 * row.error, decimals)}"
+        notes["score"] = f"95 % interval {low} to {high}"
     if row.as_published:
         notes["score"] = "the source's own average"
     for number, cell in enumerate(row.cells):

@@ -93,6 +93,16 @@ class Row:
     as_published: bool = False
     """The score is the source's own average."""
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The score's 95 % interval; of shares alone it ends at 0 and 100 %. None where no error is known."""
+        if self.score is None or not self.error:
+            return None
+        low, high = self.score - Z95 * self.error, self.score + Z95 * self.error
+        held = [cell for cell in self.cells if cell is not None]
+        shares = all(cell.proportion and min((cell.value, *(cell.interval or ()))) >= 0 for cell in held)
+        return (max(0.0, low), min(100.0, high)) if shares and held else (low, high)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -54,6 +54,18 @@ def test_a_column_at_a_hundred_percent_leaves_the_score_its_error() -> None:
     assert row.error > row.cells[0].error / 4
 
 
+def test_the_interval_of_a_mean_of_shares_ends_where_shares_end() -> None:
+    few = result(0.001)
+    score = few.metrics[few.primary].model_copy(update={"interval": (0.0, 0.006)})
+    results = dict.fromkeys("ab", few.model_copy(update={"metrics": {few.primary: score}}))
+    rows = table(entry("low", None, None, results=results), entry("mid", 0.5, 0.5)).rows
+    found = {row.entry.model.name: row for row in rows}
+    assert found["low"].score == pytest.approx(0.1)
+    assert found["low"].interval == pytest.approx((0.0, 0.1 + 1.959964 * found["low"].error), rel=1e-5)
+    mid = found["mid"]
+    assert mid.interval == pytest.approx((50 - 1.959964 * mid.error, 50 + 1.959964 * mid.error), rel=1e-5)
+
+
 def test_equal_models_are_not_ranked_by_chance() -> None:
     # Fifteen scores as chance spreads equal models: a standard error of the score is 1.15 points.
     steps = (-2.0, -1.6, -1.2, -0.9, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.9, 1.2, 1.6, 2.0)
