@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from evalkit.backends.hf.quiet import no_notes_on_kernels, quiet
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.training.recipe import Method
 
@@ -117,6 +118,7 @@ def _linear(layers: torch.nn.ModuleList) -> Iterator[torch.nn.Linear]:
 def _by_peft(model: Any, method: Method, base: int) -> Tunable:
     if find_spec("peft") is None:
         raise MissingExtra(f"the method {method.method}", "peft", "peft")
+    no_notes_on_kernels()
     import peft
 
     kind, width = peft.TaskType.CAUSAL_LM, method.width
@@ -131,7 +133,8 @@ def _by_peft(model: Any, method: Method, base: int) -> Tunable:
         "p-tuning": lambda: peft.PromptEncoderConfig(task_type=kind, num_virtual_tokens=width, encoder_hidden_size=128),
     }
     try:
-        around = peft.get_peft_model(model, configs[method.method]())
+        with quiet():
+            around = peft.get_peft_model(model, configs[method.method]())
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{method.label}: does not fit {type(model).__name__}: {reason}") from None

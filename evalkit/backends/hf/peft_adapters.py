@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.backends.hf.fingerprint import folder_hashes
+from evalkit.backends.hf.quiet import no_notes_on_kernels, quiet
 from evalkit.contract.errors import MissingExtra, UserError
 from evalkit.spec.models import ModelSpec
 from evalkit.text.reading import read_json
@@ -95,6 +96,7 @@ def _check_files(name: str, adapter: Adapter) -> None:
     """Raise UserError for a method that peft does not know, a file of weights cut short, and weights that are no
     floating-point numbers.
     """
+    no_notes_on_kernels()
     from peft import PeftType
     from safetensors import SafetensorError
 
@@ -167,10 +169,11 @@ def wrapped(model: Any, adapters: Sequence[Adapter]) -> tuple[Any, list[str]]:
     around: Any = None
     for name, adapter in zip(names, adapters, strict=True):
         try:
-            if around is None:
-                around = PeftModel.from_pretrained(model, str(adapter.folder), adapter_name=name)
-            else:
-                around.load_adapter(str(adapter.folder), adapter_name=name)
+            with quiet():
+                if around is None:
+                    around = PeftModel.from_pretrained(model, str(adapter.folder), adapter_name=name)
+                else:
+                    around.load_adapter(str(adapter.folder), adapter_name=name)
         except Exception as error:
             raise _stranger(adapter, " ".join(str(error).split())[:200]) from error
         _check_fit(around, adapter, name)
@@ -197,7 +200,9 @@ def _check_fit(around: Any, adapter: Adapter, name: str) -> None:
     """
     from peft.utils import get_peft_model_state_dict
 
-    held = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(around, adapter_name=name).items()}
+    with quiet():  # with embeddings, whether they were tuned or not: else peft asks the Hub of the base model's size
+        places = get_peft_model_state_dict(around, adapter_name=name, save_embedding_layers=True)
+    held = {key: tuple(value.shape) for key, value in places.items()}
     if odd := sorted(key for key, shape in adapter.tensors().items() if held.get(key) != shape):
         raise _stranger(adapter, f"{len(odd)} of its tensors have no place in this model, for example {odd[0]}")
     own = get_peft_model_state_dict(around, adapter_name=name, save_embedding_layers=False)

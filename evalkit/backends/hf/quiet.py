@@ -16,11 +16,16 @@ def no_bars() -> Iterator[None]:
         yield
 
 
+def no_notes_on_kernels() -> None:
+    """Hide what these libraries log of kernels for other devices as they are imported; peft brings them too."""
+    for name in ("torchao", "torch.utils._pytree", "bitsandbytes", "accelerate.big_modeling"):
+        log.getLogger(name).setLevel(log.ERROR)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars or warnings of transformers while loading; errors still come as exceptions."""
-    for name in ("torchao", "torch.utils._pytree", "bitsandbytes", "accelerate.big_modeling"):
-        log.getLogger(name).setLevel(log.ERROR)  # notes on kernels for other devices
+    no_notes_on_kernels()
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
