@@ -160,6 +160,11 @@ def test_an_unreadable_file_is_named(tmp_path):
         ("anthropic-chat-completions", "model=claude-x", "anthropic/claude-x"),
         ("local-chat-completions", "model=x,base_url=http://a:1/v1/chat/completions", "http://a:1/v1/chat/completions"),
         ("local-completions", "base_url=http://a:1/v1/completions", "http://a:1/v1/completions"),
+        ("gguf", "base_url=http://a:1", "http://a:1"),
+        ("ggml", "base_url=http://a:1", "http://a:1"),
+        ("litellm", "model=mistral/small", "mistral/small"),
+        ("openai-completions", "model=davinci-002", "https://api.openai.com/v1"),
+        ("dummy", "", "mock"),
     ],
 )
 def test_lm_evals_names_of_servers_and_providers(model: str, args: str, name: str) -> None:
@@ -168,6 +173,21 @@ def test_lm_evals_names_of_servers_and_providers(model: str, args: str, name: st
     assert run.model.args.get("num_concurrent") == (4 if "num" in args else None)
     with pytest.raises(UserError, match="model=NAME"):
         from_flags(model="openai-chat-completions", tasks="boolq")
+
+
+@pytest.mark.parametrize("model", ["hf-multimodal", "hf-auto", "huggingface", "mamba_ssm"])
+def test_lm_evals_names_of_transformers_models(model: str) -> None:
+    (run,) = from_flags(model=model, model_args="pretrained=org/m", tasks="boolq")
+    assert (run.model.name, run.model.backend) == ("org/m", "hf")
+
+
+def test_every_model_of_lm_evals_is_understood_or_told_what_to_do_instead() -> None:
+    models = pytest.importorskip("lm_eval.models")
+    known = {*config.BACKENDS, *config.SERVERS, *config.HOSTED, *config.ELSEWHERE, "hf", "vllm", "dummy"}
+    assert set(models.MODEL_MAPPING) <= known
+    for name in config.ELSEWHERE:
+        with pytest.raises(UserError, match="OpenAI API"):
+            from_flags(model=name, model_args="pretrained=org/m", tasks="boolq")
 
 
 def test_one_path_of_several_is_taken_from_python(tmp_path):

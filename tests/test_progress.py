@@ -36,11 +36,36 @@ def test_where_tokens_are_known_they_are_the_measure(monkeypatch):
     lines.advance(1, 5_000)
     assert out.getvalue().splitlines() == [
         "answering 4 requests, 10,000 tokens to compute",
-        "1/4 requests (25 %), 500.0 tokens/s, 0:10 elapsed, 0:10 left",
+        "1/4 requests (25 %), 500.0 tokens/s, 0:10 elapsed, 0:30 left",
     ]
-    clock[0] = 20.0  # all prompts are read; how long the open answers will be is not known
+    clock[0] = 20.0  # all prompts are read, and answers still being written: two came in twenty seconds
     lines.advance(1, 5_000)
-    assert out.getvalue().splitlines()[-1] == "2/4 requests (50 %), 500.0 tokens/s, 0:20 elapsed"
+    assert out.getvalue().splitlines()[-1] == "2/4 requests (50 %), 500.0 tokens/s, 0:20 elapsed, 0:20 left"
+
+
+def test_texts_that_are_still_being_written_count(monkeypatch):
+    """Nearly all prompts are read long before the answers are there."""
+    clock = [0.0]
+    lines, out = lines_of(monkeypatch, clock)
+    lines.begin(100, 0, 100_000)
+    clock[0] = 10.0
+    lines.advance(0, 99_000)
+    assert out.getvalue().splitlines()[-1].endswith("0:10 elapsed"), "not one answer yet"
+    clock[0] = 100.0
+    lines.advance(10, 100)
+    assert out.getvalue().splitlines()[-1].endswith("1:40 elapsed, 13:30 left")
+
+
+def test_a_bar_says_the_time_left_too():
+    out = io.StringIO()
+    bars = progress.Bars(Console(file=out, force_terminal=True, width=120))
+    bars.begin(10, 0, None)
+    assert bars._bars is not None
+    bars._bars.tasks[0].start_time -= 40
+    bars.advance(4)
+    bars.advance(4)
+    bars.end()
+    assert "0:10 left" in out.getvalue()
 
 
 def test_bars_on_a_terminal_lines_elsewhere_nothing_when_quiet():

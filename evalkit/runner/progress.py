@@ -32,6 +32,37 @@ class Silent:
     def end(self) -> None: ...
 
 
+class TimeLeft:
+    """How long the rest will take, by the pace of late: of the tokens of the prompts, or of the answers where these are
+    slower, as when all prompts are read and texts are still being written.
+    """
+
+    def __init__(self, requests: int, tokens: int | None) -> None:
+        self._ahead = (requests, tokens or 0)
+        self._past: deque[tuple[float, tuple[int, int]]] = deque([(0.0, (0, 0))])
+        """Seconds since the start, and the requests and tokens that were done by then."""
+
+    def after(self, seconds: float, requests: int, tokens: int) -> float | None:
+        """Seconds that are left, ``seconds`` after the start, with so many requests and tokens done; None where that is
+        not known yet.
+        """
+        done = (requests, tokens)
+        self._past.append((seconds, done))
+        while len(self._past) > 2 and self._past[1][0] <= seconds - max(LATE_SECONDS, LATE_SHARE * seconds):
+            self._past.popleft()
+        measure = 1 if self._ahead[1] else 0
+        if seconds < KNOWN_SECONDS or done[measure] < KNOWN_SHARE * self._ahead[measure]:
+            return None
+        since, then = self._past[0]
+        found = []
+        for whole, now, before in zip(self._ahead, done, then, strict=True):
+            if whole > now == before:
+                return None  # none came of late
+            if whole > now:
+                found.append((whole - now) * (seconds - since) / (now - before))
+        return max(found, default=None)
+
+
 class Bars:
     """A bar with rate and time left. Where the tokens to compute are known they are what is measured."""
 
@@ -40,16 +71,18 @@ class Bars:
         self._bars: RichBars | None = None
         self._bar: TaskID | None = None
         self._by_tokens = False
-        self._requests = 0
+        self._requests = self._reused = self._tokens = 0
         self._total = 0
         self._usd: float | None = None
+        self._left = TimeLeft(0, None)
 
     def begin(self, total: int, reused: int, tokens: int | None) -> None:
         """Show the bar; what was reused counts as done from the start."""
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self._by_tokens = bool(tokens)
-        self._requests, self._total = reused, total
+        self._requests, self._reused, self._total, self._tokens = reused, reused, total, 0
+        self._left = TimeLeft(total - reused, tokens)
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -59,12 +92,11 @@ class Bars:
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("elapsed"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
+            TextColumn("{task.fields[left]}"),
             console=self._console,
         )
         units, done = (tokens, 0) if tokens else (total, reused)
-        self._bar = self._bars.add_task(self._label(), total=units, completed=done, rate="")
+        self._bar = self._bars.add_task(self._label(), total=units, completed=done, rate="", left="")
         self._bars.start()
 
     def advance(self, requests: int, tokens: int = 0) -> None:
@@ -72,12 +104,19 @@ class Bars:
         if self._bars is None or self._bar is None:
             return
         self._requests += requests
+        self._tokens += tokens
+        elapsed = self._bars.tasks[0].elapsed or 0.0
+        left = self._left.after(elapsed, self._requests - self._reused, self._tokens)
         speed = self._bars.tasks[0].speed
         unit = " tokens" if self._by_tokens else ""  # requests stand before the bar
         rate = f"{speed:,.0f}{unit}/s" if speed else ""
         rate += f" {_dollars(self._usd)}" if self._usd is not None else ""
         self._bars.update(
-            self._bar, advance=tokens if self._by_tokens else requests, description=self._label(), rate=rate
+            self._bar,
+            advance=tokens if self._by_tokens else requests,
+            description=self._label(),
+            rate=rate,
+            left="" if left is None else f"{_clock(left)} left",
         )
 
     def paid(self, usd: float) -> None:
@@ -104,14 +143,13 @@ class Lines:
         self._usd: float | None = None
         self._start = self._last = 0.0
         self._running = False
-        self._past: deque[tuple[float, int]] = deque()
-        """Seconds since the start, and what was done by then."""
+        self._left = TimeLeft(0, None)
 
     def begin(self, total: int, reused: int, tokens: int | None) -> None:
         """Say what is ahead."""
         self._requests, self._reused, self._total, self._tokens, self._expected = reused, reused, total, 0, tokens
         self._start = self._last = time.monotonic()
-        self._past = deque([(0.0, 0)])
+        self._left = TimeLeft(total - reused, tokens)
         self._running = True
         known = f", {tokens:,} tokens to compute" if tokens else ""
         kept = f" ({reused:,} already answered)" if reused else ""
@@ -137,29 +175,15 @@ class Lines:
             self._print(self._line(time.monotonic() - self._start))
 
     def _line(self, seconds: float) -> str:
-        done, ahead = (
-            (self._tokens, self._expected)
-            if self._expected
-            else (self._requests - self._reused, self._total - self._reused)
-        )
-        rate = done / seconds if seconds > 0 else 0.0
-        # Prompts all read, answers still being written: how long they will be is not known.
-        known = ahead > done and seconds >= KNOWN_SECONDS and done >= KNOWN_SHARE * ahead
-        pace = self._pace(seconds, done)
-        left = f", {_clock((ahead - done) / pace)} left" if known and pace > 0 else ""
+        answered = self._requests - self._reused
+        rate = (self._tokens if self._expected else answered) / seconds if seconds > 0 else 0.0
+        rest = self._left.after(seconds, answered, self._tokens)
+        left = "" if rest is None else f", {_clock(rest)} left"
         unit = "tokens" if self._expected else "requests"
         share = f"{100 * self._requests / self._total:.0f} %" if self._total else "100 %"
         done_so_far = f"{self._requests:,}/{self._total:,} requests ({share})"
         paid = f", {_dollars(self._usd)}" if self._usd is not None else ""
         return f"{done_so_far}, {rate:,.1f} {unit}/s, {_clock(seconds)} elapsed{left}{paid}"
-
-    def _pace(self, seconds: float, done: int) -> float:
-        """What is done a second of late: texts are written behind the scores, and far slower than those were read."""
-        self._past.append((seconds, done))
-        while len(self._past) > 2 and self._past[1][0] <= seconds - max(LATE_SECONDS, LATE_SHARE * seconds):
-            self._past.popleft()
-        since, then = self._past[0]
-        return (done - then) / (seconds - since) if seconds > since else 0.0
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True)

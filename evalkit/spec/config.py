@@ -205,17 +205,22 @@ def _model(model: Any, shared: Mapping[str, Any], place: Keys, origin: Origin) -
         raise UserError(
             f"{origin.name(('model_args',))}: trust_remote_code is refused: evalkit runs no code of a model"
         )
+    name = str(merged.get("name"))
+    if not merged.get("backend"):
+        _refuse_elsewhere(name)
+        if name == "openai-completions":
+            args.setdefault("base_url", OPENAI)
     if "pretrained" in args:
-        merged["backend"] = merged.get("backend") or BACKENDS.get(str(merged.get("name")), merged.get("name"))
+        merged["backend"] = merged.get("backend") or BACKENDS.get(name, name)
         merged["name"] = str(args.pop("pretrained"))
-    elif (name := str(merged.get("name"))) in HOSTED and not merged.get("backend"):
+    elif name in HOSTED and not merged.get("backend"):
         if not (named := args.pop("model", None)):
             raise UserError(f"{origin.name(('model_args',))}: {name} needs the model's name: model=NAME")
-        merged["name"] = f"{HOSTED[name]}/{named}"
-    elif BACKENDS.get(name) == "openai" and args.get("base_url") and not merged.get("backend"):
+        merged["name"] = HOSTED[name].format(named)
+    elif name in SERVERS and args.get("base_url") and not merged.get("backend"):
         merged["name"] = str(args.pop("base_url"))
-    elif merged.get("name") == "mock" and not merged.get("backend"):
-        merged["backend"] = "mock"
+    elif name in ("mock", "dummy") and not merged.get("backend"):
+        merged |= {"name": "mock", "backend": "mock"}
     for setting in SETTINGS.values():
         if setting.option.model_arg in args:
             value = args.pop(setting.option.model_arg)
@@ -229,15 +234,39 @@ def _fields(entry: Mapping[Any, Any], settings: Iterable[Setting]) -> dict[str, 
     return {fields.get(str(key), str(key)): value for key, value in entry.items()}
 
 
-BACKENDS = {"huggingface": "hf", "hf-auto": "hf", "local-completions": "openai", "local-chat-completions": "openai"}
-"""lm_eval's names for a backend that has another name here."""
-
-HOSTED = {
-    "openai-chat-completions": "openai",
-    "anthropic-chat": "anthropic",
-    "anthropic-chat-completions": "anthropic",
+BACKENDS = {
+    **dict.fromkeys(("huggingface", "hf-auto", "hf-multimodal", "hf-mistral3", "mamba_ssm"), "hf"),
+    **dict.fromkeys(("local-completions", "local-chat-completions", "openai-completions"), "openai"),
 }
-"""lm_eval's names for a provider, whose model stands in the arguments."""
+"""lm_eval's names for a backend that has another name here."""
+OPENAI = "https://api.openai.com/v1"
+"""Where lm_eval's openai-completions asks."""
+SERVERS = ("openai", "local-completions", "local-chat-completions", "openai-completions", "gguf", "ggml")
+"""Names behind which a server answers, where ``base_url`` is given: lm_eval's gguf is llama.cpp's server."""
+HOSTED = {
+    "openai-chat-completions": "openai/{}",
+    **dict.fromkeys(("anthropic-chat", "anthropic-chat-completions"), "anthropic/{}"),
+    **dict.fromkeys(("litellm", "litellm-chat", "litellm-chat-completions"), "{}"),
+}
+"""lm_eval's names for a provider, whose model stands in the arguments: the name here (litellm's is the same)."""
+ELSEWHERE = frozenset(
+    (
+        *("sglang", "sglang-generate", "vllm-vlm", "trtllm", "onnxruntime", "onnxruntime-genai", "openvino", "neuronx"),
+        *("nemo_lm", "megatron_lm", "habana", "ipex", "winml", "textsynth", "watsonx_llm", "steered"),
+        *("hf-audiolm-qwen", "anthropic-completions"),
+    )
+)
+"""lm_eval's models that have no backend here."""
+
+
+def _refuse_elsewhere(name: str) -> None:
+    """UserError for a model of lm_eval's that has no backend here, with what to do."""
+    if name in ELSEWHERE and not Path(name).exists():
+        raise UserError(
+            f"--model {name}: this model of lm_eval's has no backend here: serve it with the OpenAI API and give "
+            "--model http://HOST:PORT/v1 --model-args model=NAME, or load its weights by --model hf --model-args "
+            "pretrained=NAME"
+        )
 
 
 def _tasks(tasks: Any, origin: Origin) -> list[Any]:
