@@ -135,6 +135,16 @@ def test_words_are_learnt_where_they_tell_more_than_the_numbers() -> None:
     assert found.matched.cost.value == pytest.approx(1 + 5 * (1 - easy.mean()), abs=0.4)
 
 
+def test_a_model_that_is_never_right_is_not_known_to_be_so() -> None:
+    items = simulated(200, 3)
+    quality = items.quality.copy()
+    quality[:, 1] = 0.0
+    made = study(items_of(dict(items.answers), quality, items.cost))
+    (never,) = [one for one in made.alone if one.quality.value == 0.0]
+    assert never.quality.interval[0] == 0.0
+    assert 0.01 < never.quality.interval[1] < 0.06
+
+
 def test_policies_by_hand() -> None:
     table = Table(
         np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]),

@@ -139,6 +139,10 @@ def _over_items(
     stderr, interval = found if found is not None else (None, None)
     signature = f"{name}|variants:{len(table[0])}|by:{shown}|ci:{'bootstrap1000' if found else 'none'}|n:{len(table)}"
     value = float(of(values.mean(axis=0).tolist()))
+    if interval is not None and interval[0] == interval[1]:
+        # No document differs from another, which resampling takes for certainty: as for a share of so many documents,
+        # and unknown between none and all.
+        interval = _share(name, [value] * len(table), True).interval if value in (0.0, 1.0) else None
     return _number(name, value, stderr, interval, len(table), signature)
 
 

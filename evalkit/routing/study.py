@@ -12,6 +12,7 @@ from evalkit.backends.answer_scorer import Answered, Scorer
 from evalkit.contract.errors import UserError
 from evalkit.routing.training import Held, Trained, held_out, train
 from evalkit.statistics import routing
+from evalkit.statistics.choice import interval_for
 from evalkit.statistics.routing import Chosen, Estimate, Policy, Table
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def study(items: Items, budgets: Sequence[float] = (), test_share: float = 0.5, 
         curve=tuple(_curve(policies, budgets, measure)),
         matched=None if matched is None else measure.point(matched, matched.cost),
         saving=None if matched is None else measure.saving(matched),
-        oracle=routing.estimates([test.quality.max(axis=1)], seed)[0],
+        oracle=_rightness(routing.estimates([test.quality.max(axis=1)], seed)[0], test.quality.max(axis=1)),
         scorers={
             name: held_out(test.score[:, number], test.quality[:, number], _confidence(items, name, outside))
             for number, name in enumerate(items.models)
@@ -183,6 +184,15 @@ def _curve(policies: Sequence[Chosen], budgets: Sequence[float], measure: _Measu
     return list(found.values())
 
 
+def _rightness(found: Estimate, values: npt.NDArray[np.float64]) -> Estimate:
+    """The estimate of a mean quality. Where all items or none are right, resampling finds no width: the interval is
+    then that of a share of so many items."""
+    if found.interval[0] < found.interval[1] or found.value not in (0.0, 1.0):
+        return found
+    interval = interval_for(values, bounds=(0.0, 1.0), binary=True).interval()
+    return found if interval is None else Estimate(found.value, interval)
+
+
 class _Measure:
     """Policies on the test items, beside the model ``best``."""
 
@@ -197,11 +207,12 @@ class _Measure:
         quality, cost, above = routing.estimates([done.quality, done.cost, gain], self._seed)
         counts = np.bincount(done.stage, minlength=len(chosen.policy.order))
         share = tuple(float(one) / len(done.stage) for one in counts)
+        quality = _rightness(quality, done.quality)
         return Point(budget, chosen.policy, chosen.quality, chosen.cost, quality, cost, above, share)
 
     def alone(self, number: int, name: str) -> Alone:
         quality, cost = routing.estimates([self._test.quality[:, number], self._test.cost[:, number]], self._seed)
-        return Alone(name, quality, cost)
+        return Alone(name, _rightness(quality, self._test.quality[:, number]), cost)
 
     def saving(self, chosen: Chosen) -> Estimate | None:
         """None where the best model costs nothing."""

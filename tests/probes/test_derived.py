@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 import evalkit
 from evalkit.cli.app import app
 from evalkit.contract.errors import UserError
+from evalkit.contract.types import Document, MetricResult, SampleResult
+from evalkit.probes.robustness import compare
 from evalkit.spec.models import RunSpec
 from evalkit.task import sample as samples
 from evalkit.task.catalog import Catalog, resolve
@@ -66,6 +68,37 @@ def test_a_model_that_reads_the_options_is_consistent(tmp_path):
     found = metrics_of("order:mmlu_anatomy", *script)
     assert (found["acc"], found["consistency"], found["always_right"], found["spread"]) == (1.0, 1.0, 1.0, 0.0)
     assert found["first_place"] == 0.25
+
+
+def test_equal_documents_are_no_certainty():
+    """All right or all wrong, the interval is that of a share of so many documents; resampling would find no width."""
+    for rate in (0.0, 1.0):
+        found = {one.name: one for one in _over_variants([[rate, rate]] * 16)}
+        for name in ("worst", "best"):
+            low, high = found[name].interval
+            assert (low, high) == found["always_right"].interval
+            assert 0.15 < high - low < 0.25
+    found = {one.name: one for one in _over_variants([[1.0, 0.0]] * 16)}
+    assert found["worst"].interval[1] > 0.15
+    assert found["best"].interval[0] < 0.85
+
+
+def _over_variants(table: list[list[float]]) -> tuple[MetricResult, ...]:
+    """What `compare` makes of documents that are right (1) or wrong (0) in each variant."""
+    samples = [
+        SampleResult(
+            Document(number, {"of": item, "variant": str(place), "order": [0, 1]}, str(number)),
+            (),
+            (),
+            0,
+            metrics={"acc,none": right},
+            extra={"prediction": 0},
+        )
+        for number, (item, place, right) in enumerate(
+            (item, place, right) for item, row in enumerate(table) for place, right in enumerate(row)
+        )
+    ]
+    return compare(samples, 1, False)
 
 
 def test_a_model_that_fails_in_one_template(tmp_path):
