@@ -9,7 +9,9 @@ import architectures
 import numpy as np
 import pytest
 import tiny_models as tiny
-from architectures import ARCHITECTURES
+from architectures import ARCHITECTURES, made
+
+from evalkit.backends.hf import parameters
 
 ENGINES: dict[str, dict[str, Any]] = {
     "auto": {},
@@ -70,3 +72,8 @@ def test_half_precision_keeps_what_a_head_does_to_its_logits(name: str, shared: 
     ours = np.array([answer.loglikelihood for answer in tiny.answers(backend.score, ROWS)])
     theirs = np.array([tiny.exact(copy.deepcopy(half), row) for row in ROWS])
     assert np.abs(ours - exact).mean() <= 2 * np.abs(theirs - exact).mean() + 0.005
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_parameters_are_counted_as_transformers_does(name: str) -> None:
+    assert parameters.count(made(name)) == made(name).num_parameters()

@@ -13,7 +13,7 @@ import tiny_models as tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from evalkit.backends.hf import peft_adapters, quantization
+from evalkit.backends.hf import parameters, peft_adapters, quantization
 from evalkit.backends.hf.backend import HfBackend
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.memory import stored_bytes
@@ -273,6 +273,7 @@ def test_quantized_weights_are_near_the_plain_ones(quant: Any, tmp_path: Path) -
     made = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, **settings).eval()
     if quant == "hqq4":
         quantization.by_hqq(made, torch.device("cpu"))
+    assert parameters.count(made) == plain_model.num_parameters()
     linear = made.model.layers[0].mlp.up_proj
     assert type(linear) is not torch.nn.Linear or type(linear.weight) is not torch.nn.Parameter
     held, plain = (sum(map(stored_bytes, one.model.layers.parameters())) for one in (made, plain_model))

@@ -62,6 +62,7 @@ def test_a_checkpoint_scores_nearly_what_the_plain_model_does(kind: str, plain: 
     found, backend = scored(tmp_path / kind)
     assert backend.tree
     assert backend.info.details["quantization"] == KINDS_RECORDED[kind]
+    assert backend.info.n_parameters == whole.info.n_parameters
     four_bits = kind in ("gptq", "awq", "w4a16", "torchao-int4")
     assert found == pytest.approx(expected, abs=3 if four_bits else 0.5), "three tokens that chance gives 12 nats"
     assert found != expected

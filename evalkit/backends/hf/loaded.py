@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from evalkit.backends.hf import memory, placement
+from evalkit.backends.hf import memory, parameters, placement
 from evalkit.backends.hf.generation import Generation
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.tokens import OverTokens, Tokens
@@ -30,10 +30,7 @@ class Loaded:
         self._engine = engine
         self.meter = Meter()
         self.weight_bytes = sum(memory.stored_bytes(t) for t in (*self._model.parameters(), *self._model.buffers()))
-        # peft keeps learned prompts beside the model.
-        prompts = getattr(self._model, "prompt_encoder", None)
-        learned = 0 if prompts is None else sum(one.numel() for one in prompts.parameters())
-        self._n_parameters = self._model.num_parameters() + learned
+        self._n_parameters = parameters.count(self._model)
 
     def _info(self, parts: Parts, model: ModelSpec, max_length: int, details: Mapping[str, Any]) -> ModelInfo:
         return ModelInfo(

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from evalkit.backends.hf import parameters
 from evalkit.backends.hf.fingerprint import folder_hashes
 from evalkit.backends.hf.quiet import no_notes_on_kernels, quiet
 from evalkit.contract.errors import MissingExtra, UserError
@@ -142,7 +143,7 @@ def adapted(model: Any, adapters: Sequence[Adapter], merge: bool) -> tuple[Any, 
 
     Several LoRAs become one whose update is exactly the weighted sum of theirs (peft's "cat": their ranks add up).
     """
-    base_parameters = model.num_parameters()
+    base_parameters = parameters.count(model)
     around, names = wrapped(model, adapters)
     weights = [adapter.weight for adapter in adapters]
     if weights != [1.0]:
