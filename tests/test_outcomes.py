@@ -12,6 +12,7 @@ import pytest
 
 import evalkit
 from evalkit.contract.types import UNFINISHED, Generate, Outcomes, Request, Response
+from evalkit.render.cautions import cautions
 from evalkit.render.outcomes import is_constant, lines, sentences
 from evalkit.store import results
 
@@ -53,9 +54,8 @@ def questions(count: int) -> list[dict[str, Any]]:
 
 
 def run(model: Any, task: str, folder: Path, **more: Any) -> Any:
-    return evalkit.evaluate(
-        model, [f"{task}@bundled"], include_path=[folder], output=folder / "run" / task, **more
-    )  # fmt: skip
+    more.setdefault("output", folder / "run" / task)
+    return evalkit.evaluate(model, [f"{task}@bundled"], include_path=[folder], **more)
 
 
 def by_number(request: Request) -> str | Response:
@@ -88,6 +88,21 @@ def test_a_run_counts_and_tells_them_in_record_table_and_report(tmp_path: Path) 
     kept = done.samples("says")
     assert [one["finish"] for row in kept["responses"][20:23] for one in row] == [UNFINISHED, UNFINISHED, "length"]
     assert kept["responses"][20][0]["thought"] == "<think> and so on"
+
+
+def test_many_runs_are_told_together_by_how_often(tmp_path: Path) -> None:
+    folder = write_task(tmp_path, "says", questions(6))
+    done = {
+        empty: run(evalkit.mock(lambda request, empty=empty: "" if int(request.context[1:]) < empty else "1\n"), "says",
+                   folder, output=tmp_path / f"run{empty}")
+        for empty in (0, 2, 6)
+    }  # fmt: skip
+    runs = [(f"m{number}", done[(0, 2, 2, 2, 6, 6, 2)[number]].result) for number in range(7)]
+    found = [sentence for kind, sentence in cautions(runs) if kind == "answers"]
+    assert "replies are empty: 2 of 6 in m1, m2, m3, m6; 6 of 6 in m4, m5." in found
+    assert "all answers are the same: 1 task in m0." in found
+    apart = [sentence for kind, sentence in cautions(runs[:3]) if kind == "answers"]
+    assert "says: 2 of 6 replies are empty. In: m1, m2." in apart
 
 
 @pytest.mark.parametrize(

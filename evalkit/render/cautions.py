@@ -7,15 +7,32 @@ from collections.abc import Iterator, Sequence
 from evalkit.contract.types import RunResult
 from evalkit.render import outcomes
 
+MANY = 6
+"""Runs from which on it is told shortly how their answers are."""
+
 
 def cautions(runs: Sequence[tuple[str, RunResult]]) -> Iterator[tuple[str, str]]:
     """(kind, sentence) for runs with their labels; what holds for all of them is said once."""
     said: dict[tuple[str, str], list[str]] = {}
+    many = len(runs) > MANY
     for label, result in runs:
-        for warning in _of(result):
+        for warning in (*_of(result), *_of_answers(result, many)):
             said.setdefault(warning, []).append(label)
     for (kind, sentence), who in said.items():
         yield kind, sentence if len(who) == len(runs) else f"{sentence} In: {_some(who)}."
+    if many:
+        yield from _together(runs)
+
+
+def _together(runs: Sequence[tuple[str, RunResult]]) -> Iterator[tuple[str, str]]:
+    """What the answers of many runs are, a sentence a kind: how often in which of them, the most runs first."""
+    said: dict[str, dict[str, list[str]]] = {}
+    for label, result in runs:
+        for what, count in outcomes.shortly(result).items():
+            said.setdefault(what, {}).setdefault(count, []).append(label)
+    for what, counts in said.items():
+        each = sorted(counts.items(), key=lambda one: -len(one[1]))
+        yield "answers", f"{what}: " + "; ".join(f"{count} in {_some(who)}" for count, who in each) + "."
 
 
 def _of(result: RunResult) -> Iterator[tuple[str, str]]:
@@ -36,7 +53,10 @@ def _of(result: RunResult) -> Iterator[tuple[str, str]]:
     ):
         if count:
             yield "status", f"{count:,} documents {what}."
-    for line in outcomes.lines(result):
+
+
+def _of_answers(result: RunResult, shortly: bool) -> Iterator[tuple[str, str]]:
+    for line in (*outcomes.troubles(result)[0], *outcomes.troubles(result)[1]) if shortly else outcomes.lines(result):
         yield "answers", f"{line}."
 
 

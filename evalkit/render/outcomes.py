@@ -10,6 +10,7 @@ FEWEST = 5
 """Items of which it is worth telling that all answers are the same."""
 
 
+SAME = "all answers are the same"
 NAMED = 6
 """Tasks that a sentence names; the rest is counted."""
 KINDS = (
@@ -50,19 +51,36 @@ def lines(result: RunResult) -> list[str]:
     what makes it doubtful that the model was asked in its own tokens, or with an adapter of its own. What several tasks
     have of one kind is one sentence, so that a run of many tasks is not a wall of them.
     """
-    details = result.model.get("details") or {}
-    doubts = [f"the model's tokenizer: {doubt}" for doubt in details.get("tokenizer_doubts") or []]
-    doubts += [f"--peft: {doubt}" for doubt in details.get("adapter_doubts") or []]
     tasks = sorted(result.tasks, key=lambda task: -task.n)
     told = list(_constant([task for task in tasks if is_constant(task.outcomes)]))
     for key, what in KINDS:
         told += _replies([task for task in tasks if getattr(task.outcomes, key)], key, what)
+    before, after = troubles(result)
+    return [*before, *told, *after]
+
+
+def troubles(result: RunResult) -> tuple[list[str], list[str]]:
+    """Of `lines` what no other run has in other numbers: doubts about the model, and answers that failed."""
+    details = result.model.get("details") or {}
+    doubts = [f"the model's tokenizer: {doubt}" for doubt in details.get("tokenizer_doubts") or []]
+    doubts += [f"--peft: {doubt}" for doubt in details.get("adapter_doubts") or []]
     said: dict[str, list[TaskResult]] = {}
-    for task in tasks:
+    for task in sorted(result.tasks, key=lambda task: -task.n):
         for sentence in _troubles(task.outcomes):
             said.setdefault(sentence, []).append(task)
-    told += [f"{_listed([task.info.name for task in found])}: {sentence}" for sentence, found in said.items()]
-    return [*doubts, *told]
+    return doubts, [f"{_listed([task.info.name for task in found])}: {sentence}" for sentence, found in said.items()]
+
+
+def shortly(result: RunResult) -> dict[str, str]:
+    """What of the answers is told of many runs at once: by what it is, how often it is so."""
+    found: dict[str, str] = {}
+    if constant := [task for task in result.tasks if is_constant(task.outcomes)]:
+        found[SAME] = f"{len(constant)} task{'s' if len(constant) > 1 else ''}"
+    for key, what in KINDS:
+        if some := [task.outcomes for task in result.tasks if getattr(task.outcomes, key)]:
+            count, whole = sum(getattr(one, key) for one in some), sum(one.replies for one in some)
+            found[f"replies are {what}"] = f"{count:,} of {whole:,}"
+    return found
 
 
 def _constant(tasks: Sequence[TaskResult]) -> Iterator[str]:
@@ -70,7 +88,7 @@ def _constant(tasks: Sequence[TaskResult]) -> Iterator[str]:
         yield f"{tasks[0].info.name}: {next(sentences(tasks[0].outcomes))}"
     elif tasks:
         each = [f"{one.info.name} {one.outcomes.most_frequent} ({one.outcomes.answers:,})" for one in tasks]
-        yield f"all answers are the same in {len(tasks)} tasks: {_listed(each)}"
+        yield f"{SAME} in {len(tasks)} tasks: {_listed(each)}"
 
 
 def _replies(tasks: Sequence[TaskResult], key: str, what: str) -> Iterator[str]:

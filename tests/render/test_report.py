@@ -143,6 +143,23 @@ def test_summary_banners_ties_and_counters(two_runs: tuple[Path, Path], tmp_path
     assert "mean over tasks" in text
 
 
+def test_many_runs_are_a_row_each(tmp_path: Path) -> None:
+    runs = [
+        made.write_run(
+            tmp_path / f"run{n}", [made.choice_task(t, made.answers(40, 0.1 * n, n)) for t in ("t_a", "t_b")]
+        )
+        for n in range(1, 9)
+    ]
+    markup = write_report(runs, tmp_path / "r.html").read_text("utf-8")
+    table = markup[markup.index('<table class="byrun">') :].partition("</table>")[0]
+    rows = table.partition("<tbody>")[2].split("</tr>")[:-1]
+    assert len(rows) == 8
+    for n, row in enumerate(rows, 1):
+        assert row.count("<td") == row.count("<svg") == 2
+        assert f"run{n}" in row
+    assert '<table class="summary' not in markup
+
+
 def test_samples_are_joined_by_document_and_shared_text_is_kept_once(
     two_runs: tuple[Path, Path], tmp_path: Path
 ) -> None:
