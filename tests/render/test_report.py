@@ -148,16 +148,19 @@ def test_many_runs_are_a_row_each(tmp_path: Path) -> None:
         made.write_run(
             tmp_path / f"run{n}", [made.choice_task(t, made.answers(40, 0.1 * n, n)) for t in ("t_a", "t_b")]
         )
-        for n in range(1, 9)
+        for n in range(1, 10)
     ]
     markup = write_report(runs, tmp_path / "r.html").read_text("utf-8")
     table = markup[markup.index('<table class="byrun">') :].partition("</table>")[0]
     rows = table.partition("<tbody>")[2].split("</tr>")[:-1]
-    assert len(rows) == 8
+    assert len(rows) == 9
     for n, row in enumerate(rows, 1):
         assert row.count("<td") == row.count("<svg") == 2
         assert f"run{n}" in row
     assert '<table class="summary' not in markup
+    for bars in re.findall(r'<dl class="bars.*?</dl>', markup):
+        assert bars.startswith('<dl class="bars named">')
+        assert '<span class="dim">run9</span>' in bars, "eight colours do not tell nine runs apart"
 
 
 def test_samples_are_joined_by_document_and_shared_text_is_kept_once(
