@@ -42,7 +42,7 @@ NEEDLESS: Mapping[str, tuple[Any, ...]] = {
     "truncation_side": ("left",),
 }
 """Arguments, and the values with which they ask for what happens anyway."""
-INSTEAD: Mapping[str, str] = {
+INSTEAD: dict[str, str] = {
     "max_gen_toks": "give --gen_kwargs max_gen_toks={value}",
     "batch_size": "give --batch-size {value}",
     "max_batch_size": "leave it out: batches are as large as memory allows (--batch-size N sets one)",
@@ -61,6 +61,11 @@ INSTEAD: Mapping[str, str] = {
     "truncation_side": "leave it out: what is longer than the window is shortened from the left, and counted",
 }
 """What to do where such an argument, or its value, is not heeded."""
+VLLM_INSTEAD: dict[str, str] = {
+    **dict.fromkeys(("load_in_8bit", "load_in_4bit", "bnb_4bit_quant_type"), "give quantization=bitsandbytes"),
+    "peft": "merge the adapter into the model, or give it with --peft to the backend hf",
+}
+"""Of vLLM, which quantizes and adapts by itself or not at all."""
 SERVERS_NEEDLESS: Mapping[str, tuple[Any, ...]] = {
     "tokenized_requests": (True, False),
     "tokenizer_backend": ANY,
@@ -82,8 +87,8 @@ SERVERS_INSTEAD: Mapping[str, str] = {
     "custom_prefix_token_id": "leave it out: a text without a context is scored behind what the tokenizer begins with",
 }
 QUANTS = ("nf4", "fp4")
-DTYPES = {"float": "float32", "half": "float16"}
-"""torch's second names."""
+DTYPES = {"float": "float32", "half": "float16", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+"""Second names, torch's and the usual short ones."""
 
 
 def of_transformers(model: ModelSpec) -> ModelSpec:
@@ -93,7 +98,7 @@ def of_transformers(model: ModelSpec) -> ModelSpec:
 
 def of_vllm(model: ModelSpec) -> ModelSpec:
     """The same for the backend vllm."""
-    return _translated(model, (_own_tokenizer,))
+    return _translated(model, (_own_tokenizer,), NEEDLESS, INSTEAD | VLLM_INSTEAD)
 
 
 def of_server(model: ModelSpec) -> ModelSpec:
@@ -110,7 +115,7 @@ def _translated(
     needless: Mapping[str, tuple[Any, ...]] = NEEDLESS,
     instead: Mapping[str, str] = INSTEAD,
 ) -> ModelSpec:
-    if not model.args and model.dtype not in DTYPES:
+    if not model.args and _plain(model.dtype) == model.dtype:
         return model
     args = dict(model.args)
     update: dict[str, Any] = {}
@@ -119,9 +124,7 @@ def _translated(
     for name, field in SETTINGS.items() if rules else ():
         if name in args:
             update |= _agreeing(model, update, name, field, args.pop(name))
-    dtype = update.get("dtype", model.dtype)
-    if dtype in DTYPES:
-        update["dtype"] = DTYPES[dtype]
+    update["dtype"] = _plain(update.get("dtype", model.dtype))
     left = [name for name, value in args.items() if _is_needless(needless.get(name, ()), value)]
     if left:
         log.warning("--model_args %s: left out: it changes nothing here", ", ".join(left))
@@ -129,6 +132,12 @@ def _translated(
         if name in instead:
             raise UserError(f"--model_args {name}={args[name]}: {instead[name].format(value=args[name])}")
     return model.model_copy(update={**update, "args": {k: v for k, v in args.items() if k not in left}})
+
+
+def _plain(dtype: str) -> str:
+    """torch.float16, half and float by the names that --dtype has."""
+    bare = dtype.removeprefix("torch.")
+    return DTYPES.get(bare, bare)
 
 
 def _is_needless(values: tuple[Any, ...], value: Any) -> bool:
@@ -140,9 +149,9 @@ def _agreeing(model: ModelSpec, update: Mapping[str, Any], name: str, field: str
     if field == "max_length" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise UserError(f"--model_args {name}={value}: must be a number of tokens, 1 or more")
     if field == "dtype":
-        value = str(value).removeprefix("torch.")
-        value = DTYPES.get(value, value)
+        value = _plain(str(value))
     held = update.get(field, getattr(model, field))
+    held = _plain(held) if field == "dtype" else held
     untouched = ModelSpec.model_fields[field].get_default(call_default_factory=True)
     if held not in (untouched, value):
         raise UserError(f"--model_args {name}={value}: --{field.replace('_', '-')} is {held}: give one of them")
@@ -152,6 +161,9 @@ def _agreeing(model: ModelSpec, update: Mapping[str, Any], name: str, field: str
 def _quantization(model: ModelSpec, args: dict[str, Any]) -> dict[str, Any]:
     """bitsandbytes by transformers' words; its 4 bits are fp4 where nothing else is said, as in BitsAndBytesConfig."""
     kind = args.get("bnb_4bit_quant_type", "fp4")
+    for name in ("load_in_8bit", "load_in_4bit"):
+        if name in args and args[name] in (0, 1):
+            args[name] = bool(args[name])
     if args.get("load_in_4bit") is True:
         if kind not in QUANTS:
             raise UserError(f"--model_args bnb_4bit_quant_type={kind}: unknown; one of {', '.join(QUANTS)}")

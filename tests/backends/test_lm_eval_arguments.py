@@ -30,6 +30,7 @@ def resolved(backend: str = "hf", name: str = "smollm2-135m", **args: Any) -> Mo
         ({"load_in_4bit": True, "bnb_4bit_compute_dtype": "bfloat16"}, "dtype", "bfloat16"),
         ({"torch_dtype": "torch.float16"}, "dtype", "float16"),
         ({"torch_dtype": "half"}, "dtype", "float16"),
+        ({"load_in_8bit": 1}, "quant", "int8"),
         ({"peft": "adapters/lora"}, "peft", ("adapters/lora",)),
         ({"max_model_len": 512}, "max_length", 512),
     ],
@@ -46,8 +47,18 @@ def test_vllm_has_its_own_word_for_the_window() -> None:
     assert (found.max_length, found.args) == (4096, {"gpu_memory_utilization": 0.8})
 
 
-def test_a_dtype_has_torchs_second_names() -> None:
-    assert opening.resolve(ModelSpec(name="org/m", backend="hf", dtype="float")).dtype == "float32"
+def test_vllm_quantizes_by_itself() -> None:
+    with pytest.raises(UserError, match="quantization=bitsandbytes"):
+        resolved("vllm", "org/m", load_in_4bit=True)
+    with pytest.raises(UserError, match="merge the adapter"):
+        resolved("vllm", "org/m", peft="org/lora")
+
+
+@pytest.mark.parametrize(("given", "name"), [("float", "float32"), ("torch.float16", "float16"), ("half", "float16")])
+def test_a_dtype_has_torchs_names_too(given: str, name: str) -> None:
+    assert opening.resolve(ModelSpec(name="org/m", backend="hf", dtype=given)).dtype == name
+    both = ModelSpec(name="org/m", backend="hf", dtype=given, args={"torch_dtype": name})
+    assert opening.resolve(both).dtype == name
 
 
 def test_what_only_steers_the_loading_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
