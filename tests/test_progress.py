@@ -62,10 +62,24 @@ def test_a_bar_says_the_time_left_too():
     bars.begin(10, 0, None)
     assert bars._bars is not None
     bars._bars.tasks[0].start_time -= 40
-    bars.advance(4)
-    bars.advance(4)
+    bars.advance(8)
+    for _ in range(1000):
+        bars.advance(0)
+    assert len(bars._left._past) == 2, "a sample a second, however often a run tells of itself"
     bars.end()
     assert "0:10 left" in out.getvalue()
+
+
+def test_what_is_done_has_no_time_left(monkeypatch):
+    clock = [0.0]
+    lines, out = lines_of(monkeypatch, clock)
+    lines.begin(10, 0, 1000)
+    clock[0] = 10.0
+    lines.advance(9, 900)
+    clock[0] = 10.5
+    lines.advance(1, 100)
+    lines.end()
+    assert out.getvalue().splitlines()[-1].endswith("0:10 elapsed")
 
 
 def test_bars_on_a_terminal_lines_elsewhere_nothing_when_quiet():

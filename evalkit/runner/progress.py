@@ -18,6 +18,8 @@ WIDE = 120
 """Columns of a terminal that has room for a bar beside the numbers."""
 KNOWN_SECONDS, KNOWN_SHARE = 3.0, 0.02
 """How long and how much of the work must have been done before it says how long the rest will take."""
+SECONDS_BETWEEN_SAMPLES = 1.0
+"""The pace is looked at so often: a fast run tells of its progress thousands of times a second."""
 LATE_SECONDS, LATE_SHARE = 60.0, 0.25
 """The time left is judged by the pace of the last minute, or of the last quarter of the time where that is longer."""
 
@@ -41,19 +43,25 @@ class TimeLeft:
         self._ahead = (requests, tokens or 0)
         self._past: deque[tuple[float, tuple[int, int]]] = deque([(0.0, (0, 0))])
         """Seconds since the start, and the requests and tokens that were done by then."""
+        self._known: float | None = None
 
     def after(self, seconds: float, requests: int, tokens: int) -> float | None:
         """Seconds that are left, ``seconds`` after the start, with so many requests and tokens done; None where that is
         not known yet.
         """
-        done = (requests, tokens)
-        self._past.append((seconds, done))
-        while len(self._past) > 2 and self._past[1][0] <= seconds - max(LATE_SECONDS, LATE_SHARE * seconds):
-            self._past.popleft()
+        if len(self._past) < 2 or seconds - self._past[-1][0] >= SECONDS_BETWEEN_SAMPLES:
+            self._past.append((seconds, (requests, tokens)))
+            while len(self._past) > 2 and self._past[1][0] <= seconds - max(LATE_SECONDS, LATE_SHARE * seconds):
+                self._past.popleft()
+            self._known = self._estimate()
+        return self._known if requests < self._ahead[0] else None
+
+    def _estimate(self) -> float | None:
+        """By the first and the last of the samples."""
+        (since, then), (seconds, done) = self._past[0], self._past[-1]
         measure = 1 if self._ahead[1] else 0
         if seconds < KNOWN_SECONDS or done[measure] < KNOWN_SHARE * self._ahead[measure]:
             return None
-        since, then = self._past[0]
         found = []
         for whole, now, before in zip(self._ahead, done, then, strict=True):
             if whole > now == before:

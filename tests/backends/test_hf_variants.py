@@ -13,7 +13,7 @@ import tiny_models as tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from evalkit.backends.hf import parameters, peft_adapters, quantization
+from evalkit.backends.hf import load, parameters, peft_adapters, quantization
 from evalkit.backends.hf.backend import HfBackend
 from evalkit.backends.hf.loading import Parts
 from evalkit.backends.hf.memory import stored_bytes
@@ -282,6 +282,16 @@ def test_quantized_weights_are_near_the_plain_ones(quant: Any, tmp_path: Path) -
     with torch.inference_mode():
         apart = (made(tokens).logits - plain_model(tokens).logits).abs().mean()
     assert 0 < apart < (1.5 if "4" in quant else 0.3)
+
+
+@pytest.mark.parametrize("quant", ["int8", "int8wo", "hqq4", "nf4", "fp4"])
+def test_narrow_layers_with_biases_load_and_are_counted(quant: Any, tmp_path: Path) -> None:
+    pytest.importorskip(package_of(quant), reason=f"--quant {quant} needs the package {package_of(quant)}")
+    own = tiny.model("bloom")
+    own.save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    backend = load(ModelSpec(name=str(tmp_path), quant=quant, device="cpu"), EngineSpec())
+    assert backend.info.n_parameters == own.num_parameters()
 
 
 # -- composition --------------------------------------------------------------------------------------------------

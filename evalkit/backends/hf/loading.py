@@ -16,6 +16,7 @@ from evalkit.backends.hf import (
     architecture,
     folder_files,
     local_files,
+    other_tokenizer,
     peft_adapters,
     placement,
     processing,
@@ -23,7 +24,7 @@ from evalkit.backends.hf import (
     vocabulary,
     weights,
 )
-from evalkit.backends.hf.fingerprint import file_hash, fingerprint, folder_hashes
+from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.hub import look_up
 from evalkit.backends.hf.quiet import no_bars, quiet
 from evalkit.backends.hf.speculation import Speculation
@@ -77,6 +78,7 @@ def load_parts(spec: ModelSpec) -> Parts:
     spec, source, folder = locate(spec)
     quantization.check_quant(spec, source, device)
     adapters = peft_adapters.find_adapters(spec)
+    elsewhere = other_tokenizer.find(spec)
     if folder is not None:
         weights.check_files(folder)
     with quiet(), ThreadPoolExecutor(1) as pool:
@@ -92,7 +94,7 @@ def load_parts(spec: ModelSpec) -> Parts:
             device = placement.inputs_go_to(model, device)
             placed = placement.describe(model) if spread.spreads else {}
             vocabulary.check_window(model, spec.max_length)
-            files = Path(source) if Path(source).is_dir() and "tokenizer" not in spec.args else None
+            files = Path(source) if Path(source).is_dir() and elsewhere is None else None
             causal = family == "causal"
             kept |= vocabulary.check(spec.name, model, tokenizer, files, causal, spec.allow_missing_weights)
             commit = getattr(model.config, "_commit_hash", None)
@@ -110,9 +112,10 @@ def load_parts(spec: ModelSpec) -> Parts:
         dtype=str(model.dtype),
         add_bos=spec.add_bos,
         max_length=spec.max_length,
-        arguments={key: str(value) for key, value in _lasting(spec).items()},
+        # Where weights are changes an answer no more than --device does; a tokenizer is known by what it is.
+        arguments={k: str(v) for k, v in spec.args.items() if k not in {*placement.ARGUMENTS, "tokenizer"}},
         **_variant_identity(spec, adapters),
-        **_tokenizer_identity(spec),
+        **({} if elsewhere is None else {"tokenizer": elsewhere.identity}),
         **({"allow_missing_weights": True} if spec.allow_missing_weights else {}),
         **prompting_identity(spec),
         **({} if processor is None else processing.identity(processor)),
@@ -142,41 +145,6 @@ def locate(spec: ModelSpec) -> tuple[ModelSpec, str, Path | None]:
         return spec, str(folder), folder
     found = look_up(spec.name, spec.revision)
     return spec.model_copy(update={"revision": found.revision}), str(found.cached or spec.name), None
-
-
-def _elsewhere(name: str, settings: dict[str, Any]) -> Any:
-    """A tokenizer that is not the model's own. Raises UserError where it is nowhere, or does not load."""
-    from transformers import AutoTokenizer
-
-    told = f"--model_args tokenizer={name}"
-    folder = Path(name).expanduser()
-    try:
-        if folder.is_dir():
-            folder_files.check(folder)
-        source = str(folder) if folder.is_dir() else locate(ModelSpec(name=name))[1]
-    except UserError as error:
-        raise UserError(f"{told}: {error}") from None
-    try:
-        return AutoTokenizer.from_pretrained(source, trust_remote_code=False, **settings)
-    except Exception as error:
-        reason = (folder_files.blame(folder) if folder.is_dir() else None) or " ".join(str(error).split())[:300]
-        raise UserError(f"{told}: does not load: {reason}") from error
-
-
-def _lasting(spec: ModelSpec) -> dict[str, Any]:
-    """The arguments that can change an answer: where weights are does so no more than --device, and a tokenizer's
-    folder is known by what is in it."""
-    left = set(placement.ARGUMENTS) | ({"tokenizer"} if _tokenizer_identity(spec) else set())
-    return {key: value for key, value in spec.args.items() if key not in left}
-
-
-def _tokenizer_identity(spec: ModelSpec) -> dict[str, Any]:
-    """The contents of a tokenizer that is not the model's; nothing without one, or where its name must do."""
-    folder = Path(str(spec.args.get("tokenizer", ""))).expanduser()
-    if "tokenizer" not in spec.args or not folder.is_dir():
-        return {}
-    files = [path for path in sorted(folder.iterdir()) if folder_files.of_tokenizer(path)]
-    return {"tokenizer": {path.name: file_hash(path) for path in files}}
 
 
 def _variant_identity(spec: ModelSpec, adapters: Sequence[peft_adapters.Adapter]) -> dict[str, Any]:
@@ -258,8 +226,8 @@ def _tokenizer(source: str, spec: ModelSpec, processor: Any = None) -> Any:
         tokenizer.chat_template = processor.chat_template or tokenizer.chat_template
     else:
         extra = {} if spec.add_bos is None else {"add_bos_token": spec.add_bos}
-        if "tokenizer" in spec.args:
-            return _padded(_elsewhere(str(spec.args["tokenizer"]), extra))
+        if (elsewhere := other_tokenizer.find(spec)) is not None:
+            return _padded(other_tokenizer.load(elsewhere, str(spec.args["tokenizer"]), extra))
         tokenizer = AutoTokenizer.from_pretrained(source, revision=spec.revision, trust_remote_code=False, **extra)
     return _padded(tokenizer)
 
@@ -313,6 +281,8 @@ def _model(
     model = model.eval() if placed else model.eval().to(device)
     if spec.quant == "hqq4":
         quantization.by_hqq(model, device)
+    if placed:
+        quantization.unpacked(model)
     if family != "encoder-decoder":
         quantization.settle(model)
     return model, kept

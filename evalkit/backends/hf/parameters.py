@@ -20,7 +20,8 @@ def count(model: Any) -> int:
         if weights is None or _is_plain(module, weights):
             total += sum(value.numel() for value in own.values())
         elif "weight" in own or "weight" not in module._parameters:
-            total += weights + (own["bias"].numel() if "bias" in own else 0)
+            bias: Any = own.get("bias", getattr(module, "bias", None))  # HQQ holds it as a plain tensor
+            total += weights + (bias.numel() if hasattr(bias, "numel") else 0)
         # else the weight is another module's as well (an output head tied to the embedding), and counted there
     return total
 

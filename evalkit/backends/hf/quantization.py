@@ -194,6 +194,17 @@ def settle(model: Any) -> None:
             model(input_ids=first, use_cache=False)
 
 
+def unpacked(model: Any) -> None:
+    """Have bitsandbytes compute 4-bit layers whose rows are no whole number of its blocks without packing them: on
+    processors with AVX512-BF16 it packs every layer in the first forward pass, and fails on these.
+    """
+    module: Any
+    for module in model.modules():
+        block = getattr(getattr(getattr(module, "weight", None), "quant_state", None), "blocksize", None)
+        if block and module.in_features % block:
+            module.support_avx512bf16_for_cpu = False
+
+
 def quantization(spec: ModelSpec, source: str, dtype: Any, device: torch.device) -> dict[str, Any]:
     """What from_pretrained is told to load quantized weights straight to the device; empty for plain weights."""
     place: dict[str, Any] = {"device_map": {"": device}}

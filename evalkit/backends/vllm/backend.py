@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from evalkit.backends.chat_template import prompting_identity
-from evalkit.backends.hf import local_files
+from evalkit.backends.hf import local_files, other_tokenizer
 from evalkit.backends.hf.fingerprint import fingerprint, folder_hashes
 from evalkit.backends.hf.tokens import Tokens
 from evalkit.backends.stops import StopScan
@@ -50,6 +50,8 @@ ARGUMENTS = {
     "cpu_offload_gb",
 }
 
+OUTSIDE = ("gpu_memory_utilization", "tokenizer", "tokenizer_revision")
+"""Arguments that change no answer, or are known by their contents."""
 CPU_BLOCK = 32
 """Tokens of a block of the prefix cache on CPUs, the least that vLLM's kernels there like. Its own 128 leave 64 tokens
 of a context, on the average, to be read again for each continuation.
@@ -188,6 +190,9 @@ def start(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
     folder = local_files.local_folder(model)
     source = str(folder) if folder else model.name
     settings = {"enable_prefix_caching": engine.share_prefixes, "seed": 0, **model.args}
+    elsewhere = other_tokenizer.find(model)
+    if elsewhere is not None:
+        settings |= {"tokenizer": elsewhere.source, "tokenizer_revision": elsewhere.revision}
     block = {"block_size": CPU_BLOCK} if current_platform.is_cpu() and "block_size" not in settings else {}
     try:
         with driven():
@@ -218,7 +223,8 @@ def start(model: ModelSpec, engine: EngineSpec) -> VllmBackend:
             dtype=str(config.dtype),
             add_bos=model.add_bos,
             max_length=window,
-            arguments={key: str(value) for key, value in settings.items() if key != "gpu_memory_utilization"},
+            arguments={key: str(value) for key, value in settings.items() if key not in OUTSIDE},
+            **({} if elsewhere is None else {"tokenizer": elsewhere.identity}),
             **prompting_identity(model),
         ),
         max_length=window,
